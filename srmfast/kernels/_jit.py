@@ -1,0 +1,14 @@
+"""The one place that says how kernels are compiled.
+
+nogil            kernels run in a thread pool beside reader threads; Numba's own parallel layers fork badly
+                 and abort when two Python threads enter them
+cache            the second process starts in milliseconds
+error_model      "numpy": a division by zero gives inf or NaN instead of a branch per division
+fastmath         off in everything that decides a count: no contraction to FMA, no reordering. `jit_screen` allows
+                 reordering and contraction, but never nnan or ninf: screens may only pass too much
+"""
+
+import numba
+
+jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+jit_screen = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})

@@ -1,0 +1,85 @@
+"""Raw stored bits to float32 or float64 rows, their deciding norms and what becomes of each row."""
+
+import math
+
+import numpy as np
+
+from srmfast.kernels._jit import jit
+from srmfast.kernels.rows import pinned_dot
+
+USED, ZERO, NONFINITE = 0, 1, 2  # what becomes of a row
+
+
+@jit
+def half_to_single(bits, out):
+    """Convert float16 bit patterns to float32, exactly for all 65,536 of them.
+
+    Parameters
+    ----------
+    bits : (n, d) uint16
+    out : (n, d) float32, filled
+
+    Notes
+    -----
+    The exponent is rebased by one exact multiplication, which takes subnormals along; integer code runs on
+    any CPU, where the conversion instruction does not.
+    """
+    for r in range(bits.shape[0]):
+        pattern = out[r].view(np.uint32)
+        for c in range(bits.shape[1]):
+            h = np.uint32(bits[r, c])
+            special = np.uint32(0x70000000) if (h & np.uint32(0x7C00)) == np.uint32(0x7C00) else np.uint32(0)
+            pattern[c] = ((h & np.uint32(0x7FFF)) << np.uint32(13)) | ((h & np.uint32(0x8000)) << np.uint32(16)) | special
+        for c in range(bits.shape[1]):
+            out[r, c] *= np.float32(2.0**112)
+
+
+@jit
+def bfloat16_to_single(bits, out):
+    """Convert bfloat16 bit patterns (n, d) uint16 to float32 (n, d): a shift."""
+    for r in range(bits.shape[0]):
+        pattern = out[r].view(np.uint32)
+        for c in range(bits.shape[1]):
+            pattern[c] = np.uint32(bits[r, c]) << np.uint32(16)
+
+
+@jit
+def subtract(rows, mean, out):
+    """Centre rows (n, d) by `mean` (d,) float64 into `out` (n, d) float64."""
+    for r in range(rows.shape[0]):
+        for c in range(rows.shape[1]):
+            out[r, c] = np.float64(rows[r, c]) - mean[c]
+
+
+@jit
+def measure(rows, norms, fate):
+    """Compute each row's deciding norm and fate.
+
+    Parameters
+    ----------
+    rows : (n, d) float32 or float64
+    norms : (n,) float64, filled
+        Square root of the pinned dot of the row with itself.
+    fate : (n,) uint8, filled
+        USED, ZERO (the squares sum to 0, by underflow too) or NONFINITE (a NaN, an infinity, an overflow).
+    """
+    for r in range(rows.shape[0]):
+        square = pinned_dot(rows[r], rows[r])
+        norms[r] = math.sqrt(square)
+        if square == 0.0:
+            fate[r] = ZERO
+        elif square < math.inf:  # False for NaN as well
+            fate[r] = USED
+        else:
+            fate[r] = NONFINITE
+
+
+@jit
+def narrow(rows, norms, out):
+    """Divide rows (n, d) by their norms into float32 (n, d), for screens; unused rows give anything."""
+    for r in range(rows.shape[0]):
+        # Two steps, because 1/‖x‖ overflows for the smallest norms.
+        scale = 2.0 ** -math.floor(math.log2(norms[r])) if 0.0 < norms[r] < math.inf else 1.0
+        rest = 1.0 / (norms[r] * scale)
+        for c in range(rows.shape[1]):
+            out[r, c] = np.float32(np.float64(rows[r, c]) * scale * rest)

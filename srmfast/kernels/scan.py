@@ -1,0 +1,259 @@
+"""Count arcs over a block of rows: screen every (row, plane) in float32, decide the few that pass in float64."""
+
+import math
+
+import numpy as np
+
+from srmfast.kernels._jit import jit, jit_screen
+from srmfast.kernels.arcs import TINY, add_arc, arc, is_inside, turn_of
+from srmfast.kernels.decode import USED
+from srmfast.kernels.rows import pinned_dot
+
+LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # how planes are numbered
+SMALL_SQUARE = 2.0**-900  # below, a row's squares may have underflowed: the line decides at every angle
+_SINGLE = 2.0**-24  # unit round-off of float32
+
+
+@jit
+def select_coordinates(rows, norms, columns, signs, out):
+    """Fill `out` (k, n) float32 with x·b_i/‖x‖ for a basis of ±unit vectors.
+
+    Parameters
+    ----------
+    rows : (n, d) float32 or float64
+    norms : (n,) float64
+    columns, signs : (k,) int64, (k,) float64
+        b_i is signs[i] times the unit vector of columns[i].
+    out : (k, n) float32, filled
+    """
+    for r in range(rows.shape[0]):
+        for i in range(columns.shape[0]):
+            out[i, r] = np.float32(signs[i] * np.float64(rows[r, columns[i]]) / norms[r])
+
+
+@jit
+def plane_number(i, j, k, numbering):
+    """Number of the ordered plane (i, j) when planes are not listed; −1 when it is not among them."""
+    if numbering == PERMUTATIONS:
+        return i * (k - 1) + j - (1 if j > i else 0)
+    return i * (2 * k - i - 1) // 2 + j - i - 1 if i < j else -1
+
+
+@jit_screen
+def _pass_orthogonal(u, w, floor):
+    passers = 0
+    for r in range(u.shape[0]):
+        passers += u[r] * u[r] + w[r] * w[r] >= floor
+    return passers
+
+
+@jit_screen
+def _pass_oblique(u, w, g, inverse, floor):
+    passers = 0
+    for r in range(u.shape[0]):
+        v = (w[r] - g * u[r]) * inverse
+        passers += u[r] * u[r] + v * v >= floor
+    return passers
+
+
+@jit
+def screen_floor(epsilon, g, s, delta):
+    """Smallest float32 r² that a row inside some cone can show, −1 when the screen could lose one.
+
+    Parameters
+    ----------
+    epsilon : float64
+        The smallest epsilon asked for.
+    g, s : float64
+        Geometry of the plane.
+    delta : float64
+        Bound on the error of a float32 coordinate of a row of norm 1.
+    """
+    error_v = (delta + abs(g) * delta + 6.0 * _SINGLE) / s
+    reach = epsilon - math.sqrt(2.0) * max(delta, error_v) - 8.0 * _SINGLE
+    return np.float32(reach * reach * (1.0 - 16.0 * _SINGLE)) if reach > 0.0 else np.float32(-1.0)
+
+
+@jit
+def _coordinate(rows, r, i, vectors, columns, signs, known):
+    """x·b_i in float64 by the pinned dot, remembered in `known` (n, k), NaN = not yet."""
+    if columns.shape[0]:
+        return signs[i] * np.float64(rows[r, columns[i]])
+    value = known[r, i]
+    if math.isnan(value):
+        value = pinned_dot(rows[r], vectors[i])
+        known[r, i] = value
+    return value
+
+
+@jit
+def _record(start, length, plane, label, e, fold, counts, totals, events, state):
+    """Add one arc of one plane, label and epsilon to whatever is being kept."""
+    add_arc(totals[fold, label, e], start, length)
+    state[2] += 1
+    if counts.shape[2]:
+        add_arc(counts[label, e, plane], start, length)
+    elif events.shape[0]:
+        a = totals.shape[3] - 1
+        n = state[3]
+        events[n, 0] = (plane * totals.shape[1] + label) * totals.shape[2] + e
+        events[n, 1] = start % a
+        events[n, 2] = length
+        state[3] = n + 1
+
+
+@jit
+def _decide(u, v, square, norm, epsilons, table, plane, label, fold, counts, totals, events, state):
+    """Record the arcs of one row in one ordered plane, for every epsilon."""
+    a = (table.shape[0] - 5) // 2
+    r_square = u * u + v * v
+    ordinary = r_square >= TINY and square >= SMALL_SQUARE
+    turn = turn_of(u, v) if ordinary else 0.0
+    r = math.sqrt(r_square)
+    for e in range(epsilons.shape[0]):
+        t = epsilons[e] * norm
+        if ordinary:
+            start, length = arc(u, v, r, t, turn, table)
+            if length:
+                _record(start, length, plane, label, e, fold, counts, totals, events, state)
+        elif u == 0.0 and v == 0.0:
+            if 0.0 >= t:
+                _record(0, a, plane, label, e, fold, counts, totals, events, state)
+        else:
+            m = 0
+            while m < a:
+                first = m
+                while m < a and is_inside(u, v, t, m, table):
+                    m += 1
+                if m > first:
+                    _record(first, m - first, plane, label, e, fold, counts, totals, events, state)
+                m += 1
+
+
+@jit
+def scan(
+    rows,
+    norms,
+    fate,
+    labels,
+    folds,
+    coordinates,
+    known,
+    delta,
+    vectors,
+    columns,
+    signs,
+    g_matrix,
+    s_matrix,
+    numbering,
+    first,
+    partner,
+    forward,
+    reverse,
+    epsilons,
+    table,
+    counts,
+    totals,
+    events,
+    state,
+):
+    """Count the arcs of a block of rows in every plane.
+
+    Parameters
+    ----------
+    rows : (n, d) float32 or float64
+    norms, fate : (n,) float64, (n,) uint8
+        From `measure`.
+    labels, folds : (n,) int32, (n,) uint8
+        Class and fold of each row.
+    coordinates : (k, n) float32
+        x·b_i/‖x‖, off by at most `delta` for used rows.
+    known : (n, k) float64, NaN-filled, updated; (0, 0) with `columns`
+        Exact coordinates as far as they were needed.
+    delta : float64
+    vectors : (k, d) float64
+    columns, signs : (k,) int64, (k,) float64; (0,) when the basis is not made of ±unit vectors
+    g_matrix, s_matrix : (k, k) float64; (0, 0) when all pairs are orthogonal
+        Geometry of planes; s = 0 marks a parallel pair, which is passed over. With `columns`, vectors that
+        share a column are the parallel ones.
+    numbering : int
+        LISTED, PERMUTATIONS or COMBINATIONS.
+    first, partner, forward, reverse : (k + 1,) int64, (pairs,) int32, (pairs,) int64, (pairs,) int64
+        LISTED: the partners j > i of vector i are partner[first[i] : first[i + 1]], their planes (i, j) and
+        (j, i) have the numbers forward and reverse, −1 when not asked for. Empty otherwise.
+    epsilons : (e,) float64
+    table : (2a + 5, 2) float64
+        From `wrap_table`.
+    counts : (c, e, p, a + 1) int32, updated; (c, e, 0, 0) to keep no planes or events only
+        Difference arrays.
+    totals : (64, c, e, a + 1) int64, updated
+        Difference arrays summed over planes.
+    events : (room, 3) int64, filled; (0, 3) when not wanted
+        (key, start, length) with key = (plane·c + label)·e + epsilon.
+    state : (4,) int64, updated
+        Next vector i, next partner, arcs found, events filled. A call ends early when `events` could
+        overflow, and goes on where it stopped when called again.
+
+    Returns
+    -------
+    bool
+        Whether the block is finished.
+    """
+    n, k = rows.shape[0], vectors.shape[0]
+    a = (table.shape[0] - 5) // 2
+    smallest = epsilons.min()
+    listed = numbering == LISTED
+    selection = columns.shape[0] > 0
+    room = 2 * epsilons.shape[0] * n * (a // 2 + 1 if a < 64 else 32)
+    i, at = state[0], state[1]
+    while i < k:
+        partners = first[i + 1] - first[i] if listed else k - 1 - i
+        while at < partners:
+            if events.shape[0] and events.shape[0] - state[3] < room:
+                state[0], state[1] = i, at
+                return False
+            j = partner[first[i] + at] if listed else i + 1 + at
+            one = forward[first[i] + at] if listed else plane_number(i, j, k, numbering)
+            two = reverse[first[i] + at] if listed else plane_number(j, i, k, numbering)
+            at += 1
+            g, s, s_back = 0.0, 1.0, 1.0
+            if selection:
+                if columns[i] == columns[j]:
+                    continue
+            elif g_matrix.shape[0]:
+                g, s, s_back = g_matrix[i, j], s_matrix[i, j], s_matrix[j, i]
+                if s == 0.0:
+                    continue
+            floor = screen_floor(smallest, g, s, delta)
+            g_single, inverse = np.float32(g), np.float32(1.0 / s)
+            if floor > 0.0:
+                if g == 0.0:
+                    passers = _pass_orthogonal(coordinates[i], coordinates[j], floor)
+                else:
+                    passers = _pass_oblique(coordinates[i], coordinates[j], g_single, inverse, floor)
+                if passers == 0:
+                    continue
+            for r in range(n):
+                if fate[r] != USED:
+                    continue
+                if floor > 0.0:
+                    u_single = coordinates[i, r]
+                    v_single = (coordinates[j, r] - g_single * u_single) * inverse
+                    if u_single * u_single + v_single * v_single < floor:
+                        continue
+                u = _coordinate(rows, r, i, vectors, columns, signs, known)
+                w = _coordinate(rows, r, j, vectors, columns, signs, known)
+                square = norms[r] * norms[r]
+                if one >= 0:
+                    _decide(
+                        u, (w - g * u) / s, square, norms[r], epsilons, table, one,
+                        labels[r], folds[r], counts, totals, events, state,
+                    )  # fmt: skip
+                if two >= 0:
+                    _decide(
+                        w, (u - g * w) / s_back, square, norms[r], epsilons, table, two,
+                        labels[r], folds[r], counts, totals, events, state,
+                    )  # fmt: skip
+        i, at = i + 1, 0
+    state[0], state[1] = k, 0
+    return True

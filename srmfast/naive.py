@@ -1,0 +1,93 @@
+"""The definition of every count in the plainest code: slow, meant to be read.
+
+The fast path is compared with these functions by `==`. They know nothing of it.
+"""
+
+import numpy as np
+
+from srmfast.angles import angle_table
+
+
+def pinned_dot(x, y):
+    """Dot product over the last axis in the one order of operations that decides.
+
+    Eight lanes (column mod 8) are summed in column order, the tail padded with +0.0, then joined as
+    ((0+1)+(2+3))+((4+5)+(6+7)), all in float64 and without fused operations.
+    """
+    products = np.asarray(x, np.float64) * np.asarray(y, np.float64)
+    pad = -products.shape[-1] % 8
+    products = np.concatenate([products, np.zeros(products.shape[:-1] + (pad,))], axis=-1)
+    lane = np.zeros(products.shape[:-1] + (8,))
+    for start in range(0, products.shape[-1], 8):
+        lane = lane + products[..., start : start + 8]
+    return ((lane[..., 0] + lane[..., 1]) + (lane[..., 2] + lane[..., 3])) + (
+        (lane[..., 4] + lane[..., 5]) + (lane[..., 6] + lane[..., 7])
+    )
+
+
+def plane(b_i, b_j):
+    """Return g = b_i·b_j (0 when |g| < 1e-12) and s = ‖b_j − g·b_i‖ (1 then) of two unit vectors."""
+    g = pinned_dot(b_i, b_j)
+    if abs(g) < 1e-12:
+        return 0.0, 1.0
+    residual = b_j - g * b_i
+    return g, np.sqrt(pinned_dot(residual, residual))
+
+
+def inside(rows, b_i, b_j, epsilon, a):
+    """Say which rows lie in the cone of the ordered plane (b_i, b_j) at each angle.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, d)
+        Activations, finite and of non-zero norm.
+    b_i, b_j : ndarray, (d,) float64
+        Unit vectors that span the plane; the spotlight starts on b_i and turns toward b_j.
+    epsilon : float
+        Cosine of the half-angle of the cone.
+    a : int
+        Number of angles.
+
+    Returns
+    -------
+    ndarray, (n, a) bool
+
+    Notes
+    -----
+    Paper 2505.13471, Eqn 2, in closed form (R(θ)b_i = cos θ·b_i + sin θ·(b_j − g·b_i)/s).
+    """
+    rows = np.asarray(rows, np.float64)
+    cos, sin = angle_table(a)
+    g, s = plane(b_i, b_j)
+    norm = np.sqrt(pinned_dot(rows, rows))
+    u = pinned_dot(rows, b_i)
+    w = pinned_dot(rows, b_j)
+    v = (w - g * u) / s
+    return u[:, None] * cos + v[:, None] * sin >= (epsilon * norm)[:, None]
+
+
+def counts(rows, basis, planes, epsilons, a):
+    """Count the rows inside the cone for every epsilon, plane and angle.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, d)
+        Activations; rows of zero norm are dropped.
+    basis : ndarray, (k, d) float64
+        Unit vectors.
+    planes : sequence of (i, j), p of them
+        Ordered pairs of basis vectors that are not parallel.
+    epsilons : sequence of float, e of them
+    a : int
+        Number of angles.
+
+    Returns
+    -------
+    ndarray, (e, p, a) int64
+    """
+    rows = np.asarray(rows, np.float64)
+    rows = rows[pinned_dot(rows, rows) > 0]
+    return np.array(
+        [[inside(rows, basis[i], basis[j], epsilon, a).sum(axis=0) for i, j in planes] for epsilon in epsilons],
+        dtype=np.int64,
+    ).reshape(len(epsilons), len(planes), a)

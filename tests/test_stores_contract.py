@@ -1,0 +1,316 @@
+"""Every format against the one contract: a class says how the array is written."""
+
+import warnings
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+from store_contract import ALL_DTYPES, D, N, StoreContract, raw
+
+h5py = pytest.importorskip("h5py")
+zarr = pytest.importorskip("zarr")
+
+
+def void(array):
+    """Give bfloat16 as the two-byte void that NumPy sees in foreign files."""
+    return array.view("V2") if array.dtype == ml_dtypes.bfloat16 else array
+
+
+class TestNumpy(StoreContract):
+    def make(self, folder, array):
+        return array
+
+
+class TestNumpyStrided(StoreContract):
+    options = {"feature_axis": 0}
+
+    def make(self, folder, array):
+        return np.repeat(array.T, 2, axis=1)[:, ::2]
+
+
+class TestBigEndian(StoreContract):
+    dtypes = tuple(name for name in ALL_DTYPES if name not in ("bool", "int8", "uint8", "bfloat16"))
+
+    def make(self, folder, array):
+        return array.astype(array.dtype.newbyteorder(">"))
+
+
+class TestFakeTorch(StoreContract):
+    """A tensor as torch hands it out: detached, on the CPU, bfloat16 only through an integer view."""
+
+    @pytest.fixture(autouse=True)
+    def torch(self, monkeypatch):
+        import sys
+        import types
+
+        monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(int16="torch.int16"))
+
+    def make(self, folder, array):
+        return Tensor(array)
+
+
+class Tensor:
+    def __init__(self, array):
+        self._array = array
+        self.dtype = f"torch.{array.dtype.name}"
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def view(self, dtype):
+        assert dtype == "torch.int16"
+        return Tensor(self._array.view(np.int16))
+
+    def numpy(self):
+        if self.dtype == "torch.bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self._array
+
+
+class TestNpy(StoreContract):
+    def make(self, folder, array):
+        np.save(folder / "acts.npy", void(array))
+        return folder / "acts.npy"
+
+
+class TestNpyMlDtypes(StoreContract):
+    dtypes = ("bfloat16", "float32")
+
+    def make(self, folder, array):
+        np.save(folder / "acts.npy", array)
+        return str(folder / "acts.npy")
+
+
+class TestNpyFortran(StoreContract):
+    def make(self, folder, array):
+        np.save(folder / "acts.npy", np.asfortranarray(void(array)))
+        return folder / "acts.npy"
+
+
+class TestNpyNeuronsFirst(StoreContract):
+    options = {"feature_axis": 0}
+
+    def make(self, folder, array):
+        np.save(folder / "acts.npy", np.ascontiguousarray(void(array).T))
+        return folder / "acts.npy"
+
+
+class TestNpyBigEndian(TestBigEndian):
+    def make(self, folder, array):
+        np.save(folder / "acts.npy", super().make(folder, array))
+        return folder / "acts.npy"
+
+
+class TestNpyLayerLast(StoreContract):
+    options = {"index": {-1: 2}, "feature_axis": 1}
+
+    def make(self, folder, array):
+        bits = void(array)
+        np.save(folder / "acts.npy", np.stack([bits[::-1], bits[::-1], bits], axis=-1))
+        return folder / "acts.npy"
+
+
+class TestNpzStored(StoreContract):
+    def make(self, folder, array):
+        np.savez(folder / "acts.npz", acts=void(array), y=np.arange(N))
+        return folder / "acts.npz"
+
+
+class TestNpzDeflated(StoreContract):
+    def make(self, folder, array):
+        np.savez_compressed(folder / "acts.npz", acts=void(array), y=np.arange(N))
+        return f"{folder}/acts.npz::acts"
+
+
+def write_zarr(where, array, *, node="", attributes=None, **options):
+    """Write as zarr does, quiet about the missing specification of two-byte void."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = zarr.open_group(where, mode="a", zarr_format=options.get("zarr_format", 3)) if node else None
+        made = (
+            group.create_array(node, shape=array.shape, dtype=array.dtype, **{k: v for k, v in options.items() if k != "zarr_format"})
+            if node
+            else zarr.create_array(where, shape=array.shape, dtype=array.dtype, **options)
+        )
+        made[...] = array
+        made.attrs.update(attributes or {})
+    return made
+
+
+class TestZarr2(StoreContract):
+    def make(self, folder, array):
+        write_zarr(folder / "acts.zarr", void(array), chunks=(8, D), zarr_format=2, config={"write_empty_chunks": True})
+        return folder / "acts.zarr"
+
+
+class TestZarr2Nested(StoreContract):
+    def make(self, folder, array):
+        encoding = {"name": "v2", "separator": "/"}
+        options = {"chunk_key_encoding": encoding, "config": {"write_empty_chunks": True}}
+        write_zarr(folder / "acts.zarr", void(array), node="deep/layer3", chunks=(8, 4), zarr_format=2, **options)
+        return f"{folder}/acts.zarr::deep/layer3"
+
+
+class TestZarr3(StoreContract):
+    def make(self, folder, array):
+        write_zarr(folder / "acts.zarr", void(array), chunks=(8, D), config={"write_empty_chunks": True})
+        return folder / "acts.zarr"
+
+
+class TestZarr3Sharded(StoreContract):
+    def make(self, folder, array):
+        options = {"chunks": (4, D), "shards": (16, D), "config": {"write_empty_chunks": True}}
+        write_zarr(folder / "acts.zarr", raw(array), node="layer3", **options)
+        if array.dtype == ml_dtypes.bfloat16:
+            path = folder / "acts.zarr" / "layer3" / "zarr.json"
+            path.write_text(path.read_text().replace('"uint16"', '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'))
+        return f"{folder}/acts.zarr::layer3"
+
+
+class TestZarrBigEndian(TestBigEndian):
+    def make(self, folder, array):
+        write_zarr(folder / "acts.zarr", super().make(folder, array), chunks=(8, D), config={"write_empty_chunks": True})
+        return folder / "acts.zarr"
+
+
+class TestZarrBfloat16Metadata(StoreContract):
+    """What TensorStore and JAX write: a type name that zarr itself does not read."""
+
+    dtypes = ("bfloat16",)
+    zarr_format = 3
+
+    def make(self, folder, array):
+        if array.dtype != ml_dtypes.bfloat16:
+            return array
+        write_zarr(folder / "acts.zarr", raw(array), chunks=(8, D), zarr_format=self.zarr_format)
+        path = folder / "acts.zarr" / ("zarr.json" if self.zarr_format == 3 else ".zarray")
+        path.write_text(path.read_text().replace('"uint16"', '"bfloat16"').replace('"<u2"', '"bfloat16"'))
+        return folder / "acts.zarr"
+
+
+class TestZarr2Bfloat16Metadata(TestZarrBfloat16Metadata):
+    zarr_format = 2
+
+
+class TestMarkedUint16(StoreContract):
+    dtypes = ("bfloat16",)
+
+    def make(self, folder, array):
+        if array.dtype != ml_dtypes.bfloat16:
+            return array
+        write_zarr(folder / "acts.zarr", raw(array), chunks=(8, D), attributes={"torch_dtype": "torch.bfloat16"})
+        return folder / "acts.zarr"
+
+
+class TestZarrZip(StoreContract):
+    def make(self, folder, array):
+        write_zarr(folder / "acts.zarr", void(array), node="x", chunks=(8, D), config={"write_empty_chunks": True})
+        with zipfile.ZipFile(folder / "acts.zarr.zip", "w") as archive:
+            for path in sorted((folder / "acts.zarr").rglob("*")):
+                archive.write(path, path.relative_to(folder / "acts.zarr"))
+        return folder / "acts.zarr.zip"
+
+
+class TestZarrObject(StoreContract):
+    def make(self, folder, array):
+        return write_zarr({}, void(array), chunks=(8, D), config={"write_empty_chunks": True})
+
+
+class TestHdf5(StoreContract):
+    options_of_dataset = {}
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            dataset = file.create_dataset("layer_0/inputs", data=raw(array), **self.options_of_dataset)
+            if array.dtype == ml_dtypes.bfloat16:
+                dataset.attrs["original_dtype"] = "bfloat16"
+        return folder / "acts.h5"
+
+
+class TestHdf5Gzip(TestHdf5):
+    options_of_dataset = {"chunks": (8, 4), "compression": "gzip", "shuffle": True}
+
+
+class TestHdf5BigEndian(TestBigEndian):
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            file["acts"] = super().make(folder, array)
+        return f"{folder}/acts.h5::acts"
+
+
+class TestHdf5Object(StoreContract):
+    dtypes = ("float16", "float32")
+
+    @pytest.fixture(autouse=True)
+    def files(self):
+        self._files = []
+        yield
+        for file in self._files:
+            file.close()
+
+    def make(self, folder, array):
+        self._files.append(h5py.File(folder / "acts.h5", "w"))
+        dataset = self._files[-1].create_dataset("acts", data=array)
+        self._files[-1].flush()
+        return dataset
+
+
+class TestHdf5Virtual(StoreContract):
+    dtypes = ("float16", "float32", "int64")
+
+    def make(self, folder, array):
+        layout = h5py.VirtualLayout(array.shape, array.dtype)
+        for number, rows in enumerate((slice(0, 40), slice(40, N))):
+            with h5py.File(folder / f"part{number}.h5", "w") as file:
+                file["acts"] = array[rows]
+            layout[rows] = h5py.VirtualSource(f"part{number}.h5", "acts", array[rows].shape)
+        with h5py.File(folder / "acts.h5", "w") as file:
+            file.create_virtual_dataset("acts", layout)
+        return folder / "acts.h5"
+
+
+class TestNpyShards(StoreContract):
+    cuts = (0, 10, 11, 60, N)
+
+    def make(self, folder, array):
+        (folder / "parts").mkdir()
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            np.save(folder / "parts" / f"part-{number + 8}.npy", void(array)[start:stop])
+        (folder / "parts" / "metadata.json").write_text("{}")
+        return folder / "parts"
+
+
+class TestNeuronsFirstShards(TestNpyShards):
+    options = {"feature_axis": 0}
+
+    def make(self, folder, array):
+        super().make(folder, array)
+        for path in (folder / "parts").glob("*.npy"):
+            np.save(path, np.load(path).T)
+        return folder / "parts"
+
+
+class TestZarrShards(TestNpyShards):
+    dtypes = ("float16", "bfloat16", "float32")
+    cuts = (0, 16, 48, N)
+
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            part = void(array)[start:stop]
+            options = {"node": "acts", "chunks": (8, D), "config": {"write_empty_chunks": True}}
+            write_zarr(folder / f"part-{number}.zarr", part, **options)
+        return f"{folder}/part-*.zarr::acts"
+
+
+class TestHdf5Shards(TestNpyShards):
+    dtypes = ("float16", "float32")
+
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            with h5py.File(folder / f"chunk_{number + 8}.h5", "w") as file:
+                file["layer_0/inputs"] = array[start:stop]
+        return f"{folder}/chunk_*.h5::layer_0/inputs"
