@@ -132,7 +132,12 @@ def write_zarr(where, array, *, node="", attributes=None, **options):
         warnings.simplefilter("ignore")
         group = zarr.open_group(where, mode="a", zarr_format=options.get("zarr_format", 3)) if node else None
         made = (
-            group.create_array(node, shape=array.shape, dtype=array.dtype, **{k: v for k, v in options.items() if k != "zarr_format"})
+            group.create_array(
+                node,
+                shape=array.shape,
+                dtype=array.dtype,
+                **{k: v for k, v in options.items() if k != "zarr_format"},
+            )
             if node
             else zarr.create_array(where, shape=array.shape, dtype=array.dtype, **options)
         )
@@ -143,7 +148,13 @@ def write_zarr(where, array, *, node="", attributes=None, **options):
 
 class TestZarr2(StoreContract):
     def make(self, folder, array):
-        write_zarr(folder / "acts.zarr", void(array), chunks=(8, D), zarr_format=2, config={"write_empty_chunks": True})
+        write_zarr(
+            folder / "acts.zarr",
+            void(array),
+            chunks=(8, D),
+            zarr_format=2,
+            config={"write_empty_chunks": True},
+        )
         return folder / "acts.zarr"
 
 
@@ -151,7 +162,9 @@ class TestZarr2Nested(StoreContract):
     def make(self, folder, array):
         encoding = {"name": "v2", "separator": "/"}
         options = {"chunk_key_encoding": encoding, "config": {"write_empty_chunks": True}}
-        write_zarr(folder / "acts.zarr", void(array), node="deep/layer3", chunks=(8, 4), zarr_format=2, **options)
+        write_zarr(
+            folder / "acts.zarr", void(array), node="deep/layer3", chunks=(8, 4), zarr_format=2, **options
+        )
         return f"{folder}/acts.zarr::deep/layer3"
 
 
@@ -167,13 +180,22 @@ class TestZarr3Sharded(StoreContract):
         write_zarr(folder / "acts.zarr", raw(array), node="layer3", **options)
         if array.dtype == ml_dtypes.bfloat16:
             path = folder / "acts.zarr" / "layer3" / "zarr.json"
-            path.write_text(path.read_text().replace('"uint16"', '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'))
+            path.write_text(
+                path.read_text().replace(
+                    '"uint16"', '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'
+                )
+            )
         return f"{folder}/acts.zarr::layer3"
 
 
 class TestZarrBigEndian(TestBigEndian):
     def make(self, folder, array):
-        write_zarr(folder / "acts.zarr", super().make(folder, array), chunks=(8, D), config={"write_empty_chunks": True})
+        write_zarr(
+            folder / "acts.zarr",
+            super().make(folder, array),
+            chunks=(8, D),
+            config={"write_empty_chunks": True},
+        )
         return folder / "acts.zarr"
 
 
@@ -202,13 +224,17 @@ class TestMarkedUint16(StoreContract):
     def make(self, folder, array):
         if array.dtype != ml_dtypes.bfloat16:
             return array
-        write_zarr(folder / "acts.zarr", raw(array), chunks=(8, D), attributes={"torch_dtype": "torch.bfloat16"})
+        write_zarr(
+            folder / "acts.zarr", raw(array), chunks=(8, D), attributes={"torch_dtype": "torch.bfloat16"}
+        )
         return folder / "acts.zarr"
 
 
 class TestZarrZip(StoreContract):
     def make(self, folder, array):
-        write_zarr(folder / "acts.zarr", void(array), node="x", chunks=(8, D), config={"write_empty_chunks": True})
+        write_zarr(
+            folder / "acts.zarr", void(array), node="x", chunks=(8, D), config={"write_empty_chunks": True}
+        )
         with zipfile.ZipFile(folder / "acts.zarr.zip", "w") as archive:
             for path in sorted((folder / "acts.zarr").rglob("*")):
                 archive.write(path, path.relative_to(folder / "acts.zarr"))

@@ -90,16 +90,16 @@ def _coordinate(rows, r, i, vectors, columns, signs, known):
 def _record(start, length, plane, label, e, fold, counts, totals, events, state):
     """Add one arc of one plane, label and epsilon to whatever is being kept."""
     add_arc(totals[fold, label, e], start, length)
-    state[2] += 1
+    state[3] += 1
     if counts.shape[2]:
         add_arc(counts[label, e, plane], start, length)
     elif events.shape[0]:
         a = totals.shape[3] - 1
-        n = state[3]
+        n = state[4]
         events[n, 0] = (plane * totals.shape[1] + label) * totals.shape[2] + e
         events[n, 1] = start % a
         events[n, 2] = length
-        state[3] = n + 1
+        state[4] = n + 1
 
 
 @jit
@@ -190,9 +190,9 @@ def scan(
         Difference arrays summed over planes.
     events : (room, 3) int64, filled; (0, 3) when not wanted
         (key, start, length) with key = (plane·c + label)·e + epsilon.
-    state : (4,) int64, updated
-        Next vector i, next partner, arcs found, events filled. A call ends early when `events` could
-        overflow, and goes on where it stopped when called again.
+    state : (5,) int64, updated
+        Next vector i, next partner, next row, arcs found, events filled. A call ends early when `events`,
+        which needs room for e·(a + 2) of them, could overflow; it goes on where it stopped when called again.
 
     Returns
     -------
@@ -204,17 +204,15 @@ def scan(
     smallest = epsilons.min()
     listed = numbering == LISTED
     selection = columns.shape[0] > 0
-    room = 2 * epsilons.shape[0] * n * (a // 2 + 1 if a < 64 else 32)
-    i, at = state[0], state[1]
+    room = epsilons.shape[0] * (a + 2)  # the most that one row can add in both directions of a pair
+    i, at, start_row = state[0], state[1], state[2]
     while i < k:
         partners = first[i + 1] - first[i] if listed else k - 1 - i
         while at < partners:
-            if events.shape[0] and events.shape[0] - state[3] < room:
-                state[0], state[1] = i, at
-                return False
             j = partner[first[i] + at] if listed else i + 1 + at
             one = forward[first[i] + at] if listed else plane_number(i, j, k, numbering)
             two = reverse[first[i] + at] if listed else plane_number(j, i, k, numbering)
+            begin, start_row = start_row, 0
             at += 1
             g, s, s_back = 0.0, 1.0, 1.0
             if selection:
@@ -233,7 +231,7 @@ def scan(
                     passers = _pass_oblique(coordinates[i], coordinates[j], g_single, inverse, floor)
                 if passers == 0:
                     continue
-            for r in range(n):
+            for r in range(begin, n):
                 if fate[r] != USED:
                     continue
                 if floor > 0.0:
@@ -241,6 +239,9 @@ def scan(
                     v_single = (coordinates[j, r] - g_single * u_single) * inverse
                     if u_single * u_single + v_single * v_single < floor:
                         continue
+                if events.shape[0] and events.shape[0] - state[4] < room:
+                    state[0], state[1], state[2] = i, at - 1, r
+                    return False
                 u = _coordinate(rows, r, i, vectors, columns, signs, known)
                 w = _coordinate(rows, r, j, vectors, columns, signs, known)
                 square = norms[r] * norms[r]
@@ -255,5 +256,5 @@ def scan(
                         labels[r], folds[r], counts, totals, events, state,
                     )  # fmt: skip
         i, at = i + 1, 0
-    state[0], state[1] = k, 0
+    state[0], state[1], state[2] = k, 0, 0
     return True

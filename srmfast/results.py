@@ -1,0 +1,431 @@
+"""The result of a run: integer counts with their coordinates, and everything derived from them."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from srmfast import nulls
+from srmfast.errors import InputError, require
+
+FORMAT_VERSION = 1
+SELF_PLANES = 2000  # planes that a self-SRM curve is averaged over, at most
+
+# Every variable of the file: its dimensions and what it is.
+VARIABLES = {
+    "counts": (("label", "epsilon", "plane", "angle"), "rows inside the cone, for each plane that is kept"),
+    "total": (("label", "epsilon", "angle"), "counts summed over all planes, kept or not"),
+    "fold_total": (("fold", "label", "epsilon", "angle"), "total by fold of rows, fold = floor(64·row/n)"),
+    "rows_used": (("fold", "label"), "rows in the denominator"),
+    "angle": (("angle",), "angle of the spotlight from b_i toward b_j"),
+    "epsilon": (("epsilon",), "cosine of the half-angle of the cone"),
+    "label": (("label",), "class of the rows"),
+    "plane_i": (("plane",), "index of the basis vector that the spotlight starts on"),
+    "plane_j": (("plane",), "index of the basis vector that it turns toward"),
+    "plane_angle": (("plane",), "angle between the two basis vectors"),
+    "basis": (("vector", "width"), "unit basis vectors, one a row"),
+}
+_COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
+_UNITS = {"angle": "rad", "plane_angle": "rad"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Spotlight resonance of one store with one basis.
+
+    Attributes
+    ----------
+    counts : ndarray, (c, e, p, a) int64
+        Rows inside the cone for each label, epsilon, kept plane and angle.
+    total : ndarray, (c, e, a) int64
+        The sum of counts over all planes, kept or not.
+    fold_total : ndarray, (64, c, e, a) int64
+        The same for each of 64 folds of rows.
+    rows_used : ndarray, (64, c) int64
+        Rows in the denominator.
+    angle, epsilon : ndarray, (a,) and (e,) float64
+        Radians; cosines.
+    label : ndarray, (c,) str
+        "all" when the rows have no labels.
+    plane_i, plane_j, plane_angle : ndarray, (p,)
+        The ordered planes kept and the angle between their vectors in radians.
+    basis : ndarray, (k, d) float64
+        Unit vectors, one a row.
+    attrs : dict
+        spec, fingerprints, row accounting, planes_total, planes_hit, skipped_planes, kept, provenance.
+    """
+
+    counts: np.ndarray = field(repr=False)
+    total: np.ndarray = field(repr=False)
+    fold_total: np.ndarray = field(repr=False)
+    rows_used: np.ndarray = field(repr=False)
+    angle: np.ndarray = field(repr=False)
+    epsilon: np.ndarray
+    label: np.ndarray
+    plane_i: np.ndarray = field(repr=False)
+    plane_j: np.ndarray = field(repr=False)
+    plane_angle: np.ndarray = field(repr=False)
+    basis: np.ndarray = field(repr=False)
+    attrs: dict = field(repr=False)
+
+    # ---- what was measured -------------------------------------------------------------------------
+
+    @property
+    def rows(self):
+        """Rows in the denominator of each label, (c,) int64."""
+        return self.rows_used.sum(axis=0)
+
+    @property
+    def planes_total(self):
+        """How many planes were counted, kept or not."""
+        return self.attrs["planes_total"]
+
+    @property
+    def offset(self):
+        """|mean|/rms of the rows as stored: near 1, the cloud's mean and not its shape makes the picture."""
+        return self.attrs["mean_over_rms"]
+
+    def fraction(self):
+        """Return f = counts / rows used, (c, e, p, a) float64; 0 for a label without rows."""
+        return self.counts / np.maximum(self.rows, 1)[:, None, None, None]
+
+    def signed(self):
+        """Return f(θ) − f(θ + π), (c, e, p, a) float64.
+
+        Raises
+        ------
+        InputError
+            When some ε ≤ 0 (a row could count on both sides) or the grid lacks the opposite angles.
+
+        Notes
+        -----
+        Paper 2505.13471, Eqn 4.
+        """
+        if (self.epsilon <= 0).any():
+            raise InputError(f"signed SRM needs every epsilon above 0, got {self.epsilon.min():g}")
+        if self.angle.size % 2:
+            raise InputError(f"signed SRM needs an even number of angles, got {self.angle.size}; use an even --angles")
+        opposite = np.roll(self.counts, -(self.angle.size // 2), axis=-1)
+        return (self.counts - opposite) / np.maximum(self.rows, 1)[:, None, None, None]
+
+    # ---- over planes -------------------------------------------------------------------------------
+
+    def mean(self):
+        """Return the mean of f over all planes, kept or not, (c, e, a) float64."""
+        return self.total / (np.maximum(self.rows, 1) * self.planes_total)[:, None, None]
+
+    def quantiles(self, q):
+        """Return quantiles of f over all planes.
+
+        Parameters
+        ----------
+        q : float or sequence of float in [0, 1]
+
+        Returns
+        -------
+        ndarray, (len(q), c, e, a) float64
+            Linear interpolation. Planes that were not kept because no row hit them count as the zeros they are.
+
+        Raises
+        ------
+        InputError
+            When the planes that were not kept are not known to be zero.
+        """
+        if self.attrs["kept"] not in ("all", "hit"):
+            raise InputError(f"quantiles need all planes or all that were hit, got keep={self.attrs['kept']}")
+        zeros = self.planes_total - self.plane_i.size
+        values = np.sort(self.fraction(), axis=2)
+        position = np.atleast_1d(np.asarray(q, float)) * (self.planes_total - 1)
+        if (position < 0).any() or (position > self.planes_total - 1).any():
+            raise InputError(f"quantiles must lie in [0, 1], got {q}")
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, self.planes_total - 1)
+
+        def ranked(rank):
+            taken = np.take(values, np.maximum(rank - zeros, 0), axis=2) if values.shape[2] else 0.0
+            shape = (1, 1, rank.size, 1)
+            return np.where((rank < zeros).reshape(shape), 0.0, taken)
+
+        share = (position - low).reshape(1, 1, -1, 1)
+        return np.moveaxis((1 - share) * ranked(low) + share * ranked(high), 2, 0)
+
+    def median(self):
+        """Return the median of f over all planes, (c, e, a) float64."""
+        return self.quantiles(0.5)[0]
+
+    def null(self):
+        """Return the expectation of f for isotropic rows, (e,) float64: a reference curve, not a test."""
+        return nulls.isotropic(self.epsilon, self.basis.shape[1])
+
+    def self_srm(self):
+        """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.
+
+        Over the kept planes, or 2,000 of them spread evenly. Paper 2505.13471, section 2.1.3.
+        """
+        from srmfast.engine import count_rows
+
+        if not self.plane_i.size:
+            raise InputError("self-SRM needs at least one kept plane, got none; run again with --keep all")
+        chosen = np.unique(np.linspace(0, self.plane_i.size - 1, SELF_PLANES).astype(int))
+        pairs = np.stack([self.plane_i[chosen], self.plane_j[chosen]], axis=1)
+        counts = count_rows(self.basis, self.basis, pairs, self.epsilon, self.angle.size)
+        return counts.mean(axis=1) / len(self.basis)
+
+    def top_planes(self, m=10):
+        """Return the m kept planes with the highest peak, as a list of dicts, highest first.
+
+        Each has plane_i, plane_j, plane_angle (rad), label, epsilon, angle (rad) and fraction of the peak.
+        """
+        fraction = self.fraction()
+        if not fraction.size:
+            return []
+        peak = fraction.max(axis=(0, 1, 3))
+        found = []
+        for plane in np.argsort(-peak, kind="stable")[:m]:
+            c, e, at = np.unravel_index(np.argmax(fraction[:, :, plane]), np.delete(fraction.shape, 2))
+            found.append(
+                {
+                    "plane_i": int(self.plane_i[plane]),
+                    "plane_j": int(self.plane_j[plane]),
+                    "plane_angle": float(self.plane_angle[plane]),
+                    "label": str(self.label[c]),
+                    "epsilon": float(self.epsilon[e]),
+                    "angle": float(self.angle[at]),
+                    "fraction": float(peak[plane]),
+                }
+            )
+        return found
+
+    # ---- elsewhere ---------------------------------------------------------------------------------
+
+    def to_dataframe(self):
+        """Return one row for each label, epsilon, kept plane and angle, as a pandas DataFrame."""
+        pandas = require("pandas", purpose="to_dataframe")
+        c, e, p, a = (axis.ravel() for axis in np.indices(self.counts.shape, sparse=False))
+        return pandas.DataFrame(
+            {
+                "label": self.label[c],
+                "epsilon": self.epsilon[e],
+                "plane_i": self.plane_i[p],
+                "plane_j": self.plane_j[p],
+                "angle": self.angle[a],
+                "count": self.counts.ravel(),
+                "fraction": self.fraction().ravel(),
+            }
+        )
+
+    def to_csv(self, path):
+        """Write the columns of `to_dataframe` to a CSV file, plane by plane, without holding them all."""
+        with open(path, "w", newline="") as file:
+            file.write("label,epsilon,plane_i,plane_j,angle,count,fraction\n")
+            for c, label in enumerate(self.label):
+                quoted = '"' + str(label).replace('"', '""') + '"'
+                rows = max(int(self.rows[c]), 1)
+                for e, epsilon in enumerate(self.epsilon):
+                    for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
+                        head = f"{quoted},{float(epsilon)!r},{i},{j},"
+                        file.writelines(
+                            f"{head}{angle!r},{count},{count / rows!r}\n"
+                            for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True)
+                        )
+
+    def plot(self, path=None, **options):
+        """Draw the result; see `srmfast.plots.plot` for the options."""
+        from srmfast import plots
+
+        return plots.plot(self, path, **options)
+
+    def summary(self):
+        """Return the one-screen summary that `srmfast show` prints."""
+        from srmfast.report import summarise
+
+        return summarise(self)
+
+    def save(self, path, *, force=False):
+        """Write the result as a Zarr v2 group that xarray opens unaided; see `save`."""
+        save(self, path, force=force)
+
+
+class Results(Mapping):
+    """Results of several stores or bases: a mapping from (store, basis) names to `Result`.
+
+    Parameters
+    ----------
+    members : dict of (str, str) to Result
+    """
+
+    def __init__(self, members):
+        self._members = dict(members)
+
+    def __getitem__(self, key):
+        return self._members[key]
+
+    def __iter__(self):
+        return iter(self._members)
+
+    def __len__(self):
+        return len(self._members)
+
+    def __repr__(self):
+        return f"Results({', '.join('/'.join(key) for key in self)})"
+
+    def plot(self, path=None, **options):
+        """Draw the results side by side; see `srmfast.plots.plot` for the options."""
+        from srmfast import plots
+
+        return plots.plot(self, path, **options)
+
+    def summary(self):
+        """Return the one-screen summary that `srmfast show` prints."""
+        from srmfast.report import summarise
+
+        return summarise(self)
+
+    def save(self, path, *, force=False):
+        """Write all results into one Zarr v2 group, each under `<store>/<basis>`; see `save`."""
+        save(self, path, force=force)
+
+
+def check_output(path, *, force=False):
+    """Refuse an output that exists or cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+        A result folder to be.
+    force : bool
+        Whether an existing result may be replaced.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
+    if path.exists() and not (path / ".zgroup").exists():
+        raise InputError(f"--force replaces results only, and {path} is not one; remove it yourself")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"output folder must exist, got {parent}; create it first")
+    probe = path.absolute().with_name(path.name + ".wip")
+    try:
+        shutil.rmtree(probe, ignore_errors=True)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise InputError(f"output folder must be writable, got {parent}: {error.strerror}") from None
+    return path
+
+
+def save(result, path, *, force=False):
+    """Write a `Result` or `Results` so that a reader meets a whole result or none.
+
+    Parameters
+    ----------
+    result : Result or Results
+    path : str or Path
+        The Zarr v2 group to be. Written beside as `<path>.wip`, then renamed.
+    force : bool
+        Replace an existing result: the old one is put aside, the new one moved in, the old one deleted.
+
+    Raises
+    ------
+    InputError
+        The output exists, or its folder cannot be written.
+    """
+    import zarr
+
+    path = check_output(path, force=force)
+    wip = path.absolute().with_name(path.name + ".wip")
+    try:
+        root = zarr.open_group(str(wip), mode="w", zarr_format=2)
+        if isinstance(result, Result):
+            _write(result, root)
+        else:
+            root.attrs.put({"format_version": FORMAT_VERSION, "results": [list(key) for key in result]})
+            for (store, basis), member in result.items():
+                _write(member, root.require_group(store).require_group(basis))
+        zarr.consolidate_metadata(root.store, zarr_format=2)
+        if path.exists():
+            aside = path.absolute().with_name(path.name + ".old.wip")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            wip.rename(path)
+            shutil.rmtree(aside)
+        else:
+            wip.rename(path)
+    except OSError as error:
+        raise InputError(f"the result must fit on the disk of {path}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(wip, ignore_errors=True)
+
+
+def load(path):
+    """Open a saved result.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Result or Results
+        What was saved there.
+
+    Raises
+    ------
+    InputError
+        Not a result, or one of another format version.
+    """
+    import zarr
+
+    try:
+        root = zarr.open_group(str(path), mode="r", zarr_format=2)
+        version = root.attrs.asdict().get("format_version")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"a result must be a folder written by srmfast, got {path}: {error}") from None
+    if version != FORMAT_VERSION:
+        raise InputError(f"result format_version must be {FORMAT_VERSION}, got {version} in {path}")
+    keys = root.attrs.asdict().get("results")
+    try:
+        if keys is None:
+            return _read(root)
+        return Results({tuple(key): _read(root["/".join(key)]) for key in keys})
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"the result {path} is damaged: {error}; run it again") from None
+
+
+def _write(result, group):
+    group.attrs.put({"format_version": FORMAT_VERSION, **json.loads(json.dumps(result.attrs))})
+    for name, (dims, meaning) in VARIABLES.items():
+        values = np.asarray(getattr(result, name))
+        chunks = list(values.shape) or [1]
+        if name == "counts":
+            chunks = [1, 1, max(1, (4 << 20) // (8 * values.shape[3])), values.shape[3]]
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=tuple(max(1, min(c, s)) for c, s in zip(chunks, values.shape, strict=True)),
+            fill_value=None,
+        )
+        if values.size:
+            array[...] = values
+        attrs = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
+        if name in _UNITS:
+            attrs["units"] = _UNITS[name]
+        if name == "counts":
+            attrs["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
+        array.attrs.put(attrs)
+
+
+def _read(group):
+    values = {name: group[name][...] for name in VARIABLES}
+    values["label"] = values["label"].astype(str)
+    attrs = group.attrs.asdict()
+    attrs.pop("format_version")
+    return Result(**values, attrs=attrs)

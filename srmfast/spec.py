@@ -1,0 +1,186 @@
+"""What is computed (`Spec`, hashed into the result) and how (`Resources`, which may not change one count)."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from srmfast.angles import angle_hash, check_angles
+from srmfast.errors import InputError
+
+KEEPS = "auto, all, hit, top:K or summary"
+DEFAULT_EPSILON = 0.9
+DEFAULT_ANGLES = 360
+MINIMUM_MEMORY = 256 << 20  # bytes
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that determines the numbers of a run over one store with one basis.
+
+    Attributes
+    ----------
+    store, basis : dict
+        Fingerprints: shape, dtype and hashes of the store; name, kind, shape and hash of the basis.
+    planes, planes_hash : str
+        What was asked for and the hash of the set it stands for.
+    epsilon : tuple of float
+        Cosines of the half-angle of the cone, in the order of the result.
+    angles, angles_hash : int, str
+    labels, groups, mask : str
+        Hash of the array, or "" without one.
+    rows : tuple of int or None
+        START, STOP, STEP of the rows read.
+    sample, sample_hash : int, str
+        Rows drawn, 0 for all, and the hash of their numbers.
+    centre_hash : str
+        Hash of the mean subtracted from each row, or "".
+    zero_rows, nonfinite, missing_chunks, keep : str
+    seed : int
+    """
+
+    store: dict
+    basis: dict
+    planes: str
+    planes_hash: str
+    epsilon: tuple
+    angles: int
+    angles_hash: str = field(init=False)
+    labels: str = ""
+    groups: str = ""
+    mask: str = ""
+    rows: tuple | None = None
+    sample: int = 0
+    sample_hash: str = ""
+    centre_hash: str = ""
+    zero_rows: str = "drop"
+    nonfinite: str = "error"
+    missing_chunks: str = "error"
+    keep: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "angles_hash", angle_hash(self.angles))
+
+    def to_dict(self):
+        """Return the fields as JSON-able values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def digest(self):
+        """Return the SHA-256 of all fields: two runs with the same digest have the same counts."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How a run is carried out; no field may change a count.
+
+    Attributes
+    ----------
+    threads : int
+        Compute threads.
+    memory : int
+        Bytes that the run may add to the process.
+    block_rows : int or None
+        Rows in one kernel call; chosen from the width when None.
+    """
+
+    threads: int
+    memory: int
+    block_rows: int | None = None
+
+    @classmethod
+    def resolve(cls, threads=None, memory=None, block_rows=None):
+        """Fill in the defaults of this machine and check the values given."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = cores if threads is None else threads
+        for name, value in (("threads", threads), ("block_rows", block_rows)):
+            if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+        memory = max(MINIMUM_MEMORY, available_memory() // 4) if memory is None else parse_bytes(memory)
+        if memory < MINIMUM_MEMORY:
+            raise InputError(
+                f"memory must be at least {format_bytes(MINIMUM_MEMORY)}, got {format_bytes(memory)}; "
+                "Python with Numba needs most of that by itself"
+            )
+        return cls(int(threads), memory, block_rows)
+
+
+def check_epsilons(epsilon):
+    """Return epsilon (a number or several) as a tuple of distinct floats in [−1, 1]."""
+    values = np.atleast_1d(np.asarray(epsilon))
+    if values.dtype.kind not in "fiu" or values.ndim != 1 or not values.size:
+        raise InputError(f"epsilon must be a number or several, got {epsilon!r}; for example 0.9 or 0.5,0.7,0.9")
+    for value in values.astype(float):
+        if not -1.0 <= value <= 1.0:
+            degrees = abs(value) > 1.0 and abs(value) <= 180.0
+            hint = f"; for a half-angle in degrees use {np.cos(np.radians(value)):.6g}" if degrees else ""
+            raise InputError(f"epsilon must lie in [-1, 1] (a cosine), got {value:g}{hint}")
+    if np.unique(values).size != values.size:
+        raise InputError(f"each epsilon may be given once, got {', '.join(f'{value:g}' for value in values)}")
+    return tuple(values.astype(float).tolist())
+
+
+def check_choice(name, value, choices):
+    """Return `value` when it is one of `choices` (a tuple of str)."""
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def check_keep(keep):
+    """Return `keep` when it is a known rule for the planes that stay in the result."""
+    if keep in ("auto", "all", "hit", "summary") or (isinstance(keep, str) and re.fullmatch(r"top:[1-9]\d*", keep)):
+        return keep
+    raise InputError(f"keep must be {KEEPS}, got {keep!r}")
+
+
+def parse_bytes(text):
+    """Return a number of bytes from 1073741824, "512MiB", "2GiB" or "1.5 GB"."""
+    if isinstance(text, (int, np.integer)):
+        return int(text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower())
+    if not match:
+        raise InputError(f"a size must be a number with an optional unit, got {text!r}; for example 512MiB or 2GiB")
+    return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def format_bytes(count):
+    """Return bytes in the unit that a person reads: '512 MiB'."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024 or unit == "TiB":
+            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.3g} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def available_memory():
+    """Return the bytes this process may use: the container's limit or the machine's memory, the smaller one."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path) as file:
+                limits.append(int(file.read()))
+        except (OSError, ValueError):
+            continue
+    return min(limits)
+
+
+def hash_array(array):
+    """Return the SHA-256 of an array's dtype, shape and bytes; "" for None."""
+    if array is None:
+        return ""
+    array = np.ascontiguousarray(array)
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+__all__ = [
+    "DEFAULT_ANGLES", "DEFAULT_EPSILON", "Resources", "Spec", "available_memory", "check_angles", "check_choice",
+    "check_epsilons", "check_keep", "format_bytes", "hash_array", "parse_bytes",
+]  # fmt: skip

@@ -1,0 +1,25 @@
+"""Rows of activations from any array or file; see `open_store`."""
+
+import importlib
+
+_HOME = {
+    "Source": "base",
+    "Store": "rows",
+    "expand": "columns",
+    "load_column": "columns",
+    "open_store": "open",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,81 @@
+"""Which element types a store may hold, and under which name they travel."""
+
+import numpy as np
+
+from srmfast.errors import InputError
+
+NAMES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "bfloat16", "float32", "float64",
+)  # fmt: skip
+
+
+def resolve(dtype, location, marks=None):
+    """Name an element type and give the native-endian dtype its raw values are read as.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        What the format declares, in either byte order.
+    location : str
+        Shown in the error.
+    marks : mapping, optional
+        Attributes of the array: a writer without a bfloat16 type stores the bits as uint16 and says so here.
+
+    Returns
+    -------
+    name : str
+        One of `NAMES`.
+    raw : numpy.dtype
+        The same type in native byte order; uint16 for bfloat16.
+
+    Raises
+    ------
+    InputError
+        For objects, records, text, dates, complex numbers and widths that no kernel decodes.
+    """
+    if dtype.hasobject:
+        raise InputError(
+            f"{location} holds Python objects, which are never unpickled; save the numbers as a float "
+            "array of shape (n, d)"
+        )
+    if dtype.names is not None:
+        fields = ", ".join(dtype.names)
+        raise InputError(
+            f"{location} holds records ({fields}), not numbers; save one field as an array of shape (n, d)"
+        )
+    # ml_dtypes is not imported: its types are known by name; plain NumPy sees their files as two-byte void.
+    if dtype.name == "bfloat16" or dtype.str == "|V2":
+        return "bfloat16", np.dtype(np.uint16)
+    if dtype.kind in "iu" and dtype.itemsize == 2 and marked_bfloat16(marks):
+        return "bfloat16", np.dtype(np.uint16)
+    if dtype.name.startswith("float8"):
+        raise InputError(
+            f"{location} holds {dtype.name}, which cannot be read yet; convert it to float16 or bfloat16"
+        )
+    native = dtype.newbyteorder("=")
+    if native.name not in NAMES:
+        raise InputError(
+            f"activations must be real numbers (float, int or bool), {location} holds {dtype}; convert it "
+            "first"
+        )
+    return native.name, native
+
+
+def marked_bfloat16(marks):
+    """Tell whether an attribute such as ``torch_dtype = "torch.bfloat16"`` declares bfloat16 bits."""
+    for key, value in dict(marks or {}).items():
+        if "dtype" not in key.lower():
+            continue
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if text.lower().rpartition(".")[2] in ("bfloat16", "bf16"):
+            return True
+    return False
+
+
+def fixed_text(array):
+    """Convert variable-width text (StringDType or Python strings) to fixed width; others stay as they are."""
+    text = array.dtype.kind == "T" or (
+        array.dtype.hasobject and all(isinstance(value, str) for value in array.flat)
+    )
+    return np.array(array.tolist(), dtype=str).reshape(array.shape) if text else array

@@ -1,0 +1,137 @@
+"""Members of .npz files: stored ones are read in place, deflated ones from a temporary copy."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+
+from srmfast.errors import InputError
+from srmfast.stores import _members, _npy
+
+COPY_BYTES = 1 << 20
+
+
+def open_source(path, key=None):
+    """Open a member of a .npz file.
+
+    Parameters
+    ----------
+    path : str
+    key : str, optional
+        Name of the member, without ".npy"; the only matrix of numbers when omitted.
+
+    Returns
+    -------
+    NpySource
+        With the other members as siblings.
+
+    Raises
+    ------
+    InputError
+        For a damaged file, a missing member, or one that holds objects.
+    """
+    with _archive(path) as archive:
+        arrays = _arrays(archive, path)
+        name = _members.choose(arrays, key, str(path))
+        info = _info(archive, name)
+        location = f"{path}::{name}"
+        with archive.open(info) as member:
+            _refuse_objects(member, location)
+        if info.compress_type == zipfile.ZIP_STORED:
+            fd, offset = os.open(path, os.O_RDONLY), _data_offset(archive, info)
+        else:
+            fd, offset = _unpack(archive, info), 0
+    try:
+        return NpzSource(fd, offset, info.file_size, location, path, arrays, name, info.compress_type)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def load_array(path, key=None):
+    """Load a whole member of any type but objects."""
+    with _archive(path) as archive:
+        name = _members.choose(_arrays(archive, path), key, str(path), least_rank=1)
+        with archive.open(_info(archive, name)) as member:
+            return _npy.load_open(member, f"{path}::{name}")
+
+
+class NpzSource(_npy.NpySource):
+    """One member of a .npz file."""
+
+    format = "npz"
+
+    def __init__(self, fd, offset, size, location, path, arrays, name, compress_type):
+        super().__init__(fd, offset, size, location)
+        self._path, self._arrays, self._name = path, arrays, name
+        self._compressor = None if compress_type == zipfile.ZIP_STORED else "deflate"
+
+    def describe(self):
+        return super().describe() | {"compressor": self._compressor}
+
+    def siblings(self):
+        return {name: what for name, what in self._arrays.items() if name != self._name}
+
+    def sibling(self, key):
+        return load_array(self._path, key)
+
+
+@contextlib.contextmanager
+def _archive(path):
+    """Open the zip; whatever is damaged in it ends as one line."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path} is not a whole .npz file ({error}); copy or write it again") from error
+
+
+def _arrays(archive, path):
+    arrays = {}
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            continue
+        with archive.open(info) as member:
+            shape, _, dtype = _npy.read_header(member, f"{path}::{info.filename}")
+        arrays[info.filename.removesuffix(".npy")] = (shape, str(dtype))
+    return arrays
+
+
+def _info(archive, name):
+    return archive.getinfo(f"{name}.npy")
+
+
+def _refuse_objects(member, location):
+    if _npy.read_header(member, location)[2].hasobject:
+        raise InputError(
+            f"{location} holds Python objects, which are never unpickled; save the numbers as a float array"
+        )
+
+
+def _data_offset(archive, info):
+    """Find the first byte of a stored member: its local header has a length of its own."""
+    archive.fp.seek(info.header_offset)
+    local = archive.fp.read(30)
+    return (
+        info.header_offset
+        + 30
+        + int.from_bytes(local[26:28], "little")
+        + int.from_bytes(local[28:30], "little")
+    )
+
+
+def _unpack(archive, info):
+    """Inflate a member into an unlinked temporary file and give its descriptor; the checksum is verified."""
+    with tempfile.TemporaryFile() as spool, archive.open(info) as member:
+        try:
+            shutil.copyfileobj(member, spool, COPY_BYTES)
+        except OSError as error:
+            raise InputError(
+                f"unpacking {info.filename} needs {info.file_size} bytes in {tempfile.gettempdir()} "
+                f"({error.strerror}); "
+                "set TMPDIR to a larger disk or save with numpy.savez"
+            ) from error
+        spool.flush()
+        return os.dup(spool.fileno())

@@ -1,0 +1,245 @@
+"""Many files of one format read as one array, joined along the first row axis."""
+
+import bisect
+import collections
+import contextlib
+import glob
+import itertools
+import os
+import re
+import threading
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.stores import _fingerprint
+from srmfast.stores.base import Source
+
+OPEN_PARTS = 64  # idle parts kept open; a folder may hold more files than a process may open
+
+
+def natural_key(path):
+    """Sort shard-2 before shard-10, at every number of the path."""
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", path)]
+
+
+def expand(pattern, recognise):
+    """List the parts that a folder or a glob stands for, in natural order.
+
+    Parameters
+    ----------
+    pattern : str
+        Folder or glob.
+    recognise : callable
+        ``recognise(path) -> Format or None``.
+
+    Returns
+    -------
+    parts : list of str
+    found : Format
+        The one format of all parts.
+
+    Raises
+    ------
+    InputError
+        When nothing is found, or two formats are mixed.
+    """
+    folder = os.path.isdir(pattern)
+    names = [entry.path for entry in os.scandir(pattern)] if folder else glob.glob(pattern)
+    visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
+    kinds = {}
+    for name in visible:
+        kind = recognise(name)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(name)
+    if not kinds:
+        held = ", ".join(os.path.basename(name) for name in visible[:5]) or "nothing"
+        what = f"the folder {pattern} holds no store" if folder else f"no store matches {pattern}"
+        raise InputError(f"{what} (found {held}); give a file, a Zarr folder or a folder of such parts")
+    if len(kinds) > 1:
+        mixed = " and ".join(
+            f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2]
+        )
+        raise InputError(
+            f"the parts of a store must have one format, {pattern} mixes {mixed}; use a glob such as '*.npy'"
+        )
+    ((kind, parts),) = kinds.items()
+    return parts, kind
+
+
+class ShardedSource(Source):
+    """Arrays of equal trailing shape and type, joined along one axis.
+
+    Parameters
+    ----------
+    parts : list of str
+        Names, in order.
+    open_part : callable
+        ``open_part(name) -> Source``; parts are opened when needed and closed when many are open.
+    location : str
+    axis_of : callable
+        ``axis_of(shape) -> int``: the axis to join, given the shape of a part.
+    """
+
+    def __init__(self, parts, open_part, location, axis_of):
+        self.location = location
+        self._parts, self._open_part = parts, open_part
+        self._lock = threading.Lock()
+        self._idle = (
+            collections.OrderedDict()
+        )  # number of a part -> its open source, least recently used first
+        self._busy = {}  # number of a part -> [source, callers]
+        try:
+            self._join(axis_of)
+        except BaseException:
+            self.close()
+            raise
+
+    def _join(self, axis_of):
+        """Compare every part with the first and add up the joined axis."""
+        with self._part(0) as first:
+            shape, self.format = first.shape, first.format
+            self.dtype, self.dtype_name = first.dtype, first.dtype_name
+            self.chunks, self.readers = first.chunks, first.readers
+            self._detail = first.describe()
+        self._axis = axis = axis_of(shape)
+        lengths, shapes = [], []
+        for number, name in enumerate(self._parts):
+            with self._part(number) as part:
+                self._compare(part, name, shape)
+                lengths.append(part.shape[axis])
+                shapes.append(part.shape)
+                if part.chunks != self.chunks:
+                    self.chunks = (
+                        None
+                        if None in (part.chunks, self.chunks)
+                        else tuple(map(max, part.chunks, self.chunks))
+                    )
+        self._shapes = shapes
+        self._starts = [
+            0,
+            *itertools.accumulate(lengths),
+        ]  # position on the joined axis where each part begins
+        self.shape = (*shape[:axis], self._starts[-1], *shape[axis + 1 :])
+
+    def _compare(self, part, name, shape):
+        first = os.path.basename(self._parts[0])
+        name = os.path.basename(name)
+        axis = self._axis
+        if (
+            len(part.shape) != len(shape)
+            or part.shape[:axis] + part.shape[axis + 1 :] != shape[:axis] + shape[axis + 1 :]
+        ):
+            raise InputError(
+                f"the parts of a store must agree in every axis but axis {axis}: {first} is {shape}, "
+                f"{name} is {part.shape}; "
+                "use a glob that leaves the odd one out"
+            )
+        if part.dtype_name != self.dtype_name:
+            raise InputError(
+                f"the parts of a store must have one dtype: {first} is {self.dtype_name}, {name} is "
+                f"{part.dtype_name}; "
+                "use a glob that leaves the odd one out, or convert it"
+            )
+
+    def read(self, selection):
+        want = selection[self._axis]
+        if isinstance(want, int):
+            number, local = self._locate(want)
+            return self._read_part(number, selection, local)
+        pieces = []
+        for number in range(self._locate(want.start)[0], len(self._parts)):
+            begin = self._starts[number]
+            if begin >= want.stop:
+                break
+            low, high = max(want.start, begin) - begin, min(want.stop, self._starts[number + 1]) - begin
+            if low < high:
+                pieces.append(self._read_part(number, selection, slice(low, high)))
+        # An axis before the joined one that an integer drops shifts it.
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=self._kept_axis(selection))
+
+    def missing(self):
+        found = []
+        for number in range(len(self._parts)):
+            with self._part(number) as part:
+                gaps = part.missing()
+            if gaps is None:
+                return None
+            found.append(
+                gaps
+                + np.where(np.arange(len(self.shape)) == self._axis, self._starts[number], 0)[None, :, None]
+            )
+        return np.concatenate(found)
+
+    def missing_keys(self, limit=5):
+        keys = []
+        for number, name in enumerate(self._parts):
+            if len(keys) >= limit:
+                break
+            with self._part(number) as part:
+                keys += [f"{os.path.basename(name)}/{key}" for key in part.missing_keys(limit - len(keys))]
+        return keys
+
+    def fingerprint_parts(self):
+        sampled = _fingerprint.spread(len(self._parts))
+        prints = []
+        for number in sampled:
+            with self._part(number) as part:
+                prints.append(part.fingerprint_parts())
+        size = sum(found["size"] for found in prints)
+        header = _fingerprint.digest_json([self._shapes, [found["header"] for found in prints]])
+        return {
+            "size": size,
+            "header": header,
+            "slices": _fingerprint.digest_json([found["slices"] for found in prints]),
+        }
+
+    def describe(self):
+        return self._detail | {"parts": [os.path.basename(name) for name in self._parts]}
+
+    def siblings(self):
+        with self._part(0) as part:
+            return part.siblings()
+
+    def sibling(self, key):
+        loaded = []
+        for number in range(len(self._parts)):
+            with self._part(number) as part:
+                loaded.append(part.sibling(key))
+        return np.concatenate(loaded)
+
+    def close(self):
+        with self._lock:
+            while self._idle:
+                self._idle.popitem()[1].close()
+
+    @contextlib.contextmanager
+    def _part(self, number):
+        """Lend the open source of a part; idle ones beyond `OPEN_PARTS` are closed."""
+        with self._lock:
+            if number not in self._busy:
+                source = self._idle.pop(number, None) or self._open_part(self._parts[number])
+                self._busy[number] = [source, 0]
+            entry = self._busy[number]
+            entry[1] += 1
+        try:
+            yield entry[0]
+        finally:
+            with self._lock:
+                entry[1] -= 1
+                if entry[1] == 0:
+                    self._idle[number] = self._busy.pop(number)[0]
+                while len(self._idle) > OPEN_PARTS:
+                    self._idle.popitem(last=False)[1].close()
+
+    def _locate(self, position):
+        """Find the part that holds a position of the joined axis, and the position in it."""
+        number = bisect.bisect_right(self._starts, position) - 1
+        return number, position - self._starts[number]
+
+    def _read_part(self, number, selection, local):
+        with self._part(number) as part:
+            return part.read((*selection[: self._axis], local, *selection[self._axis + 1 :]))
+
+    def _kept_axis(self, selection):
+        return self._axis - sum(isinstance(s, int) for s in selection[: self._axis])

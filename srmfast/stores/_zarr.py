@@ -1,0 +1,265 @@
+"""Zarr arrays, version 2 and 3: folders, zip files and URLs, sharded or not."""
+
+import base64
+import functools
+import math
+import warnings
+
+import numpy as np
+
+from srmfast.errors import InputError, require
+from srmfast.stores import _dtypes, _fingerprint, _layout, _members, _zarr_chunks, _zarr_tree
+from srmfast.stores.base import Source
+
+
+def open_source(path, key=None):
+    """Open an array of a Zarr hierarchy.
+
+    Parameters
+    ----------
+    path : str
+        Folder, zip file or URL.
+    key : str, optional
+        Path of the array inside; the only matrix of numbers when omitted.
+
+    Returns
+    -------
+    ZarrSource
+
+    Raises
+    ------
+    InputError
+        When there is no hierarchy, no such array or several candidates.
+    """
+    root, docs, name = _find(path, key, least_rank=2)
+    location = f"{path}::{name}" if name else str(path)
+    return ZarrSource(root, name, docs[name], location, path, owned=True)
+
+
+def load_array(path, key=None):
+    """Load a whole array of any type but objects; text comes as fixed-width strings."""
+    root, docs, name = _find(path, key, least_rank=1)
+    try:
+        return _load(root, name, docs[name], f"{path}::{name}" if name else str(path))
+    finally:
+        root.close()
+
+
+def from_array(array):
+    """Make a source of a `zarr.Array` the caller has opened, and leaves open."""
+    with (
+        warnings.catch_warnings()
+    ):  # zarr warns that two-byte void has no specification; it is read as bfloat16
+        warnings.simplefilter("ignore")
+        doc = array.metadata.to_dict()
+    doc.setdefault("node_type", "array")
+    return ZarrSource(array.store, array.path, doc, str(array.store_path), None, owned=False)
+
+
+class ZarrSource(Source):
+    """One Zarr array; `root` is the store of the hierarchy and `node` the array's path in it."""
+
+    format = "zarr"
+    readers = 2  # zarr decodes with threads of its own; two callers hide its fixed time per call
+
+    def __init__(self, root, node, doc, location, path, *, owned):
+        self.location = location
+        self._root, self._node, self._doc, self._path, self._owned = root, node, doc, path, owned
+        self._array = _open_array(root, node, doc, location)
+        self.shape = tuple(self._array.shape)
+        self.dtype_name, self.dtype = _dtypes.resolve(
+            _declared(doc, self._array), location, doc.get("attributes")
+        )
+        self.chunks = _chunks(self._array)
+
+    def read(self, selection):
+        try:
+            values = self._array[selection]
+        except Exception as error:  # codecs raise whatever they like
+            raise InputError(
+                f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it "
+                "again"
+            ) from error
+        values = np.asarray(values)
+        if values.dtype == np.int16 and self.dtype_name == "bfloat16":
+            return values.view(np.uint16)
+        return values.astype(self.dtype, copy=False)
+
+    @functools.cached_property
+    def _keys(self):
+        """Grid coordinates -> key of every chunk object (shard) that exists; listed once."""
+        keys = _zarr_tree.keys_below(self._root, f"{self._node}/" if self._node else "")
+        return _zarr_chunks.present_keys(keys, self._node, self.shape, self.chunks)
+
+    @functools.cached_property
+    def _absent(self):
+        return _zarr_chunks.absent(self._keys, _zarr_chunks.grid(self.shape, self.chunks))
+
+    @functools.cached_property
+    def _gaps(self):
+        whole = _zarr_chunks.rectangles(self._absent, self.chunks, self.shape)
+        configuration = _zarr_chunks.shard_codec(self._doc)
+        if configuration is None:
+            return whole
+        inner = tuple(configuration["chunk_shape"])
+        holes = _zarr_chunks.holes_in_shards(self._root, self._keys, configuration, self.chunks, self.shape)
+        return np.concatenate([whole, _zarr_chunks.rectangles(holes, inner, self.shape)])
+
+    def missing(self):
+        return None if self.chunks is None else self._gaps
+
+    def missing_keys(self, limit=5):
+        if self.chunks is None:
+            return []
+        encode = self._array.metadata.encode_chunk_key
+        prefix = f"{self._node}/" if self._node else ""
+        return [prefix + key for key in _zarr_chunks.name_keys(self._absent, encode, limit)]
+
+    def fingerprint_parts(self):
+        ignored = ("attributes", "consolidated_metadata")
+        header = _fingerprint.digest_json({k: v for k, v in self._doc.items() if k not in ignored})
+        keys = list(self._keys.items()) if self.chunks else []
+        sampled = [keys[i] for i in _fingerprint.spread(len(keys))]
+        slices = _fingerprint.digest(part for place, key in sampled for part in self._sample(place, key))
+        return {"size": self.nbytes, "header": header, "slices": f"{slices}:{len(keys)}"}
+
+    def _sample(self, place, key):
+        from zarr.abc.store import RangeByteRequest
+
+        size = _zarr_tree.wait(self._root.getsize(key))
+        head = _zarr_tree.get(self._root, key, RangeByteRequest(0, min(size, _fingerprint.SLICE_BYTES)))
+        return [repr(place).encode(), str(size).encode(), head or b""]
+
+    def describe(self):
+        doc = self._doc
+        codecs = (
+            [codec["name"] for codec in doc["codecs"]]
+            if "codecs" in doc
+            else [(doc.get("compressor") or {}).get("id")]
+        )
+        inner = list(self._array.chunks) if self._array.shards else None
+        return {"zarr_format": doc.get("zarr_format"), "codecs": codecs, "inner_chunks": inner}
+
+    def advice(self):
+        chunks = _layout.good_chunks(self.shape, self.dtype.itemsize)
+        return f"create the copy with chunks={chunks} and assign it slab by slab"
+
+    def siblings(self):
+        return {name: _zarr_tree.summary(doc) for name, doc in self._beside.items() if name != self._node}
+
+    def sibling(self, key):
+        docs = self._beside
+        parent = self._node.rpartition("/")[0]
+        near = f"{parent}/{key}" if parent else key
+        arrays = {name: _zarr_tree.summary(doc) for name, doc in docs.items()}
+        name = (
+            near
+            if near in docs
+            else _members.choose(arrays, key, self.location.partition("::")[0], least_rank=1)
+        )
+        return _load(self._root, name, docs[name], f"{self.location.partition('::')[0]}::{name}")
+
+    def close(self):
+        if self._owned:
+            self._root.close()
+
+    @functools.cached_property
+    def _beside(self):
+        return _zarr_tree.arrays_below(self._root) if self._node else {"": self._doc}
+
+
+def _find(path, key, least_rank):
+    """Open a hierarchy and choose the array: (root, documents by path, path of the array)."""
+    root = _zarr_tree.open_root(str(path))
+    try:
+        node = (key or "").strip("/")
+        docs = _zarr_tree.arrays_below(root, node)
+        if node not in docs:
+            docs = docs or _zarr_tree.arrays_below(root)
+            if not docs and _zarr_tree.document(root, "") is None:
+                raise InputError(
+                    f"{path} holds no Zarr array or group (no zarr.json, .zarray or .zgroup); check the path"
+                )
+            arrays = {name: _zarr_tree.summary(doc) for name, doc in docs.items()}
+            node = _members.choose(arrays, key, str(path), least_rank=least_rank)
+        return root, docs, node
+    except BaseException:
+        root.close()
+        raise
+
+
+def _open_array(root, node, doc, location):
+    """Build the array from its document; bfloat16, which zarr may not read, is declared uint16."""
+    zarr = require("zarr", purpose=f"reading {location}")
+    storage = require("zarr.storage", purpose=f"reading {location}")
+    _zarr_tree.refuse_pickles(doc, location)
+    doc = {name: value for name, value in doc.items() if name not in ("consolidated_metadata", "attributes")}
+    doc["attributes"] = {}
+    shape, dtype = _zarr_tree.summary(doc)
+    if dtype in ("bfloat16", "|V2"):
+        doc["dtype" if doc["zarr_format"] == 2 else "data_type"] = (
+            "<u2" if doc["zarr_format"] == 2 else "uint16"
+        )
+        doc["fill_value"] = _bits(doc.get("fill_value"))
+        if "codecs" in doc:
+            doc["codecs"] = _in_order(doc["codecs"])
+    if doc["zarr_format"] == 2:
+        doc.pop("node_type", None)
+    try:
+        return zarr.Array(zarr.AsyncArray(metadata=doc, store_path=storage.StorePath(root, node)))
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"{location} cannot be opened by zarr ({_line(error)}): shape {shape}, dtype {dtype}"
+        ) from error
+
+
+def _declared(doc, array):
+    """Give the dtype of the document, bfloat16 as the two-byte void that stands for it."""
+    return np.dtype("V2") if _zarr_tree.summary(doc)[1] in ("bfloat16", "|V2") else array.dtype
+
+
+def _bits(fill):
+    """Translate a bfloat16 fill value (a number, hexadecimal, base64 or byte values) into its bits."""
+    if isinstance(fill, (list, tuple, np.void)):
+        return int.from_bytes(bytes(fill) if isinstance(fill, np.void) else bytes(list(fill)), "little")
+    if isinstance(fill, str) and fill.startswith("0x"):
+        return int(fill, 16)
+    if isinstance(fill, str) and fill.endswith("="):
+        return int.from_bytes(base64.b64decode(fill), "little")
+    number = 0.0 if fill is None else float(str(fill).replace("Infinity", "inf"))
+    return int(
+        np.float32(number).view(np.uint32) >> np.uint32(16)
+    )  # truncated: fill values are round numbers
+
+
+def _in_order(codecs):
+    """Declare the byte order, little, where void elements had none; chunks inside shards too."""
+    ordered = []
+    for codec in codecs:
+        settings = dict(codec.get("configuration") or {})
+        if codec["name"] == "bytes":
+            settings.setdefault("endian", "little")
+        if codec["name"] == "sharding_indexed":
+            settings["codecs"] = _in_order(settings["codecs"])
+        ordered.append({"name": codec["name"], "configuration": settings})
+    return ordered
+
+
+def _chunks(array):
+    """Give the rectangle that is decoded as a whole, None for an irregular grid."""
+    try:
+        chunks = array.shards or array.chunks
+    except (AttributeError, NotImplementedError):
+        return None
+    return tuple(max(1, int(size)) for size in chunks) if math.prod(array.shape) else None
+
+
+def _load(root, node, doc, location):
+    values = _dtypes.fixed_text(np.asarray(_open_array(root, node, doc, location)[...]))
+    if values.dtype.hasobject:
+        raise InputError(f"{location} holds Python objects; save it as text or numbers")
+    return values
+
+
+def _line(error):
+    return (str(error) or type(error).__name__).splitlines()[0]

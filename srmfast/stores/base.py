@@ -1,0 +1,118 @@
+"""What one file format must give: an n-dimensional array that can be read by rectangles."""
+
+import abc
+import math
+
+from srmfast.errors import InputError
+
+
+class Source(abc.ABC):
+    """One n-dimensional array in some format.
+
+    A format implements this and nothing else; `srmfast.stores.Store` makes rows and features of it. A
+    source never changes after construction and may be read any number of times, by up to `readers` threads
+    at once.
+
+    Attributes
+    ----------
+    format : str
+        Name shown to the user ("npy").
+    location : str
+        Path and key, or a description, shown in errors.
+    shape : tuple of int
+        Every axis of the stored array.
+    dtype : numpy.dtype
+        Type of what `read` returns, native byte order (uint16 for bfloat16).
+    dtype_name : str
+        Name of the stored type, one of `srmfast.stores._dtypes.NAMES`.
+    chunks : tuple of int or None
+        Smallest rectangle that is read and decoded as a whole (the shard of a sharded Zarr); None without
+        one.
+    readers : int
+        Number of threads that may call `read` at once with profit.
+    """
+
+    format = "array"
+    location = "array"
+    shape = ()
+    dtype = None
+    dtype_name = ""
+    chunks = None
+    readers = 1
+
+    @abc.abstractmethod
+    def read(self, selection):
+        """Read one rectangle.
+
+        Parameters
+        ----------
+        selection : tuple of int or slice
+            One for every axis, with explicit in-range bounds and step 1. An integer drops its axis.
+
+        Returns
+        -------
+        numpy.ndarray
+            Native-endian, any memory order; it may be a view of the data, so callers never write into it.
+
+        Raises
+        ------
+        InputError
+            When the data cannot be read or decoded.
+        """
+
+    @abc.abstractmethod
+    def fingerprint_parts(self):
+        """Identify the content quickly.
+
+        Returns
+        -------
+        dict
+            ``size`` (bytes), ``header`` (digest of the format's own description) and ``slices`` (digest of
+            64 sampled slices). Independent of the place and of the time of modification.
+        """
+
+    def missing(self):
+        """Give the rectangles that the store does not hold and would read as a fill value.
+
+        Returns
+        -------
+        (m, rank, 2) int64 array or None
+            [start, stop) on every axis; None when the format cannot lack a part.
+        """
+        return None
+
+    def missing_keys(self, limit=5):
+        """Name up to `limit` objects that are not there, for an error message."""
+        return []
+
+    def describe(self):
+        """Give details of the format (compressor, memory order, …) as a JSON-able dict."""
+        return {}
+
+    def advice(self):
+        """Give the command that stores this array with whole rows in a chunk; "" when the format has none."""
+        return ""
+
+    def siblings(self):
+        """List the arrays of the same container: name -> (shape, dtype as text)."""
+        return {}
+
+    def sibling(self, key):
+        """Load another array of the same container whole.
+
+        Raises
+        ------
+        InputError
+            When there is none of that name, listing what there is.
+        """
+        raise InputError(
+            f"{self.location} is a single array and has no {key!r} beside it; give a file, or PATH::KEY"
+        )
+
+    def close(self):  # noqa: B027 - most formats hold nothing open
+        """Release files; a second call does nothing."""
+
+    @property
+    def nbytes(self):
+        """Decoded size, bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize

@@ -1,0 +1,122 @@
+"""Open activations: an array of any library, or a path."""
+
+import glob
+import os
+from pathlib import Path
+
+from srmfast.errors import InputError
+from srmfast.stores import _axes, _registry, _shards
+from srmfast.stores._memory import MemorySource, to_numpy
+from srmfast.stores.rows import Store
+
+
+def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
+    """Open activations as a matrix of rows and features.
+
+    Parameters
+    ----------
+    source : Store, array or path
+        A store is returned as it is. An array: NumPy, zarr, h5py, torch, or anything NumPy converts. A path:
+        ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr or HDF5 file, or a folder or glob of such parts.
+    feature_axis : int, optional
+        Axis of the features, negative from the end. The last one when omitted; arrays with four and more
+        free axes are refused as ambiguous.
+    index : mapping of int to int, optional
+        Axis -> the one position to use, as for a layer axis.
+    flatten : bool
+        First axis rows, everything else features.
+    name : str, optional
+        Short name for titles and result groups; made from the path when omitted.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    InputError
+        When the data are not there, not readable, or ambiguous: one line with the choices.
+    MissingDependency
+        When a library is needed that is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> store = open_store(np.arange(12.0).reshape(2, 3, 2))
+    >>> store.shape, store.read(4, 6).tolist()
+    ((6, 2), [[8.0, 9.0], [10.0, 11.0]])
+    """
+    if isinstance(source, Store):
+        if feature_axis is not None or index or flatten:
+            raise InputError(
+                "axes are chosen when a store is opened; open the path or array again with the axes you want"
+            )
+        return source
+    options = {"feature_axis": feature_axis, "index": index, "flatten": flatten}
+    if isinstance(source, (str, Path)):
+        opened, stem = _open_path(str(source), options)
+    else:
+        opened, stem = _open_array(source), "array"
+    try:
+        return Store(opened, **options, name=name or stem)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _open_array(array):
+    """Make a source of an array object; zarr and h5py are recognised by name, so neither is imported."""
+    library = type(array).__module__.partition(".")[0]
+    if library == "zarr" and hasattr(array, "metadata"):
+        from srmfast.stores import _zarr
+
+        if not hasattr(array, "chunks"):
+            raise InputError(f"a Zarr group is not an array; give one of its arrays, got {array!r}")
+        return _zarr.from_array(array)
+    if library == "h5py":
+        from srmfast.stores import _hdf5
+
+        if not hasattr(array, "shape"):
+            raise InputError(f"an HDF5 group is not a dataset; give one of its datasets, got {array!r}")
+        return _hdf5.from_dataset(array)
+    return MemorySource(to_numpy(array))
+
+
+def _open_path(spec, options):
+    """Open what a path names: (source, short name)."""
+    path, key = _registry.split(spec)
+    stem = _stem(path, key)
+    if "://" in path:
+        return _registry.ZARR.open_source(path, key), stem
+    if os.path.exists(path):
+        kind = _registry.recognise(path)
+        if kind is not None:
+            return kind.open_source(path, key), stem
+        if not os.path.isdir(path):
+            raise InputError(
+                f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files"
+            )
+    elif not glob.has_magic(path):
+        folder = os.path.dirname(path) or "."
+        where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
+        raise InputError(f"{path} does not exist ({where}); check the path")
+    parts, kind = _shards.expand(path, _registry.recognise)
+    if len(parts) == 1:
+        return kind.open_source(parts[0], key), stem
+
+    def open_part(part):
+        return kind.open_source(part, key)
+
+    def axis_of(shape):
+        return _axes.resolve(shape, path, **options).rows[0]
+
+    return _shards.ShardedSource(parts, open_part, spec, axis_of), stem
+
+
+def _stem(path, key):
+    """Make a short name of a path and a key, without slashes."""
+    stem = Path(path.rstrip("/")).name
+    while Path(stem).suffix and _registry.by_suffix(stem) is not None:
+        stem = Path(stem).stem
+    stem = stem.replace("*", "").strip("-_.") or "store"
+    return stem if key is None else f"{stem}.{key.strip('/').replace('/', '.')}"

@@ -1,0 +1,206 @@
+"""Rows and features made from an n-dimensional array of any format."""
+
+import math
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.stores import _axes, _layout, _ranges
+
+
+class Store:
+    """A matrix of n rows and d features that is read in blocks of rows.
+
+    Rows are the C-ordered positions of the row axes in their original order. A store does not change after
+    construction, reads the same values any number of times and may be read by up to `readers` threads at
+    once.
+
+    Parameters
+    ----------
+    source : Source
+        The array.
+    feature_axis : int, optional
+        Axis of the features; the last one when omitted (four and more free axes are refused as ambiguous).
+    index : mapping of int to int, optional
+        Axis -> the one position to use; axis numbers are those of the array.
+    flatten : bool
+        First axis rows, everything else features.
+    name : str, optional
+        Short name for titles and result groups.
+
+    Attributes
+    ----------
+    n, d : int
+        Rows and features.
+    shape : tuple of int
+        (n, d).
+    dtype : str
+        "float16", "bfloat16", "float32", … as stored.
+    row_shape : tuple of int
+        Sizes of the row axes; their product is n.
+    rows_per_block : int
+        Rows that whole chunks cover; blocks should begin and end at its multiples. 1 without preference.
+    unit_bytes : int
+        Bytes decoded when one such unit is read.
+    readers : int
+        Threads that may read at once.
+    name, location : str
+        Short name, and where the data lie.
+
+    Raises
+    ------
+    InputError
+        When the axes cannot be resolved, there is no row, or d < 2.
+    """
+
+    def __init__(self, source, feature_axis=None, index=None, flatten=False, name="array"):
+        self._source = source
+        self._axes = _axes.resolve(
+            source.shape, source.location, feature_axis=feature_axis, index=index, flatten=flatten
+        )
+        self._closed = False
+        self.row_shape = tuple(source.shape[axis] for axis in self._axes.rows)
+        self.n = math.prod(self.row_shape)
+        self.d = math.prod(source.shape[axis] for axis in self._axes.features)
+        self.shape = (self.n, self.d)
+        self.dtype = source.dtype_name
+        self.location = source.location
+        self.readers = source.readers
+        self.name = name
+        self.rows_per_block = _layout.rows_per_block(self.row_shape, self._row_chunks())
+        self.unit_bytes = _layout.unit_bytes(source, self._axes, self.rows_per_block)
+
+    def read(self, start, stop):
+        """Read a block of rows.
+
+        Parameters
+        ----------
+        start, stop : int
+            0 <= start <= stop <= n.
+
+        Returns
+        -------
+        (stop - start, d) ndarray
+            C-contiguous, native-endian raw values; bfloat16 as its uint16 bits. It may be a view of an
+            array in memory: do not write into it.
+
+        Raises
+        ------
+        InputError
+            When the range is not inside the store, the store is closed, or the data cannot be read.
+        """
+        if self._closed:
+            raise InputError(f"{self.location} is closed; open it again to read")
+        if not 0 <= start <= stop <= self.n:
+            raise InputError(
+                f"rows must satisfy 0 <= start <= stop <= {self.n}, got {start}:{stop} of {self.location}"
+            )
+        parts = [self._read_box(box) for box in _ranges.boxes(start, stop, self.row_shape)]
+        if len(parts) == 1:
+            return np.ascontiguousarray(parts[0], dtype=self._source.dtype)
+        block = np.empty((stop - start, self.d), self._source.dtype)
+        filled = 0
+        for part in parts:
+            block[filled : filled + len(part)] = part
+            filled += len(part)
+        return block
+
+    def _read_box(self, box):
+        """Read one rectangle of rows as (rows, d)."""
+        shape = self._source.shape
+        selection = self._axes.selection(box)
+        whole = tuple(
+            slice(0, size) if want is None else want for want, size in zip(selection, shape, strict=True)
+        )
+        values = self._source.read(whole)
+        kept = [axis for axis in range(len(shape)) if axis not in self._axes.fixed]
+        order = [kept.index(axis) for axis in self._axes.rows + self._axes.features]
+        return values.transpose(order).reshape(-1, self.d)
+
+    def missing_rows(self):
+        """Give the rows that lie, in part at least, in chunks that do not exist.
+
+        Returns
+        -------
+        list of [start, stop]
+            Disjoint row intervals in increasing order; empty for every format but Zarr.
+        """
+        gaps = self._source.missing()
+        if gaps is None or not len(gaps):
+            return []
+        for axis, position in self._axes.fixed.items():
+            gaps = gaps[(gaps[:, axis, 0] <= position) & (position < gaps[:, axis, 1])]
+        return _ranges.rows_of(np.unique(gaps[:, list(self._axes.rows)], axis=0), self.row_shape)
+
+    def missing_keys(self, limit=5):
+        """Name up to `limit` chunk objects that do not exist."""
+        return self._source.missing_keys(limit)
+
+    def fingerprint(self):
+        """Identify the data quickly, independent of where they lie.
+
+        Returns
+        -------
+        dict
+            JSON-able: ``shape``, ``dtype``, ``view`` (the axes used), ``size`` (bytes), ``header`` and
+            ``slices`` (digests).
+        """
+        axes = self._axes
+        fixed = {str(axis): position for axis, position in sorted(axes.fixed.items())}
+        view = {"rows": list(axes.rows), "features": list(axes.features), "fixed": fixed}
+        head = {"shape": list(self.shape), "dtype": self.dtype, "view": view}
+        return head | self._source.fingerprint_parts()
+
+    def layout(self):
+        """Give one-line warnings about a storage layout that makes reading rows slow or large."""
+        return _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
+
+    def describe(self):
+        """Give what there is to know about the format, as a JSON-able dict."""
+        source = self._source
+        return {
+            "format": source.format,
+            "location": source.location,
+            "array_shape": list(source.shape),
+            "shape": list(self.shape),
+            "row_shape": list(self.row_shape),
+            "dtype": self.dtype,
+            "chunks": list(source.chunks) if source.chunks else None,
+            "rows_per_block": self.rows_per_block,
+            "unit_bytes": self.unit_bytes,
+            "readers": self.readers,
+            **source.describe(),
+        }
+
+    def siblings(self):
+        """List the arrays of the same container: name -> (shape, dtype as text)."""
+        return self._source.siblings()
+
+    def sibling(self, key):
+        """Load another array of the same container whole (token ids, labels, a mask).
+
+        Raises
+        ------
+        InputError
+            When there is none of that name, listing what there is.
+        """
+        return self._source.sibling(key)
+
+    def close(self):
+        """Release files; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._source.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __repr__(self):
+        return f"Store({self.location!r}, n={self.n}, d={self.d}, dtype={self.dtype!r})"
+
+    def _row_chunks(self):
+        chunks = self._source.chunks
+        return None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows)

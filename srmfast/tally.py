@@ -1,0 +1,171 @@
+"""What is counted, as integers that add: the tally of any set of rows, and tallies meet only through `+`."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+FOLDS = 64
+
+
+@dataclass
+class PlaneDifferences:
+    """Difference arrays of the planes that were hit, one row for each (plane, label, epsilon) key.
+
+    Attributes
+    ----------
+    keys : ndarray, (h,) int64, sorted
+        (plane·c + label)·e + epsilon.
+    differences : ndarray, (h, a + 1) int32 or int64
+    """
+
+    keys: np.ndarray
+    differences: np.ndarray
+
+    @classmethod
+    def zero(cls, a, dtype=np.int32):
+        return cls(np.empty(0, np.int64), np.empty((0, a + 1), dtype))
+
+    def __add__(self, other):
+        keys = np.union1d(self.keys, other.keys)
+        if keys.size == self.keys.size:
+            differences = self.differences.copy()
+        else:
+            differences = np.zeros((keys.size, self.differences.shape[1]), self.differences.dtype)
+            differences[np.searchsorted(keys, self.keys)] = self.differences
+        differences[np.searchsorted(keys, other.keys)] += other.differences
+        return PlaneDifferences(keys, differences)
+
+    def add_events(self, events):
+        """Return self plus arcs given as (m, 3) int64 rows of key, start (in [0, a)) and length."""
+        a = self.differences.shape[1] - 1
+        keys, row = np.unique(events[:, 0], return_inverse=True)
+        start, length = events[:, 1], events[:, 2]
+        end = start + length
+        wraps = end > a
+        full = length >= a
+        more = np.zeros((keys.size, a + 1), self.differences.dtype)
+        np.add.at(more, (row, np.where(full, 0, start)), 1)
+        np.add.at(more, (row[wraps & ~full], 0), 1)
+        np.subtract.at(more, (row[~full], np.where(wraps, end - a, end)[~full]), 1)
+        return self + PlaneDifferences(keys, more)
+
+
+@dataclass
+class Tally:
+    """Integer counts of one basis over some rows; `+` is exact, so order and partition change nothing.
+
+    Attributes
+    ----------
+    dense : ndarray, (c, e, slots, a + 1) int32 or int64
+        Difference arrays of every plane number; slots = 0 when planes are kept by hit or not at all.
+    hits : PlaneDifferences
+        Those of the planes that were hit, when planes are kept by hit.
+    totals : ndarray, (64, c, e, a + 1) int64
+        Difference arrays summed over all planes, by fold.
+    arcs : int
+        (row, plane, epsilon) triples with at least one angle inside.
+    """
+
+    dense: np.ndarray
+    hits: PlaneDifferences
+    totals: np.ndarray
+    arcs: int = 0
+
+    @classmethod
+    def zero(cls, c, e, slots, a, *, dtype=np.int32):
+        """Return the tally of no rows; `slots` = 0 keeps no dense planes."""
+        shape = (c, e, slots, a + 1) if slots else (c, e, 0, 0)
+        return cls(np.zeros(shape, dtype), PlaneDifferences.zero(a, dtype), np.zeros((FOLDS, c, e, a + 1), np.int64))
+
+    def __add__(self, other):
+        return Tally(
+            self.dense + other.dense, self.hits + other.hits, self.totals + other.totals, self.arcs + other.arcs
+        )
+
+    def __iadd__(self, other):
+        self.dense += other.dense
+        self.hits = self.hits + other.hits
+        self.totals += other.totals
+        self.arcs += other.arcs
+        return self
+
+
+@dataclass
+class RowTally:
+    """What became of the rows; shared by every basis of a run.
+
+    Attributes
+    ----------
+    seen : int
+        Rows selected by --rows and --sample.
+    fate : ndarray, (64, c, 3) int64
+        Rows used, of zero norm and non-finite, by fold and label.
+    masked : dict of str to int
+        Rows left out by each rule, counted at the first rule that applies.
+    first_nonfinite : int
+        The lowest such row, −1 when there is none.
+    """
+
+    seen: int
+    fate: np.ndarray
+    masked: dict = field(default_factory=dict)
+    first_nonfinite: int = -1
+
+    @classmethod
+    def zero(cls, c):
+        return cls(0, np.zeros((FOLDS, c, 3), np.int64))
+
+    def __add__(self, other):
+        masked = {rule: self.masked.get(rule, 0) + other.masked.get(rule, 0) for rule in self.masked | other.masked}
+        found = [row for row in (self.first_nonfinite, other.first_nonfinite) if row >= 0]
+        return RowTally(self.seen + other.seen, self.fate + other.fate, masked, min(found, default=-1))
+
+
+class TreeSums:
+    """Sums of rows and of their squared norms over the aligned binary tree of absolute row numbers.
+
+    Nodes are merged as soon as both halves are there, so that any order of arrival gives the same bits.
+
+    Parameters
+    ----------
+    width : int
+        Entries of a node: d + 1.
+    """
+
+    def __init__(self, width):
+        self.width = width
+        self.nodes = {}
+
+    def add(self, level, index, values):
+        """Add the node over rows index·2^level … (index + 1)·2^level − 1; `values` is kept, not copied."""
+        while (sibling := self.nodes.pop((level, index ^ 1), None)) is not None:
+            values = sibling + values if index & 1 else values + sibling
+            level, index = level + 1, index >> 1
+        self.nodes[level, index] = values
+
+    def __add__(self, other):
+        result = TreeSums(self.width)
+        for nodes in (self.nodes, other.nodes):
+            for (level, index), values in nodes.items():
+                result.add(level, index, values)
+        return result
+
+    def total(self):
+        """Return the sum at the root, (width,) float64; rows that were never added count as zero."""
+        waiting = dict(self.nodes)
+        level = 0
+        while len(waiting) > 1:
+            for index in sorted(index for at, index in waiting if at == level):
+                values = waiting.pop((level, index))
+                parent = (level + 1, index >> 1)  # there already only if the left half was just promoted
+                waiting[parent] = waiting[parent] + values if parent in waiting else values
+            level += 1
+        return next(iter(waiting.values())) if waiting else np.zeros(self.width)
+
+
+def aligned_intervals(start, stop):
+    """Split rows start … stop − 1 into the fewest whole tree nodes, in order, as (level, index) pairs."""
+    while start < stop:
+        level = min((start & -start).bit_length() - 1 if start else 63, (stop - start).bit_length() - 1)
+        yield level, start >> level
+        start += 1 << level
