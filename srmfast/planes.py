@@ -7,7 +7,6 @@ import numpy as np
 
 from srmfast.errors import InputError
 
-PARALLEL = 1e-6  # s below this: the pair spans no plane
 NEIGHBOUR = 1 + 1e-6  # "neighbouring" up to this factor of the smallest angle
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/scan.py
 KINDS = "permutations, combinations, neighbours, random:P or a file of index pairs"

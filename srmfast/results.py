@@ -185,7 +185,8 @@ class Result:
         peak = fraction.max(axis=(0, 1, 3))
         found = []
         for plane in np.argsort(-peak, kind="stable")[:m]:
-            c, e, at = np.unravel_index(np.argmax(fraction[:, :, plane]), np.delete(fraction.shape, 2))
+            c, e, _ = np.unravel_index(np.argmax(fraction[:, :, plane]), np.delete(fraction.shape, 2))
+            at = centre_of_peak(self.counts[c, e, plane])
             found.append(
                 {
                     "plane_i": int(self.plane_i[plane]),
@@ -287,6 +288,16 @@ class Results(Mapping):
     def save(self, path, *, force=False):
         """Write all results into one Zarr v2 group, each under `<store>/<basis>`; see `save`."""
         save(self, path, force=force)
+
+
+def centre_of_peak(curve):
+    """Return the index in the middle of the first run of highest values of a cyclic curve, (a,) integers or floats."""
+    top = np.asarray(curve) == np.max(curve)
+    if top.all():
+        return 0
+    start = int(np.flatnonzero(top & ~np.roll(top, 1))[0])
+    length = int(np.argmin(np.roll(top, -start)))
+    return (start + (length - 1) // 2) % top.size
 
 
 def check_output(path, *, force=False):

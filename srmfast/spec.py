@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from srmfast.angles import angle_hash, check_angles
+from srmfast.angles import angle_hash
 from srmfast.errors import InputError
 
 KEEPS = "auto, all, hit, top:K or summary"
@@ -171,6 +171,17 @@ def available_memory():
     return min(limits)
 
 
+def resident_bytes():
+    """Return the memory this process holds now; its peak so far where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
 def hash_array(array):
     """Return the SHA-256 of an array's dtype, shape and bytes; "" for None."""
     if array is None:
@@ -179,8 +190,3 @@ def hash_array(array):
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + array.tobytes()).hexdigest()
 
-
-__all__ = [
-    "DEFAULT_ANGLES", "DEFAULT_EPSILON", "Resources", "Spec", "available_memory", "check_angles", "check_choice",
-    "check_epsilons", "check_keep", "format_bytes", "hash_array", "parse_bytes",
-]  # fmt: skip

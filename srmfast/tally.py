@@ -35,6 +35,10 @@ class PlaneDifferences:
         differences[np.searchsorted(keys, other.keys)] += other.differences
         return PlaneDifferences(keys, differences)
 
+    def planes(self, keys_per_plane):
+        """Return how many planes were hit at all."""
+        return np.unique(self.keys // keys_per_plane).size
+
     def add_events(self, events):
         """Return self plus arcs given as (m, 3) int64 rows of key, start (in [0, a)) and length."""
         a = self.differences.shape[1] - 1

@@ -75,11 +75,23 @@ def measure(rows, norms, fate):
 
 
 @jit
-def narrow(rows, norms, out):
-    """Divide rows (n, d) by their norms into float32 (n, d), for screens; unused rows give anything."""
+def narrow(rows, norms, fate, out):
+    """Divide rows (n, d) by their norms into float32 `out` (n, d), for screens; unused rows become zeros."""
     for r in range(rows.shape[0]):
-        # Two steps, because 1/‖x‖ overflows for the smallest norms.
-        scale = 2.0 ** -math.floor(math.log2(norms[r])) if 0.0 < norms[r] < math.inf else 1.0
-        rest = 1.0 / (norms[r] * scale)
-        for c in range(rows.shape[1]):
-            out[r, c] = np.float32(np.float64(rows[r, c]) * scale * rest)
+        if fate[r] != USED:
+            out[r] = np.float32(0.0)
+            continue
+        inverse = 1.0 / norms[r]
+        if inverse < math.inf:
+            for c in range(rows.shape[1]):
+                out[r, c] = np.float32(np.float64(rows[r, c]) * inverse)
+        else:
+            for c in range(rows.shape[1]):  # a subnormal norm has no reciprocal
+                out[r, c] = np.float32(np.float64(rows[r, c]) / norms[r])
+
+
+@jit
+def tally_fates(folds, labels, fate, out):
+    """Count what became of the rows: `out` (64, c, 3) int64 is updated from (n,) folds, labels and fates."""
+    for r in range(fate.shape[0]):
+        out[folds[r], labels[r], fate[r]] += 1

@@ -27,22 +27,52 @@ def tree_sum(rows, place, norms, fate, scratch, out):
     """
     d = rows.shape[1]
     depth = 0  # nodes waiting on the stack for their right-hand sibling
-    for position in range(place.shape[0]):
-        r = place[position]
+    position = 0
+    while position < place.shape[0]:
         node = scratch[depth]
-        if r >= 0 and fate[r] == USED:
+        r = place[position]
+        if _whole(place, fate, position):
             for c in range(d):
-                node[c] = np.float64(rows[r, c])
-            node[d] = norms[r] * norms[r]
+                node[c] = (
+                    (np.float64(rows[r, c]) + np.float64(rows[r + 1, c]))
+                    + (np.float64(rows[r + 2, c]) + np.float64(rows[r + 3, c]))
+                ) + (
+                    (np.float64(rows[r + 4, c]) + np.float64(rows[r + 5, c]))
+                    + (np.float64(rows[r + 6, c]) + np.float64(rows[r + 7, c]))
+                )
+            node[d] = ((norms[r] ** 2 + norms[r + 1] ** 2) + (norms[r + 2] ** 2 + norms[r + 3] ** 2)) + (
+                (norms[r + 4] ** 2 + norms[r + 5] ** 2) + (norms[r + 6] ** 2 + norms[r + 7] ** 2)
+            )
+            position += 8
+            done = position // 8
         else:
-            node[:] = 0.0
-        done = position + 1
+            if r >= 0 and fate[r] == USED:
+                for c in range(d):
+                    node[c] = np.float64(rows[r, c])
+                node[d] = norms[r] ** 2
+            else:
+                node[:] = 0.0
+            position += 1
+            done = position
         while done % 2 == 0:
-            left = scratch[depth - 1]
-            right = scratch[depth]
+            left, right = scratch[depth - 1], scratch[depth]
             for c in range(d + 1):
                 left[c] += right[c]
             depth -= 1
             done //= 2
         depth += 1
     out[:] = scratch[0]
+
+
+@jit
+def _whole(place, fate, position):
+    """Whether a node of eight rows starts here, all of them used and side by side."""
+    if position % 8 or position + 8 > place.shape[0]:
+        return False
+    r = place[position]
+    if r < 0:
+        return False
+    for step in range(8):
+        if place[position + step] != r + step or fate[r + step] != USED:
+            return False
+    return True

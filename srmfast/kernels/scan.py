@@ -15,20 +15,22 @@ _SINGLE = 2.0**-24  # unit round-off of float32
 
 
 @jit
-def select_coordinates(rows, norms, columns, signs, out):
+def select_coordinates(rows, norms, fate, columns, signs, out):
     """Fill `out` (k, n) float32 with x·b_i/‖x‖ for a basis of ±unit vectors.
 
     Parameters
     ----------
     rows : (n, d) float32 or float64
-    norms : (n,) float64
+    norms, fate : (n,) float64, (n,) uint8
+        Rows whose fate is not USED give zeros.
     columns, signs : (k,) int64, (k,) float64
         b_i is signs[i] times the unit vector of columns[i].
     out : (k, n) float32, filled
     """
     for r in range(rows.shape[0]):
         for i in range(columns.shape[0]):
-            out[i, r] = np.float32(signs[i] * np.float64(rows[r, columns[i]]) / norms[r])
+            value = signs[i] * np.float64(rows[r, columns[i]]) / norms[r] if fate[r] == USED else 0.0
+            out[i, r] = np.float32(value)
 
 
 @jit

@@ -1,0 +1,31 @@
+"""Spotlight Resonance for activation stores of any size: exact, out of core, in one pass."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": "errors",
+    "MissingDependency": "errors",
+    "Request": "engine",
+    "Result": "results",
+    "Results": "results",
+    "SrmfastError": "errors",
+    "Resources": "spec",
+    "load": "results",
+    "load_basis": "bases",
+    "open_store": "stores",
+    "run": "engine",
+    "run_many": "engine",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"srmfast.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'srmfast' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

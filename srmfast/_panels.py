@@ -1,0 +1,240 @@
+"""One pair of axes each: an ensemble of planes with its reference curves, or a map over epsilon and angle."""
+
+import math
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.patches import StepPatch
+
+from srmfast.errors import InputError
+from srmfast.report import nothing_hit, number, shared_angle
+
+NAMED = 6  # up to this many planes have a colour and a name of their own
+SAME_SCALE = 2.0  # a self-SRM peak within this factor of the data's shares its axis
+_RATIO = 1_000.0  # farther than this from isotropic rows, the map shows f itself
+_EPSILON_TICKS = 10
+_SORTABLE = 50_000_000  # counts up to which quantiles over planes are worth their memory
+_HIT, _MEAN, _SELF, FAINT, _NULL = "#0072B2", "#D55E00", "#009E73", "0.55", "0.25"  # Okabe and Ito
+_NAMED_COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#7A4988", "#8C6D31")
+
+
+def lines(axes, one, signed, planes, *, limit, reference=None):
+    """Draw the ensemble of one label and one epsilon into axes; return notes for the foot of the figure."""
+    shared = shared_angle(one)
+    _angle_axis(axes, one, shared)
+    if not one.rows[0]:
+        return _message(axes, "no rows")
+    if not one.total.any():
+        return _message(axes, nothing_hit(one))
+    x = _closed_angles(one)
+    curves, pairs, notes = _ensemble(one, signed, planes, limit)
+    named = bool(pairs) and len(pairs) <= NAMED and planes is not None
+    if not named and len(curves):
+        ensemble = LineCollection(
+            np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1),
+            colors=_HIT, linewidths=0.6, alpha=float(np.clip(8 / len(curves), 0.06, 0.6)),
+            rasterized=True,
+        )  # fmt: skip
+        axes.add_collection(ensemble)
+        axes.plot([], [], color=_HIT, lw=0.8, alpha=0.7, label="one plane each")
+    for n, (i, j) in enumerate(pairs if named else []):
+        axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
+    mean = _closed(_mean(one, signed))
+    spread = _spread(one, signed, band=one.planes_total > limit)
+    if spread is not None:
+        if len(spread) == 3:
+            axes.fill_between(x, spread[1], spread[2], color=_HIT, alpha=0.18, lw=0, label="5–95 % of planes")
+        axes.plot(x, spread[0], color="black", lw=1.0, ls=(0, (5, 2)), label="median", zorder=2.6)
+    (line,) = axes.plot(x, mean, color=_MEAN, lw=1.8, label="mean of all planes", zorder=3)
+    line.sticky_edges.y.append(0.0)
+    reference = self_curve(one, signed) if reference is None else reference
+    if reference is not None and reference.any() and mean.max() > 0:
+        ratio = reference.max() / mean.max()
+        scaled = not 1 / SAME_SCALE <= ratio <= SAME_SCALE
+        words = "self-SRM, scaled to the same peak" if scaled else "self-SRM"
+        curve = _closed(reference / ratio if scaled else reference)
+        dashes = (0, (6, 2)) if scaled else (0, (4, 1, 1, 1))
+        axes.plot(x, curve, color=_SELF, lw=1.1, ls=dashes, label=words, zorder=2.7)
+    null = 0.0 if signed else float(one.null()[0])
+    if null <= SAME_SCALE * _top(axes):
+        axes.axhline(null, color=_NULL, lw=1.0, ls=":", label="isotropic rows", zorder=2.8)
+    else:
+        notes.append(f"isotropic rows would lie at {number(null)}, above the axis")
+    axes.update_datalim([(0.0, -_top(axes)), (0.0, 0.0)] if signed else [(0.0, 0.0)])
+    axes.autoscale_view(scalex=False)
+    return notes
+
+
+def _ensemble(one, signed, planes, limit):
+    """Return the curves to draw, (m, a + 1), their pairs and the notes on what was left out."""
+    counts = one.counts[0, 0]
+    p = counts.shape[0]
+    if planes is None or isinstance(planes, (int, np.integer)):
+        order = np.argsort(-counts.max(axis=-1), kind="stable")[: None if planes is None else max(int(planes), 1)]
+    else:
+        where = {pair: n for n, pair in enumerate(zip(one.plane_i.tolist(), one.plane_j.tolist(), strict=True))}
+        order = np.array([_plane(where, pair) for pair in planes], np.intp)
+    notes = []
+    if order.size > limit:
+        notes = [f"{limit} of {order.size:,} planes drawn, evenly by peak"]
+        order = order[np.linspace(0, order.size - 1, limit).round().astype(int)]
+    elif not p:
+        notes = ["only the sum over planes was kept"]
+    elif order.size < one.planes_total:
+        kept = f" (kept: {one.attrs['kept']})" if planes is None and one.attrs["kept"] != "all" else ""
+        notes = [f"{order.size:,} of {one.planes_total:,} planes drawn{kept}"]
+    chosen = counts[order].astype(float)
+    if signed:
+        chosen = chosen - _opposite(one, chosen)
+    curves = _closed(chosen / max(int(one.rows[0]), 1))
+    return curves, list(zip(one.plane_i[order].tolist(), one.plane_j[order].tolist(), strict=True)), notes
+
+
+def _plane(where, pair):
+    i, j = (int(n) for n in pair)
+    if (i, j) not in where:
+        raise InputError(f"planes must be among those kept, got {i} → {j}; run again with --keep all")
+    return where[i, j]
+
+
+def _opposite(one, values):
+    """Return values at θ + π, after checking that f(θ) − f(θ + π) has a meaning."""
+    if one.epsilon.min() <= 0 or one.angle.size % 2:
+        one.signed()  # says why not
+    return np.roll(values, -(one.angle.size // 2), axis=-1)
+
+
+def _mean(one, signed):
+    mean = one.mean()[0, 0]
+    return mean - _opposite(one, mean) if signed else mean
+
+
+def _spread(one, signed, *, band):
+    """Return the median over planes, (1, a + 1), with the 5 % and 95 % quantiles when wanted; None if unknown."""
+    if signed or one.planes_total < 3 or one.counts.size > _SORTABLE:
+        return None
+    try:
+        return _closed(one.quantiles([0.5, 0.05, 0.95] if band else [0.5])[:, 0, 0])
+    except InputError:  # the planes that were not kept are not known
+        return None
+
+
+def self_curve(one, signed):
+    """Return the mean self-SRM, (a,), or None where there is none."""
+    try:
+        curve = one.self_srm()[0]
+    except InputError:
+        return None
+    return curve - _opposite(one, curve) if signed else curve
+
+
+def heatmap(figure, axes, pooled, signed):
+    """Draw the mean over ε and angle with its colour bar; return notes."""
+    order = np.argsort(pooled.epsilon)
+    mean, null = pooled.mean()[0][order], pooled.null()[order]
+    notes = []
+    if signed:
+        values = mean - _opposite(pooled, mean)
+        top = np.abs(values).max() or 1.0
+        style, words, extend = {"cmap": "PuOr_r", "vmin": -top, "vmax": top}, "mean of f(θ) − f(θ + π)", "neither"
+    else:
+        seen = mean > 0
+        ratio = np.divide(mean, null[:, None], out=np.zeros_like(mean), where=null[:, None] > 0)
+        span = max(ratio[seen].max(), 1 / ratio[seen].min()) if seen.any() and (null > 0).all() else math.inf
+        if span <= _RATIO:
+            values, words = ratio, "mean f / isotropic rows"
+            span = max(span, 1.5)
+            style = {"cmap": "PuOr_r", "norm": LogNorm(1 / span, span)}
+        else:
+            values, words = mean, "mean f (share of rows)"
+            low, high = (mean[seen].min(), mean[seen].max()) if seen.any() else (0.1, 1.0)
+            style = {"cmap": "viridis", "norm": LogNorm(low, max(high, 1.5 * low))}
+        extend = "neither" if seen.all() else "min"
+        values = np.where(seen, values, style["norm"].vmin / 2)  # below the scale: drawn in its end colour
+        notes += [] if seen.all() else ["cells in the colour of the lower tip of the colour bar hold no row"]
+    x = _closed_angles(pooled)
+    edges = np.append(x, x[-1] + x[1]) - x[1] / 2
+    mesh = axes.pcolormesh(edges, np.arange(order.size + 1) - 0.5, _closed(values), rasterized=True, **style)
+    _angle_axis(axes, pooled, shared_angle(pooled), marks=False)
+    ticks = np.unique(np.linspace(0, order.size - 1, min(order.size, _EPSILON_TICKS)).round().astype(int))
+    axes.set_yticks(ticks, [number(value) for value in pooled.epsilon[order][ticks]])
+    axes.set(ylabel="ε", xlabel="angle from $b_i$ toward $b_j$")
+    axes.spines[["left", "bottom"]].set_visible(False)
+    bar = figure.colorbar(mesh, ax=axes, extend=extend, pad=0.02, aspect=18)
+    bar.set_label(words)
+    bar.outline.set_visible(False)
+    if isinstance(mesh.norm, LogNorm):
+        _log_ticks(bar, mesh.norm.vmin, mesh.norm.vmax)
+    return notes
+
+
+def _log_ticks(bar, low, high):
+    """Put ticks at 1, 2, 5 times powers of ten, or at powers alone when the scale is long."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(exponents) <= 4 else (1,)
+    ticks = [step * 10.0**n for n in exponents for step in steps if low <= step * 10.0**n <= high]
+    bar.set_ticks(ticks or [low, high], labels=[number(tick) for tick in ticks or [low, high]])
+    bar.minorticks_off()
+
+
+def _angle_axis(axes, one, shared, *, marks=True):
+    """Set the angle axis of [0, 2π] with the directions of the plane along the top."""
+    axes.set_xlim(0.0, 2 * np.pi)
+    axes.yaxis.set_major_formatter(lambda value, _: number(value))
+    axes.set_xticks(np.arange(5) * np.pi / 2, ["0", "π/2", "π", "3π/2", "2π"])
+    opposite = (one.basis @ one.basis[0]).min() < -1 + 1e-9
+    directions = [(0.0, "$b_i$", True), (np.pi, "$-b_i$", opposite), (2 * np.pi, "$b_i$", True)]
+    if shared is not None:
+        directions += [(shared, "$b_j$", True), (shared + np.pi, "$-b_j$", opposite)]
+    elif one.plane_angle.size:
+        _rug(axes, one.plane_angle)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks([angle for angle, _, _ in directions], [words for _, words, _ in directions])
+    top.tick_params(length=0, pad=1, labelsize=8)
+    top.spines["top"].set_visible(False)
+    for tick, (angle, _, in_basis) in zip(top.get_xticklabels(), directions, strict=True):
+        tick.set_color("black" if in_basis else FAINT)
+        if marks and in_basis and 0 < angle < 2 * np.pi:
+            axes.axvline(angle, color="0.88", lw=0.8, zorder=0)
+
+
+def _rug(axes, angles):
+    """Draw the distribution of the angles of b_j as a strip above the axes."""
+    share, edges = np.histogram(angles, bins=90, range=(0.0, np.pi))
+    above = axes.get_xaxis_transform()
+    strip = StepPatch(
+        1.01 + 0.06 * share / share.max(), edges, baseline=1.01, fill=True, color=FAINT, lw=0, clip_on=False,
+        transform=above, label="_angles of b_j",
+    )  # fmt: skip
+    axes.add_artist(strip)
+    first, last = edges[np.flatnonzero(share)[[0, -1]] + [0, 1]]
+    at, side = (last + 0.08, "left") if last < np.pi - 0.7 else (first - 0.08, "right")
+    if 0.4 < at < np.pi - 0.4:
+        axes.text(at, 1.015, "$b_j$", transform=above, ha=side, va="bottom", color=FAINT, fontsize=8)
+
+
+def _message(axes, words):
+    """Say in the middle of empty axes why they are empty."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.3", wrap=True)
+    if not axes.get_shared_y_axes().get_siblings(axes)[1:]:
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    return []
+
+
+def _closed(curves):
+    """Repeat the first angle at the end, so that curves meet 2π."""
+    return np.concatenate([curves, curves[..., :1]], axis=-1)
+
+
+def _closed_angles(one):
+    return np.append(one.angle, 2 * np.pi)
+
+
+def _top(axes):
+    return max(axes.dataLim.y1, 0.0)
+
+
+def value_name(signed):
+    return "f(θ) − f(θ + π)" if signed else "share of rows in the cone"

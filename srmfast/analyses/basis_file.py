@@ -1,0 +1,103 @@
+"""Write a named basis to a file and say how its vectors are spread."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from srmfast.bases import load_basis
+from srmfast.errors import InputError
+
+
+@dataclass(frozen=True)
+class BasisFile:
+    """A basis that was written.
+
+    Attributes
+    ----------
+    path : str
+    kind : str
+    shape : tuple of int
+        (k, d).
+    energy : float
+        Σ_{i≠j} (b_i·b_j)/‖b_i − b_j‖ (paper 2505.13471, Eqns 16 and 17).
+    cosine_min, cosine_max : float
+        Extremes of b_i·b_j over pairs.
+    standard_angle : float
+        Smallest angle between a vector and a coordinate axis, in degrees.
+    """
+
+    path: str
+    kind: str
+    shape: tuple
+    energy: float
+    cosine_min: float
+    cosine_max: float
+    standard_angle: float
+
+    def __str__(self):
+        k, d = self.shape
+        return "\n".join(
+            [
+                f"{self.kind}: {k:,} unit vectors of width {d:,}, written to {self.path}",
+                f"  energy                     {self.energy:.6f}",
+                f"  cosine between vectors     {self.cosine_min:+.6f} to {self.cosine_max:+.6f}",
+                f"  angle to the nearest axis  {self.standard_angle:.2f} degrees",
+            ]
+        )
+
+
+def write_basis(kind, d, path, *, seed=0, force=False):
+    """Build a named basis and save it as a .npy file of shape (k, d).
+
+    Parameters
+    ----------
+    kind : str
+        standard, plusminus, simplex, random:K or thompson:K.
+    d : int
+        Width of the activations.
+    path : str or Path
+        A .npy file to be.
+    seed : int
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    BasisFile
+
+    Raises
+    ------
+    InputError
+        The file exists, is no .npy or cannot be written; or the basis cannot be built.
+    """
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise InputError(f"a basis is written as .npy, got {path}; use {path.with_suffix('.npy')}")
+    if path.exists() and not force:
+        raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"output folder must exist, got {path.absolute().parent}; create it first")
+    basis = load_basis(kind, d, seed=seed)
+    wip = path.with_name(path.name + ".wip")
+    try:
+        with open(wip, "wb") as file:
+            np.save(file, basis.vectors)
+            file.flush()
+            os.fsync(file.fileno())
+        wip.replace(path)
+    except OSError as error:
+        raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
+    finally:
+        wip.unlink(missing_ok=True)
+    return BasisFile(str(path), kind, basis.vectors.shape, *_spread(basis.vectors))
+
+
+def _spread(vectors):
+    cosine = vectors @ vectors.T
+    others = cosine[~np.eye(len(vectors), dtype=bool)]
+    distance = np.sqrt(np.maximum(2.0 - 2.0 * others, 0.0))
+    energy = np.divide(others, distance, out=np.zeros_like(others), where=distance > 0).sum()
+    axis = np.degrees(np.arccos(min(1.0, np.abs(vectors).max())))
+    return float(energy), float(others.min()), float(others.max()), float(axis)

@@ -1,0 +1,197 @@
+"""From tallies to a `Result`: differences become counts, some planes are kept, everything is said."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+
+import numpy as np
+
+from srmfast import angles
+from srmfast.errors import InputError
+from srmfast.kernels.decode import NONFINITE, USED, ZERO
+from srmfast.results import Result
+from srmfast.spec import format_bytes
+
+_KEYS = 1 << 14  # planes whose peaks are found at once
+_LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
+
+
+def assemble(tally, rows, prepared, selection, moments, spec, *, store, budget, provenance):
+    """Make the `Result` of one basis.
+
+    Parameters
+    ----------
+    tally : Tally
+    rows : RowTally
+    prepared : PreparedBasis
+    selection : RowSelection
+    moments : (ndarray, RowTally) or None
+        Sums of the rows as stored, (d + 1,), and the rows they were taken over.
+    spec : Spec
+    store : (str, str)
+        Name and location.
+    budget : int
+        Bytes that the result may take.
+    provenance : dict
+
+    Returns
+    -------
+    Result
+    """
+    planes, basis = prepared.planes, prepared.basis
+    c, e, a = selection.label_names.size, len(spec.epsilon), spec.angles
+    totals = np.cumsum(tally.totals, axis=-1)[..., :a]
+    zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
+    # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
+    inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
+    totals += (inside * planes.total)[..., None]
+    numbers, counts = _kept_counts(tally, prepared, c, e, a, spec.keep, budget)
+    extra = inside.sum(axis=0)
+    if extra.any() and prepared.mode == "hits":
+        raise InputError("kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary")
+    counts += extra[:, :, None, None]
+    hit = (counts != 0).any(axis=(0, 1, 3))
+    planes_hit = None if prepared.mode == "none" else int(tally.hits.planes(c * e) if prepared.mode == "hits" else hit.sum())
+    if spec.keep != "all" and not (spec.keep == "auto" and prepared.mode == "dense"):
+        numbers, counts = numbers[hit], counts[:, :, hit]
+    kept = {"auto": "all" if prepared.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
+    if spec.keep.startswith("top:"):
+        best = _highest(counts.max(axis=(0, 1, 3)), int(spec.keep[4:]))
+        numbers, counts = numbers[best], counts[:, :, best]
+    i, j = planes.pair(numbers)
+    used = rows.fate[..., USED] + zero_kept
+    return Result(
+        counts=counts,
+        total=totals.sum(axis=0),
+        fold_total=totals,
+        rows_used=used,
+        angle=angles.angles(a),
+        epsilon=np.array(spec.epsilon),
+        label=selection.label_names,
+        plane_i=i.astype(np.int32),
+        plane_j=j.astype(np.int32),
+        plane_angle=prepared.geometry.angles(i, j, basis),
+        basis=basis.vectors,
+        attrs={
+            "spec": spec.to_dict(),
+            "spec_digest": spec.digest(),
+            "store_name": store[0],
+            "store_location": store[1],
+            "basis_name": basis.name,
+            "basis_kind": basis.kind,
+            "rows": {
+                "seen": rows.seen,
+                "used": int(used.sum()),
+                "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
+                "zero_kept": int(zero_kept.sum()),
+                "nonfinite": int(rows.fate[..., NONFINITE].sum()),
+                "masked": rows.masked,
+            },
+            "mean_over_rms": _offset(moments),
+            "centred": bool(spec.centre_hash),
+            "planes_total": planes.total,
+            "planes_hit": planes_hit,
+            "skipped_planes": planes.skipped,
+            "kept": kept,
+            "suggested_epsilon": suggest_epsilon(basis.vectors.shape[1], int(used.sum()), planes.total),
+            "provenance": provenance | {"arcs": tally.arcs},
+        },
+    )
+
+
+def suggest_epsilon(d, n, p):
+    """Return the largest ε (rounded) at which isotropic rows would still hit a plane about a thousand times.
+
+    Parameters
+    ----------
+    d, n, p : int
+        Width, rows and planes.
+    """
+    share = min(0.5, 1000.0 / max(n * p, 1))
+    # Inverts nulls.plane_share; in the plane itself (d = 2) every row is within every ε.
+    epsilon = np.sqrt(1.0 - share ** (2.0 / (d - 2))) if d > 2 else 0.9
+    return float(np.floor(epsilon * 100) / 100)
+
+
+def provenance(plan, seconds, nbytes):
+    """Say with what, where and how fast a run was done."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "threads": plan.threads,
+        "block_rows": plan.block_rows,
+        "slab_rows": plan.slab_rows,
+        "seconds": {stage: round(value, 6) for stage, value in seconds.items()},
+        "bytes_read": int(nbytes),
+        "peak_rss": peak if sys.platform == "darwin" else peak * 1024,  # bytes on macOS, KiB elsewhere
+        "planned_memory": plan.nbytes,
+    }
+
+
+def _kept_counts(tally, prepared, c, e, a, keep, budget):
+    """Return the plane numbers at hand and their counts, (c, e, p, a) int64."""
+    if prepared.mode == "dense":
+        numbers = prepared.planes.numbers()
+        counts = np.empty((c, e, numbers.size, a), np.int64)
+        everything = numbers.size == prepared.planes.slots
+        for label in range(c):
+            for epsilon in range(e):
+                difference = tally.dense[label, epsilon]
+                np.cumsum((difference if everything else difference[numbers])[:, :a], axis=-1, out=counts[label, epsilon])
+        return numbers, counts
+    keys, differences = tally.hits.keys, tally.hits.differences
+    plane, rest = np.divmod(keys, c * e)
+    numbers, row = np.unique(plane, return_inverse=True)
+    if keep.startswith("top:"):
+        peak = np.zeros(numbers.size, np.int64)
+        for start in range(0, keys.size, _KEYS):
+            part = slice(start, start + _KEYS)
+            np.maximum.at(peak, row[part], np.cumsum(differences[part], axis=-1, dtype=np.int64).max(axis=-1))
+        best = _highest(peak, int(keep[4:]))
+        wanted = np.isin(row, best)
+        numbers, row = numbers[best], np.searchsorted(best, row[wanted])
+        rest, differences = rest[wanted], differences[wanted]
+    need = numbers.size * c * e * a * 8
+    if need > budget:
+        raise InputError(
+            f"the counts of {numbers.size:,} planes that were hit need {format_bytes(need)} of {format_bytes(budget)}; "
+            "use a larger epsilon, --keep top:1000, --keep summary or more --memory"
+        )
+    counts = np.zeros((c, e, numbers.size, a), np.int64)
+    label, epsilon = np.divmod(rest, e)
+    counts[label, epsilon, row] = np.cumsum(differences, axis=-1, dtype=np.int64)[:, :a]
+    return numbers, counts
+
+
+def _highest(peak, m):
+    """Return the sorted positions of the m highest peaks; ties go to the lower number."""
+    return np.sort(np.argsort(-peak, kind="stable")[:m])
+
+
+def _offset(moments):
+    """|mean|/rms of the rows as stored."""
+    if moments is None:
+        return None
+    sums, rows = moments
+    n = int(rows.fate[..., USED].sum())
+    if not n or not np.isfinite(sums).all() or not sums[-1]:
+        return None
+    return float(np.linalg.norm(sums[:-1] / n) / np.sqrt(sums[-1] / n))
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu():
+    from llvmlite.binding import get_host_cpu_name
+
+    return f"{platform.machine()} {get_host_cpu_name()}, {os.cpu_count()} cores"

@@ -1,0 +1,272 @@
+"""The compute stage: one worker turns raw rows into integers, block by block, and owns all it writes."""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from srmfast.angles import angle_table
+from srmfast.bases import load_basis
+from srmfast.errors import InputError
+from srmfast.kernels import decode, moments, scan
+from srmfast.kernels.arcs import wrap_table
+from srmfast.planes import Geometry, Planes, choose_planes
+from srmfast.tally import RowTally, Tally, TreeSums, aligned_intervals
+
+_DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
+_EVENTS = 1 << 18  # arcs collected before they are added to the planes kept by hit
+_NO_COORDINATES = np.empty((0, 0))
+
+
+@dataclass(frozen=True)
+class PreparedBasis:
+    """A basis with its planes in the form the kernels read.
+
+    Attributes
+    ----------
+    basis : Basis
+    geometry : Geometry
+    planes : Planes
+    mode : str
+        How planes are kept while counting: "dense" (every number), "hits" (those hit) or "none".
+    """
+
+    basis: object
+    geometry: Geometry
+    planes: Planes
+    mode: str = "dense"
+    single: np.ndarray = field(init=False, repr=False)
+    columns: np.ndarray = field(init=False, repr=False)
+    signs: np.ndarray = field(init=False, repr=False)
+    partners: tuple = field(init=False, repr=False)
+
+    def __post_init__(self):
+        selection = self.basis.selection
+        columns, signs = selection if selection is not None else (np.empty(0, np.int64), np.empty(0))
+        single = np.empty((0, 0), np.float32) if columns.size else self.basis.vectors.astype(np.float32)
+        for name, value in (
+            ("single", single),
+            ("columns", columns),
+            ("signs", signs),
+            ("partners", self.planes.partners()),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def delta(self):
+        """Bound on the error of a float32 coordinate of a row of norm 1 (kernels/README.md)."""
+        return (2 if self.columns.size else self.basis.vectors.shape[1] + 8) * 2.0**-24
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one reading of a store computes; shared by all workers, read only.
+
+    Attributes
+    ----------
+    dtype : str
+        Stored type of the rows.
+    d : int
+    selection : RowSelection
+    bases : tuple of PreparedBasis
+        Empty when only the mean is wanted.
+    epsilons : ndarray, (e,) float64
+    table : ndarray, (2a + 5, 2) float64
+    mean : ndarray, (d,) float64, or None
+        Subtracted from every row.
+    sums : SharedSums or None
+        Collects the sums of the rows.
+    nonfinite : str
+        "error" or "skip".
+    block_rows : int
+        Rows in one kernel call, a power of two.
+    counter : type
+        Integer type of the plane accumulators.
+    """
+
+    dtype: str
+    d: int
+    selection: object
+    bases: tuple
+    epsilons: np.ndarray
+    table: np.ndarray
+    mean: np.ndarray | None
+    sums: object
+    nonfinite: str
+    block_rows: int
+    counter: type = np.int32
+
+
+class SharedSums:
+    """The tree of row sums of a pass, filled by all workers."""
+
+    def __init__(self, d):
+        self.tree = TreeSums(d + 1)
+        self._lock = threading.Lock()
+
+    def add(self, level, index, values):
+        with self._lock:
+            self.tree.add(level, index, values)
+
+
+class Worker:
+    """Counts rows of one pass into its own tallies; used by one thread at a time."""
+
+    def __init__(self, task):
+        self.task = task
+        c, e, a = task.selection.label_names.size, task.epsilons.size, (len(task.table) - 5) // 2
+        self.rows = RowTally.zero(c)
+        self.tallies = [
+            Tally.zero(c, e, b.planes.slots if b.mode == "dense" else 0, a, dtype=task.counter) for b in task.bases
+        ]
+        self._events = [
+            np.empty((max(_EVENTS, 2 * e * (a + 2)) if b.mode == "hits" else 0, 3), np.int64) for b in task.bases
+        ]
+        self._filled = [0] * len(task.bases)
+
+    def count(self, raw, start):
+        """Count the rows of `raw`, an (n, d) array of stored values whose first row is the absolute row `start`."""
+        stop, step = start + len(raw), self.task.block_rows
+        at = start
+        while at < stop:
+            end = min(at - at % step + step, stop)
+            self._count_block(raw[at - start : end - start], at, end)
+            at = end
+
+    def finish(self):
+        """Add what is still in the event buffers; call once, after the last `count`."""
+        for number in range(len(self.task.bases)):
+            self._flush(number)
+
+    def _count_block(self, raw, start, stop):
+        task = self.task
+        keep, seen, masked = task.selection.keep(start, stop)
+        self.rows.seen += seen
+        for rule, count in masked.items():
+            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count
+        if keep is None:
+            absolute = np.arange(start, stop)
+        else:
+            kept = np.flatnonzero(keep)
+            absolute, raw = start + kept, raw[kept]
+        if not absolute.size:
+            return
+        rows = to_rows(raw, task.dtype)
+        if task.mean is not None:
+            centred = np.empty(rows.shape)
+            decode.subtract(rows, task.mean, centred)
+            rows = centred
+        n = len(rows)
+        norms, fate = np.empty(n), np.empty(n, np.uint8)
+        decode.measure(rows, norms, fate)
+        labels, folds = task.selection.labels(absolute), task.selection.folds(absolute)
+        decode.tally_fates(folds, labels, fate, self.rows.fate)
+        self._check_finite(absolute, fate)
+        if task.sums is not None:
+            self._add_sums(rows, norms, fate, absolute, start, stop)
+        unit = None
+        for number, basis in enumerate(task.bases):
+            k = len(basis.basis.vectors)
+            if basis.columns.size:
+                coordinates, known = np.empty((k, n), np.float32), _NO_COORDINATES
+                scan.select_coordinates(rows, norms, fate, basis.columns, basis.signs, coordinates)
+            else:
+                if unit is None:
+                    unit = np.empty(rows.shape, np.float32)
+                    decode.narrow(rows, norms, fate, unit)
+                coordinates, known = basis.single @ unit.T, np.full((n, k), np.nan)
+            self._scan(number, rows, norms, fate, labels, folds, coordinates, known)
+
+    def _scan(self, number, rows, norms, fate, labels, folds, coordinates, known):
+        task, basis, tally = self.task, self.task.bases[number], self.tallies[number]
+        state = np.zeros(5, np.int64)
+        finished = False
+        while not finished:
+            state[4] = self._filled[number]
+            finished = scan.scan(
+                rows, norms, fate, labels, folds, coordinates, known, basis.delta,
+                basis.basis.vectors, basis.columns, basis.signs, basis.geometry.g, basis.geometry.s,
+                basis.planes.numbering, *basis.partners,
+                task.epsilons, task.table, tally.dense, tally.totals, self._events[number], state,
+            )  # fmt: skip
+            self._filled[number] = int(state[4])
+            if not finished:
+                self._flush(number)
+        tally.arcs += int(state[3])
+
+    def _flush(self, number):
+        filled = self._filled[number]
+        if filled:
+            tally = self.tallies[number]
+            tally.hits = tally.hits.add_events(self._events[number][:filled])
+            self._filled[number] = 0
+
+    def _check_finite(self, absolute, fate):
+        if self.task.nonfinite == "error":
+            bad = np.flatnonzero(fate == decode.NONFINITE)
+            if bad.size:
+                raise InputError(
+                    f"rows must be finite, got NaN, infinity or an overflowing norm in row {absolute[bad[0]]:,}; "
+                    "use --nonfinite skip to leave such rows out"
+                )
+
+    def _add_sums(self, rows, norms, fate, absolute, start, stop):
+        place = np.full(stop - start, -1)
+        place[absolute - start] = np.arange(absolute.size)
+        scratch = np.empty((64, self.task.d + 1))
+        for level, index in aligned_intervals(start, stop):
+            first = (index << level) - start
+            values = np.empty(self.task.d + 1)
+            moments.tree_sum(rows, place[first : first + (1 << level)], norms, fate, scratch, values)
+            self.task.sums.add(level, index, values)
+
+
+def warm(dtype, *, centred=False, counter=np.int32):
+    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
+    mean = np.zeros(2) if centred else None
+    raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
+    for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
+        basis = load_basis(np.array(vectors), 2)
+        geometry = Geometry.of(basis)
+        prepared = PreparedBasis(basis, geometry, choose_planes("permutations", basis, geometry))
+        task = Pass(
+            dtype, 2, _AllRows(), (prepared,), np.array([0.5]), wrap_table(*angle_table(4)), mean, SharedSums(2), "skip", 2, counter
+        )
+        Worker(task).count(raw, 0)
+
+
+class _AllRows:
+    """The selection of `warm`."""
+
+    label_names = np.array(["all"])
+
+    def keep(self, start, stop):
+        return None, stop - start, {}
+
+    def labels(self, rows):
+        return np.zeros(rows.size, np.int32)
+
+    def folds(self, rows):
+        return np.zeros(rows.size, np.uint8)
+
+
+def to_rows(raw, dtype):
+    """Return stored values (n, d) as float32 (exact) or float64 rows.
+
+    Integers of 64 bits are rounded to float64; every other type is converted exactly.
+    """
+    if not raw.flags.writeable:
+        raw = raw.copy()  # a read-only array is another type to the compiler: one more compilation
+    if dtype in ("float32", "float64"):
+        return raw
+    if dtype in _DOUBLE_TYPES:
+        return raw.astype(np.float64)
+    rows = np.empty(raw.shape, np.float32)
+    if dtype == "float16":
+        decode.half_to_single(raw.view(np.uint16), rows)
+    elif dtype == "bfloat16":
+        decode.bfloat16_to_single(raw, rows)
+    else:
+        raise InputError(f"activations must be of one of {', '.join(DTYPES)}, got {dtype}; convert the store")
+    return rows

@@ -1,0 +1,39 @@
+"""What a run tells while it works: frozen events handed to a callback. The library itself never prints."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KernelsReady:
+    """The kernels are compiled or loaded from the cache."""
+
+    seconds: float  # time it took
+
+
+@dataclass(frozen=True)
+class PassStarted:
+    """A reading of the store begins."""
+
+    purpose: str  # "mean" or "count"
+    store: str  # name of the store
+    rows: int  # rows that will be read
+    nbytes: int  # stored bytes of these rows, uncompressed
+
+
+@dataclass(frozen=True)
+class BlockDone:
+    """Some rows have been read and counted."""
+
+    rows: int  # rows of this block
+    nbytes: int  # their bytes
+
+
+@dataclass(frozen=True)
+class PassFinished:
+    """A reading of the store is complete."""
+
+    seconds: float  # wall time
+
+
+def ignore(event):
+    """Do nothing: the default callback."""

@@ -1,0 +1,113 @@
+"""One reading of a store: reader threads fill a bounded window, a thread pool counts, tallies are added."""
+
+import queue
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from threadpoolctl import threadpool_limits
+
+from srmfast.engine.block import Worker
+from srmfast.engine.events import BlockDone
+
+
+def read_and_count(store, task, plan, on_event):
+    """Read every selected row of a store once, in storage order, and count it.
+
+    Parameters
+    ----------
+    store : Store
+    task : Pass
+    plan : Plan
+    on_event : callable
+
+    Returns
+    -------
+    rows : RowTally
+    tallies : list of Tally
+        One for each basis.
+    seconds : dict
+        "read" and "compute": thread seconds spent reading and counting.
+
+    Notes
+    -----
+    Readers only read. A worker, with all its accumulators, is held by one thread at a time; workers meet only
+    in the final addition of integers, so neither the order of arrival nor the number of threads can change a count.
+    """
+    seconds = {"read": 0.0, "compute": 0.0}
+    workers = [Worker(task) for _ in range(plan.threads)]
+    free = queue.SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def read(start, stop):
+        began = time.perf_counter()
+        raw = store.read(start, stop)
+        return raw, start, time.perf_counter() - began
+
+    def count(raw, start):
+        began = time.perf_counter()
+        worker = free.get()
+        try:
+            worker.count(raw, start)
+        finally:
+            free.put(worker)
+        return time.perf_counter() - began
+
+    slabs = iter(_slabs(store, task.selection, plan.slab_rows))
+    reading, counting = deque(), deque()
+
+    def read_ahead():
+        while len(reading) + len(counting) < plan.slabs and (slab := next(slabs, None)) is not None:
+            reading.append(readers.submit(read, *slab))
+
+    def settle():
+        futures, rows, nbytes = counting.popleft()
+        seconds["compute"] += sum(future.result() for future in futures)
+        on_event(BlockDone(rows, nbytes))
+
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        ThreadPoolExecutor(plan.readers, "srmfast-read") as readers,
+        ThreadPoolExecutor(plan.threads, "srmfast-count") as counters,
+    ):
+        try:
+            read_ahead()
+            while reading or counting:
+                if reading:
+                    raw, start, spent = reading.popleft().result()
+                    seconds["read"] += spent
+                    pieces = _pieces(len(raw), plan.threads, plan.block_rows)
+                    futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
+                    counting.append((futures, len(raw), raw.nbytes))
+                    del raw
+                while counting and (not reading or len(reading) + len(counting) >= plan.slabs):
+                    settle()
+                    read_ahead()
+        except BaseException:
+            readers.shutdown(wait=False, cancel_futures=True)
+            counters.shutdown(wait=False, cancel_futures=True)
+            raise
+    first, *others = workers
+    for worker in workers:
+        worker.finish()
+    rows = sum((worker.rows for worker in others), first.rows)
+    for worker in others:
+        for total, part in zip(first.tallies, worker.tallies, strict=True):
+            total += part
+        worker.tallies.clear()
+    return rows, first.tallies, seconds
+
+
+def _slabs(store, selection, slab_rows):
+    for start in range(0, store.n, slab_rows):
+        stop = min(start + slab_rows, store.n)
+        if selection.wants(start, stop):
+            yield start, stop
+
+
+def _pieces(rows, threads, block_rows):
+    """Split a slab into about as many pieces as there are threads, in whole blocks."""
+    size = -(-rows // threads)
+    size = -(-size // block_rows) * block_rows
+    return [(low, min(low + size, rows)) for low in range(0, rows, size)]

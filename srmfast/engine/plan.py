@@ -1,0 +1,143 @@
+"""The plan of a run: block sizes, threads and how planes are kept, from the sizes and the memory budget alone."""
+
+from dataclasses import dataclass
+
+from srmfast.errors import InputError
+from srmfast.spec import format_bytes
+from srmfast.tally import FOLDS
+
+_SLAB = 16 << 20  # bytes of one read, when chunks allow it
+_BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates: they should stay in cache
+_DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
+_HIT_SHARE = 0.25  # of the memory, for planes kept in full
+_EVENT_BYTES = 24 << 18
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is carried out and what it needs.
+
+    Attributes
+    ----------
+    slab_rows : int
+        Rows in one read.
+    slabs : int
+        Reads held in memory at once.
+    readers, threads : int
+    block_rows : int
+        Rows in one kernel call, a power of two.
+    modes : tuple of str
+        For each basis: "dense", "hits" or "none".
+    parts : tuple of (str, int)
+        What memory is for, and how many bytes.
+    """
+
+    slab_rows: int
+    slabs: int
+    readers: int
+    threads: int
+    block_rows: int
+    modes: tuple
+    parts: tuple
+
+    @property
+    def nbytes(self):
+        """Bytes that the run adds to the process at its peak."""
+        return sum(size for _, size in self.parts)
+
+
+def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0):
+    """Project the memory of a run and choose its sizes.
+
+    Parameters
+    ----------
+    n, d, itemsize : int
+        Shape of the store and bytes of one value.
+    format : str
+        Format of the store.
+    unit_rows : int
+        Rows that whole chunks cover.
+    readers : int
+        Threads that may read at once.
+    bases : sequence of (k, slots, selection)
+        Vectors and plane numbers of each basis, and whether it is made of ±unit vectors.
+    c, e, a : int
+        Labels, epsilons and angles.
+    keep : str
+        The planes that stay in the result.
+    resources : Resources
+    columns : int
+        Bytes of masks, labels and groups.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        When the memory cannot hold even one thread's share, with the arithmetic.
+    """
+    threads = resources.threads
+    block_rows = resources.block_rows or _block_rows(d, bases)
+    row = d * itemsize
+    slab_rows = max(unit_rows, _SLAB // row // unit_rows * unit_rows)
+    if unit_rows == 1:
+        slab_rows = max(1, slab_rows // block_rows) * block_rows  # whole blocks
+    slab_rows = min(slab_rows, n)
+    copies = _DECODE_COPIES.get(format, 1)
+    readers = max(1, min(readers, threads))
+    slabs = min(readers + 2, -(-n // slab_rows))
+    planes = [_plane_bytes(c, e, slots, a) for _, slots, _ in bases]
+    modes = tuple(_mode(keep, size, resources.memory) for size in planes)
+    if resources.memory and "dense" in modes:
+        dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
+        threads = max(1, min(threads, int(resources.memory * 0.6) // max(dense // 2, 1) - 2))
+    parts = (
+        (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
+        (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
+        (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
+        (
+            f"planes of {threads} threads and the result",
+            sum(
+                size * (threads + 2) // 2 if mode == "dense" else threads * _EVENT_BYTES if mode == "hits" else 0
+                for size, mode in zip(planes, modes, strict=True)
+            ),
+        ),
+        ("geometry of the bases", sum(k * d * 12 + (0 if selection else 16 * k * k) for k, _, selection in bases)),
+        ("labels, groups and masks", columns),
+    )
+    plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, parts)
+    if plan.nbytes > resources.memory:
+        arithmetic = " + ".join(f"{format_bytes(size)} ({what})" for what, size in parts if size)
+        raise InputError(
+            f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
+            f"of {format_bytes(resources.memory)} that are left; "
+            f"use --memory {format_bytes(int(plan.nbytes * 1.1)).replace(' ', '')} on top of the process itself, "
+            "fewer planes, labels or epsilons, or --keep hit"
+        )
+    return plan
+
+
+def _plane_bytes(c, e, slots, a):
+    """Bytes of the int64 counts of every plane; one thread's int32 accumulators are half of it."""
+    return c * e * slots * (a + 1) * 8
+
+
+def _mode(keep, size, memory):
+    if keep == "summary":
+        return "none"
+    if keep == "all" or size <= memory * _HIT_SHARE:
+        return "dense"
+    return "hits"
+
+
+def _block_rows(d, bases):
+    widest = max((k for k, _, _ in bases), default=1)
+    rows = _BLOCK // max(4 * d, 12 * widest)
+    return 1 << max(4, min(12, rows.bit_length() - 1))
+
+
+def _block_bytes(block_rows, d, bases):
+    vectors = sum(12 * k for k, _, _ in bases)
+    return block_rows * (16 * d + vectors + 64) + 64 * (d + 1) * 8

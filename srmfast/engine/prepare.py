@@ -1,0 +1,164 @@
+"""Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from srmfast.bases import Basis, load_basis
+from srmfast.engine.block import DTYPES, PreparedBasis
+from srmfast.engine.plan import Plan, make_plan
+from srmfast.engine.selection import RowSelection
+from srmfast.errors import InputError
+from srmfast.planes import Geometry, choose_planes
+from srmfast.spec import format_bytes
+from srmfast.stores import Store, load_column, open_store
+
+_ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
+
+
+@dataclass(frozen=True)
+class Member:
+    """One store of a run with the bases it is counted in.
+
+    Attributes
+    ----------
+    name : str
+        Group of the result.
+    store : Store
+    fingerprint : dict
+        Identity of the data.
+    selection : RowSelection
+    mean : ndarray, (d,) float64, or None
+        A mean given to centre by.
+    bases : tuple of PreparedBasis
+    plan : Plan
+    """
+
+    name: str
+    store: Store
+    fingerprint: dict
+    selection: RowSelection
+    mean: np.ndarray | None
+    bases: tuple
+    plan: Plan
+
+    @property
+    def nbytes(self):
+        """Stored bytes of the rows that will be read, uncompressed."""
+        return self.selection.seen() * self.store.d * _itemsize(self.store)
+
+    def describe(self, resources):
+        """Return the plan of this store's run as text: what --dry-run prints."""
+        store, plan = self.store, self.plan
+        lines = [
+            f"{self.name}: {store.location}",
+            f"  rows     {self.selection.seen():,} of {store.n:,}, {store.d} wide, {store.dtype}, {format_bytes(self.nbytes)} to read",
+        ]
+        for prepared in self.bases:
+            basis, planes = prepared.basis, prepared.planes
+            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[prepared.mode]
+            skipped = f", {planes.skipped:,} parallel pairs skipped" if planes.skipped else ""
+            lines.append(
+                f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
+            )
+        lines.append(
+            f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
+            f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
+        )
+        lines.append(f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:")
+        lines += [f"           {format_bytes(size):>9}  {what}" for what, size in plan.parts if size]
+        return "\n".join(lines)
+
+
+def prepare(stores, bases, request, resources):
+    """Check all inputs of a run and plan it.
+
+    Parameters
+    ----------
+    stores : sequence of (name, Store, array or path)
+        An empty name takes the store's own.
+    bases : sequence of (name, Basis, array, path or name)
+        Likewise.
+    request : Request
+    resources : Resources
+
+    Returns
+    -------
+    list of Member
+        One for each store.
+    """
+    members = [_member(name, source, bases, request, resources) for name, source in stores]
+    names = [member.name for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"stores need different names, got {name!r} {names.count(name)} times; rename the files")
+    return members
+
+
+def _member(name, source, bases, request, resources):
+    store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
+    if store.dtype not in DTYPES:
+        raise InputError(f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them")
+    missing = store.missing_rows() if request.missing_chunks != "zeros" else []
+    selection = RowSelection(
+        store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask,
+        labels=request.labels, groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
+    )  # fmt: skip
+    if request.missing_chunks == "error":
+        _refuse_missing(store, selection, missing)
+    chosen = _bases(bases, store, request)
+    plan = make_plan(
+        n=store.n, d=store.d, itemsize=_itemsize(store), format=store.describe()["format"],
+        unit_rows=store.rows_per_block, readers=store.readers,
+        bases=[(len(basis.vectors), planes.slots, basis.selection is not None) for basis, _, planes in chosen],
+        c=selection.label_names.size, e=len(request.epsilon), a=request.angles, keep=request.keep,
+        resources=resources, columns=selection.nbytes(),
+    )  # fmt: skip
+    prepared = tuple(PreparedBasis(*parts, mode) for parts, mode in zip(chosen, plan.modes, strict=True))
+    mean = _given_mean(request.centre, store)
+    return Member(name or store.name, store, store.fingerprint(), selection, mean, prepared, plan)
+
+
+def _bases(bases, store, request):
+    chosen = {}
+    for name, spec in bases:
+        if not isinstance(spec, Basis):
+            if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
+                name, spec = name or Path(str(spec).partition("::")[0]).stem, load_column(spec)
+            spec = load_basis(spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed)
+        if spec.vectors.shape[1] != store.d:
+            raise InputError(
+                f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
+            )
+        if spec.name in chosen:
+            raise InputError(f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}")
+        geometry = Geometry.of(spec)
+        chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
+    return list(chosen.values())
+
+
+def _refuse_missing(store, selection, missing):
+    gone = 0
+    for start, stop in missing:
+        keep, _, _ = selection.keep(start, stop)
+        gone += stop - start if keep is None else int(keep.sum())
+    if gone:
+        keys = ", ".join(store.missing_keys(3)) or "inside shards"
+        raise InputError(
+            f"every chunk must exist, but {gone:,} rows of {store.location} lie in chunks that do not ({keys}): lost, "
+            "or never written because they hold only the fill value; use --missing-chunks skip or zeros"
+        )
+
+
+def _given_mean(centre, store):
+    if isinstance(centre, (bool, np.bool_)) or centre is None:
+        return None
+    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
+    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
+        raise InputError(f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}")
+    return np.ascontiguousarray(mean, np.float64)
+
+
+def _itemsize(store):
+    return 2 if store.dtype == "bfloat16" else np.dtype(store.dtype).itemsize

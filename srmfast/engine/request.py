@@ -1,0 +1,45 @@
+"""What a user asks of a run, checked as far as it can be without opening anything."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from srmfast.angles import check_angles
+from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of `srmfast.run` that determine its numbers; see there for their meaning."""
+
+    epsilon: object = DEFAULT_EPSILON
+    angles: int = DEFAULT_ANGLES
+    planes: object = "permutations"
+    labels: object = None
+    groups: object = None
+    mask: object = None
+    centre: object = False
+    keep: str = "auto"
+    seed: int = 0
+    rows: object = None
+    sample: int = 0
+    zero_rows: str = "drop"
+    nonfinite: str = "error"
+    missing_chunks: str = "error"
+    feature_axis: int | None = None
+    index: object = None
+    flatten: bool = False
+    basis_transpose: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))
+        object.__setattr__(self, "angles", check_angles(self.angles))
+        check_keep(self.keep)
+        check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
+        check_choice("nonfinite", self.nonfinite, ("error", "skip"))
+        check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
+
+    @property
+    def planes_name(self):
+        """How the result calls the planes asked for."""
+        return "array" if isinstance(self.planes, (np.ndarray, list, tuple)) else str(self.planes)

@@ -1,0 +1,255 @@
+"""The public runs: prepare, read each store once, assemble what was counted."""
+
+import time
+
+import numpy as np
+
+from srmfast.angles import angle_table
+from srmfast.bases import load_basis
+from srmfast.engine.assemble import assemble, provenance
+from srmfast.engine.block import Pass, SharedSums, warm
+from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
+from srmfast.engine.loop import read_and_count
+from srmfast.engine.prepare import prepare
+from srmfast.engine.request import Request
+from srmfast.errors import InputError
+from srmfast.kernels.arcs import wrap_table
+from srmfast.kernels.decode import USED, ZERO
+from srmfast.results import Results
+from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, Resources, Spec, hash_array
+
+
+def run(
+    activations,
+    basis="standard",
+    *,
+    epsilon=DEFAULT_EPSILON,
+    angles=DEFAULT_ANGLES,
+    planes="permutations",
+    labels=None,
+    groups=None,
+    mask=None,
+    centre=False,
+    keep="auto",
+    seed=0,
+    rows=None,
+    sample=0,
+    zero_rows="drop",
+    nonfinite="error",
+    missing_chunks="error",
+    feature_axis=None,
+    index=None,
+    flatten=False,
+    basis_transpose=False,
+    threads=None,
+    memory=None,
+    block_rows=None,
+    on_event=ignore,
+):
+    """Count, for every plane and angle, the activations inside the cone.
+
+    Parameters
+    ----------
+    activations : array, path, Store
+        (n, d) rows, or any array or file that `srmfast.open_store` understands.
+    basis : array, path, name or Basis
+        (k, d) vectors; see `srmfast.load_basis`.
+    epsilon : float or sequence of float
+        Cosines of the cone's half-angle, in [−1, 1]; all in one pass.
+    angles : int
+        Number of angles in one turn.
+    planes : str, path or array (p, 2)
+        permutations, combinations, neighbours, random:P or index pairs.
+    labels, groups, mask : array, path or key, optional
+        One value a row: class, unit of independence, rows to keep.
+    centre : bool, array (d,) or path
+        Subtract the mean of the rows (first read for that), or the given one.
+    keep : str
+        Planes that stay in the result: auto, all, hit, top:K or summary.
+    seed : int
+        For random bases, planes and samples.
+    rows : str or slice, optional
+        START:STOP:STEP of rows to use.
+    sample : int
+        Rows to draw from these; 0 for all.
+    zero_rows : {"drop", "keep"}
+        Whether rows of zero norm leave the denominator.
+    nonfinite : {"error", "skip"}
+    missing_chunks : {"error", "skip", "zeros"}
+    feature_axis, index, flatten
+        How an array of higher rank becomes rows; see `srmfast.open_store`.
+    basis_transpose : bool
+        The basis is (d, k).
+    threads, memory, block_rows : optional
+        How to compute; they change no count. `memory` is bytes or text ("2GiB") that the run may add.
+    on_event : callable
+        Receives the events of `srmfast.engine.events`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        Any value that cannot be used; before work begins whenever that can be known.
+
+    Notes
+    -----
+    Paper 2505.13471, Eqn 2. Membership is decided in float64 as DESIGN lays down; the counts do not depend on
+    threads, blocks, memory, format or CPU.
+    """
+    request = Request(
+        epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, centre=centre,
+        keep=keep, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite,
+        missing_chunks=missing_chunks, feature_axis=feature_axis, index=index, flatten=flatten,
+        basis_transpose=basis_transpose,
+    )  # fmt: skip
+    resources = Resources.resolve(threads, memory, block_rows)
+    results = run_many({"": activations}, {"": basis}, request, resources, on_event=on_event)
+    return next(iter(results.values()))
+
+
+def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
+    """Run several stores against several bases, reading each store once.
+
+    Parameters
+    ----------
+    stores, bases : dict of str to what `run` takes
+        Names become groups of the saved result; an empty name takes the store's or basis's own.
+    request : Request, optional
+        What to count; the defaults of `run` when omitted.
+    resources : Resources, optional
+        How to count.
+    on_event : callable
+
+    Returns
+    -------
+    Results
+    """
+    request = request or Request()
+    resources = resources or Resources.resolve()
+    return execute(prepare(stores.items(), bases.items(), request, resources), request, resources, on_event=on_event)
+
+
+def execute(members, request, resources, *, on_event=ignore):
+    """Carry out a prepared run: read each store once, or twice when its mean has to be found first.
+
+    Parameters
+    ----------
+    members : list of Member
+        From `prepare`.
+    request, resources : Request, Resources
+        Those they were prepared with.
+    on_event : callable
+
+    Returns
+    -------
+    Results
+    """
+    results = {}
+    for member in members:
+        for result in _execute(member, request, resources, on_event):
+            results[member.name, result.attrs["basis_name"]] = result
+    return Results(results)
+
+
+def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
+    """Count rows (n, d) in memory for the unit vectors (k, d) and ordered pairs (p, 2) given, in that order.
+
+    Returns
+    -------
+    ndarray, (e, p, a) int64
+    """
+    pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+    result = run(
+        rows, load_basis(vectors, np.shape(vectors)[1]), epsilon=epsilon, angles=a, planes=pairs, keep="all",
+        zero_rows=zero_rows, memory=1 << 40,
+    )  # fmt: skip
+    k = len(vectors)
+    numbers = np.searchsorted(result.plane_i * k + result.plane_j, pairs[:, 0] * k + pairs[:, 1])
+    return result.counts[0][:, numbers]
+
+
+def _execute(member, request, resources, on_event):
+    """Yield the result of each basis of one store."""
+    began = time.perf_counter()
+    store, mean = member.store, member.mean
+    common = dict(
+        dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
+        table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
+        block_rows=member.plan.block_rows, counter=np.int32 if store.n < 2**31 else np.int64,
+    )  # fmt: skip
+    warm(store.dtype, centred=request.centre is not False, counter=common["counter"])
+    on_event(KernelsReady(time.perf_counter() - began))
+    seconds = {"read": 0.0, "compute": 0.0}
+    sums = SharedSums(store.d)
+    if request.centre is True:
+        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, **common), seconds, on_event)
+        n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
+        mean = sums.tree.total()[:-1] / max(n, 1)
+        task = Pass(bases=member.bases, mean=mean, sums=None, **common)
+    else:
+        mean_rows = None
+        task = Pass(bases=member.bases, mean=mean, sums=sums if mean is None else None, **common)
+    rows, tallies = _read("count", member, task, seconds, on_event)
+    _refuse_empty(rows, store, request.zero_rows)
+    moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
+    seconds["total"] = time.perf_counter() - began
+    origin = provenance(member.plan, seconds, member.nbytes * (2 if request.centre is True else 1))
+    for basis, tally in zip(member.bases, tallies, strict=True):
+        yield assemble(
+            tally, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
+            store=(member.name, store.location), budget=resources.memory, provenance=origin,
+        )  # fmt: skip
+
+
+def _read(purpose, member, task, seconds, on_event):
+    on_event(PassStarted(purpose, member.name, member.selection.seen(), member.nbytes))
+    began = time.perf_counter()
+    rows, tallies, spent = read_and_count(member.store, task, member.plan, on_event)
+    for stage, value in spent.items():
+        seconds[stage] += value
+    on_event(PassFinished(time.perf_counter() - began))
+    return rows, tallies
+
+
+def _refuse_empty(rows, store, zero_rows):
+    used = rows.fate[..., [USED, ZERO] if zero_rows == "keep" else USED].sum()
+    if not used:
+        _, zero, nonfinite = rows.fate.sum(axis=(0, 1)).tolist()
+        raise InputError(
+            f"at least one row must be usable, but of {rows.seen:,} rows of {store.location} {zero:,} are of zero norm, "
+            f"{nonfinite:,} non-finite and {sum(rows.masked.values()):,} masked"
+        )
+
+
+def _spec(member, prepared, request, mean):
+    columns = member.selection.columns
+    basis, sampled = prepared.basis, member.selection.sampled
+    return Spec(
+        store=member.fingerprint,
+        basis={
+            "name": basis.name,
+            "kind": basis.kind,
+            "shape": list(basis.vectors.shape),
+            "sha256": basis.sha256,
+            "normalised": basis.normalised,
+        },
+        planes=request.planes_name,
+        planes_hash=prepared.planes.digest(),
+        epsilon=request.epsilon,
+        angles=request.angles,
+        labels=hash_array(columns["labels"] and columns["labels"][0]),
+        groups=hash_array(columns["groups"] and columns["groups"][0]),
+        mask=hash_array(columns["mask"] and columns["mask"][0]),
+        rows=member.selection.bounds,
+        sample=0 if sampled is None else sampled.size,
+        sample_hash=hash_array(sampled),
+        centre_hash=hash_array(mean),
+        zero_rows=request.zero_rows,
+        nonfinite=request.nonfinite,
+        missing_chunks=request.missing_chunks,
+        keep=request.keep,
+        seed=request.seed,
+    )

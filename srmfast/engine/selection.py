@@ -1,0 +1,189 @@
+"""Which rows take part, and the label and fold of each."""
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.stores import expand, load_column
+from srmfast.tally import FOLDS
+
+UNLABELLED = "unlabelled"
+
+
+class RowSelection:
+    """Rows of one store after --rows, --sample, --mask and missing chunks, with labels and folds.
+
+    Parameters
+    ----------
+    store : Store
+        Gives n and the row axes.
+    rows : str or slice, optional
+        START:STOP:STEP over absolute rows.
+    sample : int
+        Rows drawn without replacement from those of `rows`; 0 for all.
+    seed : int
+    mask, labels, groups : array, path or key, optional
+        Aligned to the store's rows before `rows`; see `srmfast.stores.load_column`. A true mask keeps a row.
+    missing : list of (start, stop)
+        Row intervals to leave out because their chunk is not there.
+
+    Attributes
+    ----------
+    label_names : ndarray, (c,) str
+        Sorted distinct labels, "unlabelled" last; ("all",) without labels.
+    bounds : tuple of int
+        START, STOP, STEP.
+    sampled : ndarray or None
+        Sorted absolute rows of the sample.
+    """
+
+    def __init__(self, store, *, rows=None, sample=0, seed=0, mask=None, labels=None, groups=None, missing=()):
+        self.n = store.n
+        self.bounds = _parse_rows(rows, store.n)
+        everything = range(*self.bounds)
+        if not len(everything):
+            raise InputError(f"--rows must select at least one of the {store.n:,} rows, got {rows}")
+        self.sampled = _draw(everything, sample, seed)
+        self.missing = np.array(missing, np.int64).reshape(-1, 2)
+        self._mask = self._column(mask, store, "mask")
+        self._folds = self._fold_column(groups, store)
+        self.label_names, self._labels = self._label_column(labels, store)
+        self.columns = {"mask": self._mask, "labels": self._labels, "groups": self._folds}
+
+    @property
+    def everything(self):
+        """Whether every row of the store is kept."""
+        return self.bounds == (0, self.n, 1) and self.sampled is None and self._mask is None and not len(self.missing)
+
+    def seen(self):
+        """Return how many rows --rows and --sample select."""
+        return len(range(*self.bounds)) if self.sampled is None else self.sampled.size
+
+    def wants(self, start, stop):
+        """Say whether any row of the interval is selected by --rows and --sample."""
+        if self.sampled is not None:
+            return bool(np.searchsorted(self.sampled, start) < np.searchsorted(self.sampled, stop))
+        first, last, step = self.bounds
+        low = max(start, first)
+        low += -(low - first) % step
+        return low < min(stop, last)
+
+    def keep(self, start, stop):
+        """Decide about rows start … stop − 1.
+
+        Returns
+        -------
+        keep : ndarray, (stop − start,) bool, or None
+            None when all are kept.
+        seen : int
+        masked : dict of str to int
+            Rows left out by each rule, at the first rule that applies.
+        """
+        if self.everything:
+            return None, stop - start, {}
+        keep = np.zeros(stop - start, bool)
+        if self.sampled is not None:
+            low, high = np.searchsorted(self.sampled, (start, stop))
+            keep[self.sampled[low:high] - start] = True
+        else:
+            first, last, step = self.bounds
+            low = max(start, first)
+            keep[low + -(low - first) % step - start : max(min(stop, last) - start, 0) : step] = True
+        seen = int(keep.sum())
+        masked = {}
+        if self._mask is not None:
+            values, inner = self._mask
+            keep = self._drop(keep, values[np.arange(start, stop) // inner], "mask", masked)
+        for low, high in self.missing[(self.missing[:, 0] < stop) & (self.missing[:, 1] > start)]:
+            there = np.ones(stop - start, bool)
+            there[max(low - start, 0) : high - start] = False
+            keep = self._drop(keep, there, "missing chunk", masked)
+        return keep, seen, masked
+
+    def labels(self, rows):
+        """Return the label codes of absolute rows, int32."""
+        if self._labels is None:
+            return np.zeros(rows.size, np.int32)
+        codes, inner = self._labels
+        return codes[rows // inner] if inner > 1 else codes[rows]
+
+    def folds(self, rows):
+        """Return the folds of absolute rows, uint8: floor(64·row/n), of the group's first row with groups."""
+        if self._folds is not None:
+            folds, inner = self._folds
+            return folds[rows // inner]
+        if rows.size and rows[0] * FOLDS // self.n == rows[-1] * FOLDS // self.n:
+            return np.full(rows.size, rows[0] * FOLDS // self.n, np.uint8)
+        return (rows * FOLDS // self.n).astype(np.uint8)
+
+    def nbytes(self):
+        """Return the bytes that the columns hold."""
+        return sum(column[0].nbytes for column in self.columns.values() if column is not None)
+
+    @staticmethod
+    def _drop(keep, condition, rule, masked):
+        after = keep & condition
+        gone = int(keep.sum() - after.sum())
+        if gone:
+            masked[rule] = masked.get(rule, 0) + gone
+        return after
+
+    @staticmethod
+    def _column(spec, store, what):
+        if spec is None:
+            return None
+        values, inner = expand(load_column(spec, store), store.row_shape, what)
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"{what} must be numbers or bools (true keeps the row), got {values.dtype}")
+        return values != 0, inner
+
+    @classmethod
+    def _label_column(cls, spec, store):
+        if spec is None:
+            return np.array(["all"]), None
+        values, inner = expand(load_column(spec, store), store.row_shape, "labels")
+        gone = np.isnan(values) if values.dtype.kind == "f" else values == "" if values.dtype.kind == "U" else None
+        names, codes = np.unique(values, return_inverse=True)
+        names = names.astype(str)
+        codes = codes.reshape(-1).astype(np.int32)
+        if gone is not None and gone.any():
+            kept, codes_kept = np.unique(values[~gone], return_inverse=True)
+            codes = np.full(values.size, kept.size, np.int32)
+            codes[~gone] = codes_kept
+            names = np.append(kept.astype(str), UNLABELLED)
+        return names, (codes, inner)
+
+    @staticmethod
+    def _fold_column(spec, store):
+        if spec is None:
+            return None
+        values, inner = expand(load_column(spec, store), store.row_shape, "groups")
+        _, first, code = np.unique(values, return_index=True, return_inverse=True)
+        return (first[code.reshape(-1)] * inner * FOLDS // store.n).astype(np.uint8), inner
+
+
+def _parse_rows(rows, n):
+    if rows is None:
+        return 0, n, 1
+    if isinstance(rows, str):
+        try:
+            parts = [int(part) if part.strip() else None for part in rows.split(":")]
+            if not 2 <= len(parts) <= 3:
+                raise ValueError
+            rows = slice(*parts)
+        except ValueError:
+            raise InputError(f"--rows must be START:STOP or START:STOP:STEP, got {rows!r}; for example 0:1000") from None
+    if not isinstance(rows, slice) or (rows.step is not None and rows.step < 1):
+        raise InputError(f"--rows needs a STEP of at least 1, got {rows}")
+    return rows.indices(n)
+
+
+def _draw(everything, sample, seed):
+    if not sample:
+        return None
+    if not isinstance(sample, (int, np.integer)) or sample < 1:
+        raise InputError(f"--sample must be a whole number of rows of at least 1, got {sample!r}")
+    if sample >= len(everything):
+        return None
+    rng = np.random.Generator(np.random.PCG64(seed))
+    drawn = np.sort(rng.choice(len(everything), sample, replace=False, shuffle=False))
+    return everything.start + drawn * everything.step

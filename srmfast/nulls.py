@@ -1,0 +1,90 @@
+"""What rows without any preferred direction give: reference curves, not tests."""
+
+import numpy as np
+
+from srmfast.errors import InputError
+
+
+def isotropic(epsilon, d):
+    """Compute the share of isotropic rows inside one cone.
+
+    Parameters
+    ----------
+    epsilon : float or array
+        Cosine of the half-angle of the cone, in [−1, 1].
+    d : int
+        Width of the rows, at least 2.
+
+    Returns
+    -------
+    float or ndarray, like epsilon
+        ½·I_{1−ε²}((d−1)/2, ½) for ε ≥ 0, one minus that for ε < 0.
+
+    Notes
+    -----
+    Paper 2505.13471, Eqn 18, with the regularised incomplete beta function.
+
+    Examples
+    --------
+    >>> round(float(isotropic(0.5, 2)), 6)
+    0.333333
+    """
+    from scipy.special import betainc
+
+    epsilon, d = _checked(epsilon, d)
+    share = 0.5 * betainc((d - 1) / 2, 0.5, (1 - epsilon) * (1 + epsilon))
+    return np.where(epsilon >= 0, share, 1 - share)[()]
+
+
+def epsilon_for(fraction, d):
+    """Find the ε at which isotropic rows are inside one cone with the given probability.
+
+    Parameters
+    ----------
+    fraction : float or array
+        Share of the rows, in [0, 1].
+    d : int
+        Width of the rows, at least 2.
+
+    Returns
+    -------
+    float or ndarray, like fraction
+        The inverse of `isotropic`.
+    """
+    from scipy.special import betainccinv
+
+    fraction = np.asarray(fraction, np.float64)
+    if not ((fraction >= 0) & (fraction <= 1)).all():
+        raise InputError(f"fraction must lie in [0, 1], got {fraction}")
+    _, d = _checked(0.0, d)
+    # I_y(p, q) = 1 − I_{1−y}(q, p): solving for ε² itself keeps all digits of small shares and of small ε.
+    size = np.sqrt(betainccinv(0.5, (d - 1) / 2, 2 * np.minimum(fraction, 1 - fraction)))
+    return np.where(fraction <= 0.5, size, -size)[()]
+
+
+def plane_share(epsilon, d):
+    """Compute the share of isotropic rows whose angle to one plane has a cosine of at least ε.
+
+    Parameters
+    ----------
+    epsilon : float or array
+        Cosine of the angle between the row and the plane, in [−1, 1].
+    d : int
+        Width of the rows, at least 2.
+
+    Returns
+    -------
+    float or ndarray, like epsilon
+        (1 − ε²)^((d−2)/2) for ε > 0; 1 otherwise, because no row is at more than a right angle to a plane.
+    """
+    epsilon, d = _checked(epsilon, d)
+    return np.where(epsilon > 0, ((1 - epsilon) * (1 + epsilon)) ** ((d - 2) / 2), 1.0)[()]
+
+
+def _checked(epsilon, d):
+    epsilon = np.asarray(epsilon, np.float64)
+    if not ((epsilon >= -1) & (epsilon <= 1)).all():
+        raise InputError(f"epsilon must lie in [-1, 1] (a cosine), got {epsilon}")
+    if d < 2:
+        raise InputError(f"width must be at least 2, because a plane needs two dimensions, got {d}")
+    return epsilon, d

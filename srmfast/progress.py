@@ -1,0 +1,77 @@
+"""Progress of a run on standard error: a bar on a terminal, otherwise one plain line a minute."""
+
+import sys
+import time
+
+from srmfast.engine.events import BlockDone, KernelsReady, PassFinished, PassStarted
+
+MODES = ("auto", "bar", "plain", "none")
+_WIDTH = 28  # characters of the bar
+_EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
+_NOTABLE = 1.0  # seconds of compilation worth a line
+
+
+class Progress:
+    """A callback for `on_event` that tells how far a run is.
+
+    Parameters
+    ----------
+    mode : str
+        One of `MODES`; auto is a bar on a terminal and plain lines elsewhere.
+    stream : file, optional
+        Standard error when omitted.
+    """
+
+    def __init__(self, mode="auto", stream=None):
+        self.stream = stream or sys.stderr
+        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self._rows = self._nbytes = 0
+        self._pass = None
+        self._began = self._told = 0.0
+
+    def __call__(self, event):
+        if self.mode == "none":
+            return
+        if isinstance(event, KernelsReady) and event.seconds > _NOTABLE:
+            self._line(f"kernels compiled in {event.seconds:.0f} s (once for this version; cached)")
+        elif isinstance(event, PassStarted):
+            self._pass, self._rows, self._nbytes = event, 0, 0
+            self._began = self._told = time.monotonic()
+        elif isinstance(event, BlockDone):
+            self._rows += event.rows
+            self._nbytes += event.nbytes
+            if time.monotonic() - self._told >= _EVERY[self.mode]:
+                self._told = time.monotonic()
+                self._tell()
+        elif isinstance(event, PassFinished) and self.mode == "bar":
+            self._tell()
+            self.stream.write("\n")
+            self.stream.flush()
+
+    def _tell(self):
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        share = min(1.0, self._rows / max(self._pass.rows, 1))
+        left = seconds * (1 - share) / share if share else float("inf")
+        what = {"mean": "mean of", "count": "counting"}[self._pass.purpose]
+        numbers = (
+            f"{self._rows:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
+            f"{self._nbytes / seconds / 1e6:,.0f} MB/s, {_clock(left)} left"
+        )
+        if self.mode == "bar":
+            filled = round(share * _WIDTH)
+            bar = "█" * filled + "·" * (_WIDTH - filled)
+            self.stream.write(f"\r\x1b[K{what} {self._pass.store} {bar} {share:4.0%}  {numbers}")
+            self.stream.flush()
+        else:
+            self._line(f"{what} {self._pass.store}: {numbers}")
+
+    def _line(self, text):
+        print(text, file=self.stream, flush=True)
+
+
+def _clock(seconds):
+    if seconds == float("inf"):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,363 @@
+"""The one-screen summary of a result, in words that need no statistics; it describes and never judges."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from srmfast.results import Result
+
+LINES, COLUMNS = 24, 100
+OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
+SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
+EVEN = 1.1  # ratios below this are not worth a word
+_ENOUGH = 30  # counts that a ratio in words rests on, at least
+_EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
+
+
+def summarise(result):
+    """Return the summary that `srmfast show` prints, at most 24 lines of 100 columns.
+
+    Parameters
+    ----------
+    result : Result or Results
+
+    Returns
+    -------
+    str
+        Without a final line break.
+    """
+    lines = _one(result) if isinstance(result, Result) else _several(result)
+    return "\n".join(shorten(line, COLUMNS, at_end=True) for line in lines)
+
+
+# ---- pieces that the figures use too -----------------------------------------------------------------
+
+
+def part(result, *, label=None, epsilon=None):
+    """Return the result of one label and some epsilons; labels that split the rows are pooled.
+
+    Parameters
+    ----------
+    result : Result
+    label : str, optional
+        When omitted, all rows: the label "all" if there is one, otherwise the sum over labels.
+    epsilon : list of int, optional
+        Positions in `result.epsilon`; every one when omitted.
+
+    Returns
+    -------
+    Result
+        With one label.
+    """
+    names = [str(name) for name in result.label]
+    if label is None:
+        chosen = [names.index("all")] if "all" in names else list(range(len(names)))
+    else:
+        chosen = [names.index(str(label))]
+    at = list(range(result.epsilon.size)) if epsilon is None else epsilon
+
+    def of(array, label_axis, epsilon_axis=None):
+        if epsilon_axis is not None:
+            array = _take(array, at, epsilon_axis)
+        array = _take(array, chosen, label_axis)
+        return array.sum(axis=label_axis, keepdims=True) if len(chosen) > 1 else array
+
+    return dataclasses.replace(
+        result,
+        counts=of(result.counts, 0, 1),
+        total=of(result.total, 0, 1),
+        fold_total=of(result.fold_total, 1, 2),
+        rows_used=of(result.rows_used, 1),
+        epsilon=result.epsilon[at],
+        label=np.array(["all" if label is None else str(label)]),
+    )
+
+
+def _take(array, positions, axis):
+    """Return entries along an axis without copying when they are all of them or one."""
+    if len(positions) == array.shape[axis]:
+        return array
+    if len(positions) == 1:
+        return np.moveaxis(np.moveaxis(array, axis, 0)[positions[0] : positions[0] + 1], 0, axis)
+    return array.take(positions, axis)
+
+
+def first_hit(result):
+    """Return the position of the first epsilon at which any plane was hit; 0 when none was."""
+    return int(np.argmax(result.total.any(axis=(0, 2))))
+
+
+def shared_angle(result):
+    """Return the angle from b_i to b_j in radians when all kept planes share it, otherwise None."""
+    angles = result.plane_angle
+    return float(np.median(angles)) if angles.size and np.ptp(angles) < SAME_ANGLE else None
+
+
+def label_peaks(result, at):
+    """Return the highest f of each label at one ε over kept planes and angles (without any, of the mean), (c,)."""
+    if not result.plane_i.size:
+        return result.mean()[:, at].max(axis=-1)
+    return result.counts[:, at].max(axis=(1, 2)) / np.maximum(result.rows, 1)
+
+
+def offset_note(result):
+    """Return the words for a cloud whose mean is large, or "" when there is nothing to note."""
+    offset = result.offset
+    if result.attrs.get("centred") or not _finite(offset) or offset < OFFSET_NOTED:
+        return ""
+    return f"|mean|/rms = {offset:.2f}: the cloud's mean shapes this picture; compare --centre"
+
+
+def nothing_hit(result):
+    """Return the words for a result in which no row came near any plane."""
+    epsilon = number(result.epsilon.min()) if result.epsilon.size == 1 else f"any of the {result.epsilon.size} ε"
+    where = f"ε = {epsilon}" if result.epsilon.size == 1 else epsilon
+    suggested = result.attrs.get("suggested_epsilon")
+    if _finite(suggested):
+        return f"no row within {where} of any plane; try ε = {number(suggested)}"
+    return f"no row within {where} of any plane; try a smaller ε"
+
+
+def plural(count, noun):
+    """Return a count with its noun: '1 row', '60,000 rows'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def number(value):
+    """Return a float in few characters that a person reads: 0.85, 0.00213, 3.1e-07."""
+    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def times(ratio):
+    """Return a ratio in words: '5.2x', '1,200x', 'more than a million x'."""
+    if ratio >= 1e6:
+        return "over 1e6x"
+    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2g}x"
+
+
+def shorten(text, width, *, at_end=False):
+    """Return text on one line of at most `width` characters, cut in the middle or at the end."""
+    text = text if at_end else " ".join(text.split())
+    if len(text) <= width:
+        return text
+    tail = 0 if at_end else (width - 1) // 2
+    return text[: width - 1 - tail] + "…" + (text[-tail:] if tail else "")
+
+
+def _finite(value):
+    return value is not None and math.isfinite(value)
+
+
+# ---- one result --------------------------------------------------------------------------------------
+
+
+def _one(result):
+    lines = [_store(result), _basis(result), _planes(result), _grid(result), _rows(result), *_offset(result)]
+    if result.total.any():
+        lines += _epsilons(result) + _top_planes(result)
+    else:
+        lines.append(nothing_hit(result))
+    speed = _speed(result)
+    if result.label.size > 1:
+        lines += _labels(result, LINES - len(lines) - len(speed) - 2)
+    return lines + speed
+
+
+def _store(result):
+    shape = result.attrs.get("spec", {}).get("store", {}).get("shape")
+    size = f"  ({shape[0]:,} x {shape[1]:,})" if shape and len(shape) == 2 else ""
+    return f"store   {shorten(str(result.attrs['store_name']), 60)}{size}"
+
+
+def _basis(result):
+    k, d = result.basis.shape
+    name, kind = str(result.attrs["basis_name"]), str(result.attrs["basis_kind"])
+    kind = "" if kind == name else f"{kind}, "
+    return f"basis   {shorten(name, 50)}  ({kind}{plural(k, 'vector')} of width {d:,})"
+
+
+def _planes(result):
+    attrs = result.attrs
+    kept = {"all": "all", "hit": "those that were hit", "summary": "only their sum"}
+    skipped = f" + {attrs['skipped_planes']:,} skipped (parallel vectors)" if attrs["skipped_planes"] else ""
+    return (
+        f"planes  {result.planes_total:,} counted{skipped}; hit by any row: {attrs['planes_hit']:,}; "
+        f"kept: {kept.get(attrs['kept'], attrs['kept'])}"
+    )
+
+
+def _grid(result):
+    shown = ", ".join(number(value) for value in result.epsilon[:8])
+    more = ", …" if result.epsilon.size > 8 else ""
+    half = f", half-angle {math.degrees(math.acos(result.epsilon[0])):.0f}°" if result.epsilon.size == 1 else ""
+    return f"cone    ε = {shown}{more} (cosine of its half-angle{half}); {result.angle.size:,} angles"
+
+
+def _rows(result):
+    rows = result.attrs["rows"]
+    masked = rows.get("masked", {})
+    rules = ", ".join(f"{rule}: {count:,}" for rule, count in masked.items())
+    kept = f" ({rows['zero_kept']:,} zero-norm kept)" if rows.get("zero_kept") else ""
+    return (
+        f"rows    {rows['seen']:,} seen = {rows['used']:,} used{kept} + {rows['zero_norm']:,} zero-norm + "
+        f"{rows['nonfinite']:,} non-finite + {sum(masked.values()):,} masked{f' ({rules})' if rules else ''}"
+    )
+
+
+def _offset(result):
+    offset = result.offset
+    if not _finite(offset):
+        return []
+    if result.attrs.get("centred"):
+        return [f"mean    |mean|/rms = {offset:.2f} as stored; the mean was subtracted (--centre)"]
+    if offset < OFFSET_NOTED:
+        return [f"mean    |mean|/rms = {offset:.2f}: the rows spread around the origin"]
+    return [
+        f"mean    |mean|/rms = {offset:.2f}: most rows lie to one side of the origin, and that alone can bend the",
+        "        curves; run again with --centre and compare",
+    ]
+
+
+def _epsilons(result):
+    """Return a table with a line for each epsilon and a sentence on the first that was hit."""
+    pooled = part(result)
+    mean, null, shared = pooled.mean()[0], pooled.null(), shared_angle(pooled)
+    middle = "f midway" if shared is not None else ""
+    where = "f at b_i, b_j" if shared is not None else "f at b_i"
+    lines = [f"        {'ε':>7} {'mean peaks':>11} at {'':<14} {where:>13} {middle:>9} {'isotropic':>10}  peak is"]
+    for epsilon, curve, expected in list(zip(pooled.epsilon, mean, null, strict=True))[:_EPSILONS]:
+        if not curve.any():
+            lines.append(f"        {number(epsilon):>7} {'0':>11} no row inside any cone")
+            continue
+        on, midway = _on_and_midway(curve, shared)
+        between = number(midway) if midway is not None else ""
+        against = f"{times(curve.max() / expected)} isotropic" if expected > 0 else ""
+        lines.append(
+            f"        {number(epsilon):>7} {number(curve.max()):>11} at {_turn(pooled.angle[np.argmax(curve)]):<14} "
+            f"{number(on):>13} {between:>9} {number(expected):>10}  {against}"
+        )
+    if pooled.epsilon.size > _EPSILONS:
+        lines.append(f"        … and {pooled.epsilon.size - _EPSILONS} more ε")
+    at = _telling(pooled, mean, shared)
+    return lines + _oscillation(pooled.epsilon[at], *_on_and_midway(mean[at], shared), mean[at])
+
+
+def _telling(pooled, mean, shared):
+    """Return the position of the highest ε whose values on and midway rest on enough counts, else of the first hit.
+
+    At low ε a row is in the cones of neighbouring basis directions at once, and midway collects them all.
+    """
+    enough = _ENOUGH / (max(int(pooled.rows[0]), 1) * pooled.planes_total)
+    for at in np.argsort(-pooled.epsilon):
+        if min(value for value in _on_and_midway(mean[at], shared) if value is not None) >= enough:
+            return at
+    return first_hit(pooled)
+
+
+def _on_and_midway(curve, shared):
+    """Return a curve's mean at b_i and b_j and its value midway between; (at b_i, None) when planes differ in angle."""
+    if shared is None:
+        return float(curve[0]), None
+    grid = np.arange(curve.size + 1) * (2 * np.pi / curve.size)
+    at = np.interp([0.0, shared, shared / 2], grid, np.append(curve, curve[0]))
+    return float(at[:2].mean()), float(at[2])
+
+
+def _oscillation(epsilon, on, midway, curve):
+    at = f"        at ε = {number(epsilon)} the mean"
+    if midway is None:
+        return [f"{at} runs from {number(curve.min())} to {number(curve.max())} (planes differ in their angle)"]
+    if midway == 0 and on == 0:
+        return [f"{at} holds nothing on the basis directions nor midway between them"]
+    if midway == 0:
+        return [f"{at} oscillates: basis directions hold rows, the directions midway hold none"]
+    if on == 0:
+        return [f"{at} oscillates: the directions midway hold rows, basis directions hold none"]
+    if max(on / midway, midway / on) < EVEN:
+        return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
+    if on > midway:
+        return [f"{at} oscillates: basis directions hold {times(on / midway)} what the directions midway hold"]
+    return [f"{at} oscillates: the directions midway hold {times(midway / on)} what basis directions hold"]
+
+
+def _top_planes(result):
+    """Return a line for each of the planes with the highest peak at the first epsilon that was hit."""
+    pooled = part(result, epsilon=[first_hit(result)])
+    lines = []
+    for found in pooled.top_planes(_PLANES):
+        head = "top     " if not lines else "        "
+        lines.append(
+            f"{head}plane {found['plane_i']} → {found['plane_j']} peaks at {number(found['fraction'])} of the rows, "
+            f"{_turn(found['angle'])} from b_i; b_j is at {_turn(found['plane_angle'])}"
+        )
+    return lines
+
+
+def _labels(result, room):
+    """Return a table of the labels with the highest peak, `room` of them at most."""
+    at = first_hit(result)
+    peaks, means, rows = label_peaks(result, at), result.mean()[:, at], result.rows
+    order = np.argsort(-peaks, kind="stable")
+    empty = int((rows == 0).sum())
+    shown = order[: max(1, min(_LABELS, room))]
+    left = f", {order.size - shown.size} more" if order.size > shown.size else ""
+    none = f", {empty} without rows" if empty else ""
+    title = f"{order.size} labels by peak{left}{none}"
+    lines = [f"labels  {title:<38} {'rows':>12} {'peak':>9} {'mean peaks':>11} at"]
+    for c in shown:
+        name = shorten(str(result.label[c]), 38)
+        turn = _turn(result.angle[np.argmax(means[c])]) if means[c].any() else ""
+        lines.append(
+            f"        {name:<38} {rows[c]:>12,} {number(peaks[c]):>9} {number(means[c].max()):>11} {turn}".rstrip()
+        )
+    return lines
+
+
+def _speed(result):
+    made = result.attrs.get("provenance", {})
+    seconds = made.get("seconds", {}).get("total")
+    if not seconds:
+        return []
+    words = [f"{seconds:.3g} s", f"{result.attrs['rows']['seen'] / seconds:,.0f} rows/s"]
+    if made.get("bytes_read"):
+        words.append(f"{made['bytes_read'] / seconds / 1e6:,.0f} MB/s read")
+    if made.get("threads"):
+        words.append(plural(made["threads"], "thread"))
+    if made.get("peak_rss"):
+        words.append(f"peak memory {made['peak_rss'] / (1 << 20):,.0f} MiB")
+    return ["speed   " + ", ".join(words)]
+
+
+def _turn(angle):
+    """Return an angle in both ways that people read: '0.50π (90°)'."""
+    return f"{angle / math.pi:.2f}π ({math.degrees(angle):.0f}°)"
+
+
+# ---- several -----------------------------------------------------------------------------------------
+
+
+def _several(results):
+    if not len(results):
+        return ["no results"]
+    head = f"{'store':<22} {'basis':<16} {'rows':>12} {'ε':>6} {'mean peaks':>10} {'isotropic':>9}"
+    lines = [f"{head} {'b/midway':>9} {'mean/rms':>8}"]
+    members = list(results.items())
+    room = LINES - 2
+    for (store, basis), result in members[: room if len(members) > room else None]:
+        at = first_hit(result)
+        pooled = part(result, epsilon=[at])
+        curve = pooled.mean()[0, 0]
+        on, midway = _on_and_midway(curve, shared_angle(pooled))
+        ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
+        offset = f"{result.offset:.2f}" if _finite(result.offset) else "-"
+        lines.append(
+            f"{shorten(store, 22):<22} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>12,} "
+            f"{number(pooled.epsilon[0]):>6} {number(curve.max()):>10} {number(pooled.null()[0]):>9} "
+            f"{ratio:>9} {offset:>8}"
+        )
+    if len(members) > room:
+        lines.append(f"… and {len(members) - room} more")
+    else:
+        lines.append("b/midway: f of the mean on b_i and b_j over f midway between them")
+    return lines
