@@ -33,7 +33,7 @@ def lines(axes, one, signed, planes, *, limit, reference=None):
     if not named and len(curves):
         ensemble = LineCollection(
             np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1),
-            colors=_HIT, linewidths=0.6, alpha=float(np.clip(8 / len(curves), 0.06, 0.6)),
+            colors=_HIT, linewidths=0.6, alpha=float(np.clip(14 / len(curves), 0.1, 0.6)),
             rasterized=True,
         )  # fmt: skip
         axes.add_collection(ensemble)
@@ -71,7 +71,9 @@ def _ensemble(one, signed, planes, limit):
     counts = one.counts[0, 0]
     p = counts.shape[0]
     if planes is None or isinstance(planes, (int, np.integer)):
-        order = np.argsort(-counts.max(axis=-1), kind="stable")[: None if planes is None else max(int(planes), 1)]
+        if planes is not None and planes < 1:
+            raise InputError(f"planes must be at least 1 or pairs (i, j), got {planes}")
+        order = np.argsort(-counts.max(axis=-1), kind="stable")[:planes]
     else:
         where = {pair: n for n, pair in enumerate(zip(one.plane_i.tolist(), one.plane_j.tolist(), strict=True))}
         order = np.array([_plane(where, pair) for pair in planes], np.intp)

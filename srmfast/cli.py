@@ -90,7 +90,7 @@ def _add_run(commands):
     for name, summary in (("labels", "class of each row"), ("groups", "document, image or prompt of each row"), ("mask", "true keeps the row")):
         rows.add_argument(f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store")
     rows.add_argument("--rows", metavar="START:STOP[:STEP]", help="use these rows only")
-    rows.add_argument("--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed")
+    rows.add_argument("--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)")
     rows.add_argument("--zero-rows", choices=("drop", "keep"), default="drop", help="whether rows of zero norm leave the denominator (default drop)")
     rows.add_argument("--nonfinite", choices=("error", "skip"), default="error", help="rows with NaN or infinity (default error)")
     rows.add_argument("--missing-chunks", choices=("error", "skip", "zeros"), default="error", help="chunks that are not in the store (default error)")
@@ -255,9 +255,12 @@ def _index(pairs):
     for pair in pairs:
         axis, _, position = pair.partition("=")
         try:
-            index[int(axis)] = int(position)
+            axis, position = int(axis), int(position)
         except ValueError:
             raise InputError(f"--index must be AXIS=I with whole numbers, got {pair!r}; for example 1=12") from None
+        if axis in index:
+            raise InputError(f"--index may fix an axis once, got axis {axis} twice; drop one")
+        index[axis] = position
     return index or None
 
 

@@ -97,7 +97,7 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
         return _draw_labels(result, at, epsilon is None, signed, planes)
     pooled = part(result, label=label, epsilon=at)
     if kind == "heatmap":
-        figure = _figure(6.0, 3.6)
+        figure = _figure(7.0, 3.6)
         notes = heatmap(figure, figure.add_subplot(), pooled, signed)
     else:
         figure, notes = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes)
@@ -112,7 +112,7 @@ def _draw_lines(pooled, with_map, signed, planes):
     shown = np.unique(np.linspace(0, e - 1, min(e, PANELS)).round().astype(int)).tolist()
     columns = len(shown) if len(shown) < 4 else 2
     height = math.ceil(len(shown) / columns)
-    figure = _figure(max(6.4, 3.4 * columns), 3.7 if e == 1 else 2.7 * height + 2.6 * with_map)
+    figure = _figure(max(7.0, 3.4 * columns), 3.7 if e == 1 else 2.7 * height + 2.6 * with_map)
     grid = figure.add_gridspec(height + with_map, columns)
     notes = [f"{len(shown)} of {e} ε have a panel"] if len(shown) < e else []
     for n, position in enumerate(shown):
@@ -138,7 +138,7 @@ def _draw_labels(result, at, free, signed, planes):
     order = np.argsort(-peaks, kind="stable")[:LABELS]
     columns = min(len(order), 3 if len(order) <= 6 else 4 if len(order) <= 12 else 6)
     height = math.ceil(len(order) / columns)
-    figure = _figure(max(6.4, 1.9 * columns), 1.6 * height + 1.2)
+    figure = _figure(max(7.0, 1.9 * columns), 1.6 * height + 1.2)
     panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False)
     reference = self_curve(part(result, epsilon=[only]), signed)
     notes = []
@@ -176,7 +176,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
         if label is not None and str(label) not in [str(name) for name in member.label]:
             raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}")
         parts[key] = part(member, label=label, epsilon=[at[0] if epsilon is not None else first_hit(member)])
-    figure = _figure(max(6.4, 2.5 * len(bases) + 0.6), 2.1 * len(stores) + 1.3)
+    figure = _figure(max(7.0, 2.5 * len(bases) + 0.6), 2.1 * len(stores) + 1.3)
     peaks = [max(one.mean().max() for key, one in parts.items() if key[0] == store) for store in stores]
     share = True if max(peaks) <= _ONE_SCALE * min(peaks) else "row"
     panels = figure.subplots(len(stores), len(bases), sharex=True, sharey=share, squeeze=False)
@@ -233,7 +233,7 @@ def _finish(figure, title, notes):
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
     if entries:  # the notes are its title: constrained layout would put two things at the foot on top of each other
-        widths = [0.52 + 0.06 * len(name) for name in entries]  # inches of a handle and a name
+        widths = [0.46 + 0.055 * len(name) for name in entries]  # inches of a handle and a name
         room = figure.get_figwidth()
         columns = len(entries) if sum(widths) < room else max(1, min(len(entries) - 1, int(room / max(widths))))
         made = figure.legend(

@@ -153,7 +153,7 @@ def _finite(value):
 
 
 def _one(result):
-    lines = [_store(result), _basis(result), _planes(result), _grid(result), _rows(result), *_offset(result)]
+    lines = [_store(result), _basis(result), _planes(result), _grid(result), *_rows(result), *_offset(result)]
     if result.total.any():
         lines += _epsilons(result) + _top_planes(result)
     else:
@@ -195,14 +195,18 @@ def _grid(result):
 
 
 def _rows(result):
+    """Return the row accounting, its masking rules on a second line when they do not fit the first."""
     rows = result.attrs["rows"]
     masked = rows.get("masked", {})
-    rules = ", ".join(f"{rule}: {count:,}" for rule, count in masked.items())
-    kept = f" ({rows['zero_kept']:,} zero-norm kept)" if rows.get("zero_kept") else ""
-    return (
+    kept = f" ({rows['zero_kept']:,} of them zero-norm)" if rows.get("zero_kept") else ""
+    line = (
         f"rows    {rows['seen']:,} seen = {rows['used']:,} used{kept} + {rows['zero_norm']:,} zero-norm + "
-        f"{rows['nonfinite']:,} non-finite + {sum(masked.values()):,} masked{f' ({rules})' if rules else ''}"
+        f"{rows['nonfinite']:,} non-finite + {sum(masked.values()):,} masked"
     )
+    if not masked:
+        return [line]
+    rules = f"({', '.join(f'{rule}: {count:,}' for rule, count in masked.items())})"
+    return [f"{line} {rules}"] if len(line) + len(rules) < COLUMNS else [line, f"        masked {rules}"]
 
 
 def _offset(result):
@@ -225,7 +229,7 @@ def _epsilons(result):
     mean, null, shared = pooled.mean()[0], pooled.null(), shared_angle(pooled)
     middle = "f midway" if shared is not None else ""
     where = "f at b_i, b_j" if shared is not None else "f at b_i"
-    lines = [f"        {'ε':>7} {'mean peaks':>11} at {'':<14} {where:>13} {middle:>9} {'isotropic':>10}  peak is"]
+    lines = [f"        {'ε':>7} {'mean peaks':>11} at {'':<12} {where:>13} {middle:>9} {'isotropic':>10}  peak is"]
     for epsilon, curve, expected in list(zip(pooled.epsilon, mean, null, strict=True))[:_EPSILONS]:
         if not curve.any():
             lines.append(f"        {number(epsilon):>7} {'0':>11} no row inside any cone")
@@ -234,7 +238,7 @@ def _epsilons(result):
         between = number(midway) if midway is not None else ""
         against = f"{times(curve.max() / expected)} isotropic" if expected > 0 else ""
         lines.append(
-            f"        {number(epsilon):>7} {number(curve.max()):>11} at {_turn(pooled.angle[np.argmax(curve)]):<14} "
+            f"        {number(epsilon):>7} {number(curve.max()):>11} at {_turn(pooled.angle[np.argmax(curve)]):<12} "
             f"{number(on):>13} {between:>9} {number(expected):>10}  {against}"
         )
     if pooled.epsilon.size > _EPSILONS:

@@ -1,5 +1,6 @@
 """From tallies to a `Result`: differences become counts, some planes are kept, everything is said."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -184,6 +185,7 @@ def _offset(moments):
     return float(np.linalg.norm(sums[:-1] / n) / np.sqrt(sums[-1] / n))
 
 
+@functools.cache
 def _version(name):
     try:
         return importlib.metadata.version(name)

@@ -175,7 +175,7 @@ class Worker:
                 if unit is None:
                     unit = np.empty(rows.shape, np.float32)
                     decode.narrow(rows, norms, fate, unit)
-                coordinates, known = basis.single @ unit.T, np.full((n, k), np.nan)
+                coordinates, known = basis.single @ unit.T, np.full((k, n), np.nan)
             self._scan(number, rows, norms, fate, labels, folds, coordinates, known)
 
     def _scan(self, number, rows, norms, fate, labels, folds, coordinates, known):

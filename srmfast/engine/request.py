@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.errors import InputError
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
 
 
@@ -35,6 +36,8 @@ class Request:
         object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))
         object.__setattr__(self, "angles", check_angles(self.angles))
         check_keep(self.keep)
+        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise InputError(f"seed must be a whole number of at least 0, got {self.seed!r}")
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))

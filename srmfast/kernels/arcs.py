@@ -132,31 +132,29 @@ def arc(u, v, r, t, turn, table):
 
 
 @jit
-def add_arc(difference, start, length):
-    """Add an arc to a difference array of a + 1 entries; its running sum gives the counts.
+def add_arc(differences, x, y, z, start, length):
+    """Add an arc to the difference array differences[x, y, z]; its running sum gives the counts.
 
     Parameters
     ----------
-    difference : (a + 1,) integers, updated
+    differences : (·, ·, ·, a + 1) integers, updated
+        Indexed in place: a view of one row would cost more than the arc.
+    x, y, z : int
     start, length : int
         As returned by `arc`, length ≥ 1.
     """
-    a = difference.shape[0] - 1
+    a = differences.shape[3] - 1
     if length >= a:
-        difference[0] += 1
+        differences[x, y, z, 0] += 1
         return
-    if start < 0:
+    while start < 0:
         start += a
-        if start < 0:
-            start += a
-    elif start >= a:
+    while start >= a:
         start -= a
-        if start >= a:
-            start -= a
     end = start + length
-    difference[start] += 1
+    differences[x, y, z, start] += 1
     if end <= a:
-        difference[end] -= 1
+        differences[x, y, z, end] -= 1
     else:
-        difference[0] += 1
-        difference[end - a] -= 1
+        differences[x, y, z, 0] += 1
+        differences[x, y, z, end - a] -= 1

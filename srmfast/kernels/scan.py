@@ -10,7 +10,7 @@ from srmfast.kernels.decode import USED
 from srmfast.kernels.rows import pinned_dot
 
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # how planes are numbered
-SMALL_SQUARE = 2.0**-900  # below, a row's squares may have underflowed: the line decides at every angle
+SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 _SINGLE = 2.0**-24  # unit round-off of float32
 
 
@@ -78,23 +78,23 @@ def screen_floor(epsilon, g, s, delta):
 
 @jit
 def _coordinate(rows, r, i, vectors, columns, signs, known):
-    """x·b_i in float64 by the pinned dot, remembered in `known` (n, k), NaN = not yet."""
+    """x·b_i in float64 by the pinned dot, remembered in `known` (k, n), NaN = not yet."""
     if columns.shape[0]:
         return signs[i] * np.float64(rows[r, columns[i]])
-    value = known[r, i]
+    value = known[i, r]
     if math.isnan(value):
         value = pinned_dot(rows[r], vectors[i])
-        known[r, i] = value
+        known[i, r] = value
     return value
 
 
 @jit
 def _record(start, length, plane, label, e, fold, counts, totals, events, state):
     """Add one arc of one plane, label and epsilon to whatever is being kept."""
-    add_arc(totals[fold, label, e], start, length)
+    add_arc(totals, fold, label, e, start, length)
     state[3] += 1
     if counts.shape[2]:
-        add_arc(counts[label, e, plane], start, length)
+        add_arc(counts, label, e, plane, start, length)
     elif events.shape[0]:
         a = totals.shape[3] - 1
         n = state[4]
@@ -105,11 +105,12 @@ def _record(start, length, plane, label, e, fold, counts, totals, events, state)
 
 
 @jit
-def _decide(u, v, square, norm, epsilons, table, plane, label, fold, counts, totals, events, state):
-    """Record the arcs of one row in one ordered plane, for every epsilon."""
+def _decide(u, w, g, s, norm, epsilons, table, plane, label, fold, counts, totals, events, state):
+    """Record the arcs of one row with u = x·b_i and w = x·b_j in the plane (i, j), for every epsilon."""
     a = (table.shape[0] - 5) // 2
+    v = (w - g * u) / s
     r_square = u * u + v * v
-    ordinary = r_square >= TINY and square >= SMALL_SQUARE
+    ordinary = r_square >= TINY and norm >= SMALL_NORM
     turn = turn_of(u, v) if ordinary else 0.0
     r = math.sqrt(r_square)
     for e in range(epsilons.shape[0]):
@@ -170,7 +171,7 @@ def scan(
         Class and fold of each row.
     coordinates : (k, n) float32
         x·b_i/‖x‖, off by at most `delta` for used rows.
-    known : (n, k) float64, NaN-filled, updated; (0, 0) with `columns`
+    known : (k, n) float64, NaN-filled, updated; (0, 0) with `columns`
         Exact coordinates as far as they were needed.
     delta : float64
     vectors : (k, d) float64
@@ -246,15 +247,14 @@ def scan(
                     return False
                 u = _coordinate(rows, r, i, vectors, columns, signs, known)
                 w = _coordinate(rows, r, j, vectors, columns, signs, known)
-                square = norms[r] * norms[r]
                 if one >= 0:
                     _decide(
-                        u, (w - g * u) / s, square, norms[r], epsilons, table, one,
+                        u, w, g, s, norms[r], epsilons, table, one,
                         labels[r], folds[r], counts, totals, events, state,
                     )  # fmt: skip
                 if two >= 0:
                     _decide(
-                        w, (u - g * w) / s_back, square, norms[r], epsilons, table, two,
+                        w, u, g, s_back, norms[r], epsilons, table, two,
                         labels[r], folds[r], counts, totals, events, state,
                     )  # fmt: skip
         i, at = i + 1, 0

@@ -51,6 +51,8 @@ def resolve(shape, location, *, feature_axis=None, index=None, flatten=False):
     fixed = {}
     for axis, position in dict(index or {}).items():
         number = _normalise(axis, rank, "index axis", location)
+        if number in fixed:
+            raise InputError(f"axis {number} of {location} may be fixed once, got it twice; drop one --index")
         fixed[number] = _normalise(position, shape[number], f"position on axis {axis}", location)
     free = [axis for axis in range(rank) if axis not in fixed]
     if len(free) < 2:

@@ -1,0 +1,68 @@
+"""Fixtures shared by all tests."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import srmfast
+from srmfast import cli
+
+ROOT = Path(srmfast.__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed."""
+    return np.random.default_rng(20250513)
+
+
+@pytest.fixture
+def srmfast_env():
+    """The environment in which a child process finds the package under test."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "MPLBACKEND": "agg"}
+
+
+@pytest.fixture
+def srmfast_cli(srmfast_env):
+    """`srmfast_cli("run x.npy …")` in a process of its own, with warnings as errors; options go to subprocess.run."""
+
+    def call(command, **options):
+        words = [sys.executable, "-W", "error", "-m", "srmfast", *shlex.split(command)]
+        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=120, **options)
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return call
+
+
+@pytest.fixture
+def srmfast_main(capsys):
+    """`srmfast_main("run x.npy …")` in this process: no imports to wait for."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(command):
+        capsys.readouterr()
+        try:
+            rc = cli.main(shlex.split(command))
+        except SystemExit as stop:
+            rc = stop.code
+        return Ended(rc, *capsys.readouterr())
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,308 @@
+"""The command line against hostile and clumsy users: one line says what is wrong, and nothing is left behind."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+import srmfast
+from srmfast import cli, naive
+
+COMMANDS = ("run", "demo", "inspect", "basis", "show", "plot")
+N, D = 300, 6
+
+
+class Trap:
+    """An object that leaves a trace when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+def listing(folder):
+    """Every name below a folder, with sizes of files."""
+    return sorted((str(path.relative_to(folder)), path.is_file() and path.stat().st_size) for path in folder.rglob("*"))
+
+
+def refused(ended, match, rc=1):
+    """Expect one line on standard error that matches, nothing on standard output, and an exit code."""
+    assert ended.rc == rc, ended
+    assert ended.stdout == "", ended
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("srmfast"), ended.stderr
+    assert re.search(match, lines[0]), lines[0]
+
+
+def gappy(path, chunks, lost, shards=None):
+    """Write the rows of `sample` to a Zarr array and lose some of its chunk objects."""
+    array = zarr.create_array(path, shape=(N, D), chunks=chunks, shards=shards, dtype="f4", zarr_format=3)
+    array[...] = sample()
+    for key in lost:
+        (path / "c" / key).unlink()
+
+
+def sample():
+    """Rows that hit every plane of the standard basis at ε = 0.5."""
+    return np.random.default_rng(1).normal(size=(N, D)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder of good and bad inputs."""
+    folder = tmp_path_factory.mktemp("files")
+    x = sample()
+
+    def save(name, array):
+        np.save(folder / name, np.asarray(array))
+
+    save("x.npy", x)
+    save("vectors.npy", np.random.default_rng(2).normal(size=(4, D)))
+    save("columns.npy", np.random.default_rng(2).normal(size=(D, 4)))
+    save("wide.npy", np.ones((4, 9)))
+    save("cube.npy", np.ones((2, 3, 4, 5)))
+    save("empty.npy", np.empty((0, D), np.float32))
+    save("narrow.npy", np.ones((9, 1), np.float32))
+    save("flat.npy", np.ones(9, np.float32))
+    save("scalar.npy", np.float32(1))
+    save("zeros.npy", np.zeros((20, D), np.float32))
+    save("complex.npy", np.ones((9, D), complex))
+    save("text.npy", np.full((9, D), "a"))
+    spoiled = x.copy()
+    spoiled[7, 2], spoiled[100, 0], spoiled[299, 5] = np.nan, np.inf, -np.inf
+    save("spoiled.npy", spoiled)
+    save("lonely.npy", np.eye(D)[:1])
+    save("hole.npy", np.vstack([np.eye(D), np.zeros(D)]))
+    save("infinite.npy", np.full((3, D), np.inf))
+    save("parallel.npy", np.vstack([np.ones(D), -2 * np.ones(D)]))
+    save("short.npy", np.arange(299))
+    save("masked.npy", np.zeros(N, bool))
+    save("words.npy", np.full(N, "a"))
+    save("mean.npy", np.ones(D + 1))
+    save("beyond.npy", [[0, 1], [0, D]])
+    save("twice.npy", [[0, 1], [2, 3], [0, 1]])
+    save("same.npy", [[0, 1], [2, 2]])
+    save("triples.npy", [[0, 1, 2]])
+    save("halves.npy", [[0.5, 1.0]])
+    save("nowhere.npy", [[np.nan, 1.0]])
+    save("nopairs.npy", np.empty((0, 2), int))
+    (folder / "pairs.txt").write_text("a b\n")
+    (folder / "labels.txt").write_text("a\nb\n")
+    (folder / "nothing.txt").write_text("")
+    (folder / "latin.txt").write_bytes(b"caf\xe9\n")
+    (folder / "x.dat").write_bytes(b"12345678")
+    (folder / "cut.npy").write_bytes((folder / "x.npy").read_bytes()[:-999])
+    (folder / "bytes.npy").write_bytes(b"not a header")
+    (folder / "bytes.npz").write_bytes(b"PK not a zip")
+    (folder / "bytes.h5").write_bytes(b"not HDF5")
+    (folder / "bytes.zip").write_bytes(b"PK not a zip")
+    np.savez(folder / "two.npz", a=x, b=x[:5])
+    np.savez(folder / "whole.npz", x=x)
+    np.savez_compressed(folder / "packed.npz", x=x)
+    damaged = bytearray((folder / "packed.npz").read_bytes())
+    damaged[1000:1400] = bytes(400)
+    (folder / "packed.npz").write_bytes(damaged)
+    np.savez(folder / "trap.npz", vectors=x, words=np.array([Trap()], object))
+    (folder / "trap.npy").write_bytes(pickle.dumps(Trap()))
+    np.save(folder / "object.npy", np.array([[Trap(), Trap()]], object))
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["group/x"] = x
+        file["group/basis"] = np.load(folder / "vectors.npy")
+        file["labels"] = np.arange(N) % 3
+    (folder / "cut.h5").write_bytes((folder / "x.h5").read_bytes()[:3000])
+    group = zarr.open_group(folder / "x.zarr", mode="w")
+    group["x"], group["basis"] = x, np.load(folder / "vectors.npy")
+    gappy(folder / "lost.zarr", (50, D), ["1/0", "5/0"])
+    gappy(folder / "torn.zarr", (50, D), [])
+    (folder / "torn.zarr" / "c" / "2" / "0").write_bytes(b"torn")
+    shutil.copytree(folder / "torn.zarr", folder / "garbled.zarr")
+    (folder / "garbled.zarr" / "zarr.json").write_text("{")
+    shutil.copytree(folder / "torn.zarr", folder / "odd.zarr")
+    (folder / "odd.zarr" / "zarr.json").write_text("[1, 2]")
+    zarr.open_group(folder / "groups.zarr", mode="w").create_group("inner")
+    (folder / "none.zarr").mkdir()
+    (folder / "hollow").mkdir()
+    for part, width in (("p0.npy", D), ("p1.npy", D + 1)):
+        (folder / "parts").mkdir(exist_ok=True)
+        np.save(folder / "parts" / part, np.ones((4, width)))
+    (folder / "folder").mkdir()
+    (folder / "folder" / "thesis.txt").write_text("mine")
+    srmfast.run(x, epsilon=0.5, angles=8).save(folder / "done.zarr")
+    shutil.copytree(folder / "done.zarr", folder / "later.zarr")
+    rewrite(folder / "later.zarr", format_version=99)
+    shutil.copytree(folder / "done.zarr", folder / "broken.zarr")
+    shutil.rmtree(folder / "broken.zarr" / "counts")
+    shutil.copytree(folder / "done.zarr", folder / "holed.zarr")
+    (folder / "holed.zarr" / "total" / "0.0.0").write_bytes(b"holed")
+    return folder
+
+
+def rewrite(result, **attributes):
+    """Change attributes of a saved result."""
+    path = result / ".zattrs"
+    path.write_text(json.dumps(json.loads(path.read_text()) | attributes))
+    consolidated = result / ".zmetadata"
+    document = json.loads(consolidated.read_text())
+    document["metadata"][".zattrs"] |= attributes
+    consolidated.write_text(json.dumps(document))
+
+
+RUNS = {
+    # stores
+    "absent.npy": "absent.npy does not exist",
+    "no/x.npy": "nor its folder no",
+    "x.npy::key": "holds one array.*drop '::key'",
+    "x.npz": "x.npz does not exist",
+    "two.npz": r"several arrays, a \(300, 6\).*name one as two.npz::KEY",
+    "two.npz::c": "no array 'c'; it holds a",
+    "x.h5::nope": "no array 'nope'",
+    "x.h5::": "drop the empty part",
+    "x.zarr::nope": "no array 'nope'",
+    "x.zarr::a::s3://b/c.zarr": "chained URL",
+    "''": "PATH or PATH::KEY",
+    "x.dat": "unknown kind; known are .npy",
+    "absent*.npy": "no store matches",
+    "hollow": "holds no store",
+    "none.zarr": "holds no Zarr array or group",
+    "groups.zarr": "holds no candidate",
+    "parts": r"agree in every axis but axis 0: p0.npy is \(4, 6\)",
+    "empty.npy": "at least one row, .*empty",
+    "narrow.npy": "d >= 2 features",
+    "flat.npy": "two free axes",
+    "scalar.npy": "two free axes",
+    "complex.npy": "must be real numbers",
+    "text.npy": "must be real numbers",
+    "zeros.npy": "at least one row must be usable.* 20 are of zero norm",
+    "cut.npy": "is truncated.*only rows 0:258 are readable",
+    "bytes.npy": "is not a .npy file",
+    "bytes.npz": "is not a whole .npz file",
+    "packed.npz": "is not a whole .npz file",
+    "bytes.h5": "no HDF5 signature",
+    "cut.h5::group/x": "truncated or not closed",
+    "bytes.zip": "not a whole Zarr zip file",
+    "garbled.zarr": "zarr.json .*is not JSON",
+    "odd.zarr": "zarr.json",
+    "torn.zarr": "cannot be decoded",
+    "lost.zarr": r"100 rows .* \(c/1/0, c/5/0\): lost, or never written .*fill value; use --missing-chunks skip or zeros",
+    "object.npy": "never unpickled",
+    "trap.npy": "is not a .npy file",
+    "trap.npz::words": "never unpickled",
+    "spoiled.npy": "(?i)finite.*--nonfinite skip",
+    "x.npy x.npy": "stores need different names, got 'x' 2 times",
+    "x.npy absent.npy": "absent.npy does not exist",
+    "cube.npy": "ambiguous.*--feature-axis 1.*--flatten",
+    "cube.npy --feature-axis 9": "must lie in -4 … 3, got 9",
+    "cube.npy --index 0": "--index must be AXIS=I.*got '0'",
+    "cube.npy --index a=b": "--index must be AXIS=I",
+    "cube.npy --index 9=0": "index axis .* must lie in",
+    "cube.npy --index 0=2": "position on axis 0 .* must lie in -2 … 1, got 2",
+    "cube.npy --index 0=0 --index 0=1": "axis 0.*twice|once",
+    "x.npy --index 0=0": "two free axes",
+    "cube.npy --flatten --feature-axis 1": "exclude each other",
+    # bases
+    "x.npy --basis absent.npy": "must exist, got absent.npy",
+    "x.npy --basis nonsense": "a basis must be standard, .*got 'nonsense'",
+    "x.npy --basis columns.npy": r"shape \(6, 4\).*add --basis-transpose",
+    "x.npy --basis vectors.npy --basis-transpose": "drop --basis-transpose",
+    "x.npy --basis wide.npy": r"6 wide.*shape \(4, 9\)",
+    "x.npy --basis lonely.npy": "at least 2 vectors",
+    "x.npy --basis hole.npy": "zero vector at index 6",
+    "x.npy --basis infinite.npy": "must be finite, got inf",
+    "x.npy --basis parallel.npy": "at least one plane.*parallel",
+    "x.npy --basis flat.npy": "two axes",
+    "x.npy --basis text.npy": "real numbers",
+    "x.npy --basis object.npy": "cannot be read",
+    "x.npy --basis random:1": "whole number K of at least 2",
+    "x.npy --basis random:x": "whole number K of at least 2",
+    "x.npy --basis random:": "whole number K of at least 2",
+    "x.npy --basis x.h5::nope": "no array 'nope'",
+    "x.npy --basis x.h5": "several arrays",
+    "x.npy --basis absent.h5::b": "absent.h5 does not exist",
+    "x.npy --basis vectors.npy --basis vectors.npy": "different names, got 'vectors' twice; .*--basis NAME=vectors",
+    "x.npy --basis a=standard --basis a=simplex": "different names, got 'a' twice",
+    "x.npy --basis a=": "a basis must be",
+    # what is counted
+    "x.npy --epsilon 25.8": r"\[-1, 1\].*got 25.8.*0.900319",
+    "x.npy --epsilon=-1.5": r"\[-1, 1\]",
+    "x.npy --epsilon nan": r"\[-1, 1\].*got nan",
+    "x.npy --epsilon inf": r"\[-1, 1\].*got inf",
+    "x.npy --epsilon 0.5,0.7,0.5": "given once, got 0.5, 0.7, 0.5",
+    "x.npy --angles 0": "angles must",
+    "x.npy --angles=-4": "angles must",
+    "x.npy --angles 10000000000": "(?i)angles|memory",
+    "x.npy --angles 100000000": "(?i)angles|memory",
+    "x.npy --planes nonsense": "planes must be permutations, .*got 'nonsense'",
+    "x.npy --planes random:x": "whole number P",
+    "x.npy --planes random:0": "whole number P",
+    "x.npy --planes random:31": "must not exceed the 30 planes",
+    "x.npy --planes absent.npy": "absent.npy",
+    "x.npy --planes beyond.npy": r"in \[0, 5\], got \(0, 6\) in row 1",
+    "x.npy --planes same.npy": r"two different numbers.*\(2, 2\) in row 1",
+    "x.npy --planes twice.npy": r"once, got \(0, 1\) twice",
+    "x.npy --planes triples.npy": r"shape \(p, 2\)",
+    "x.npy --planes halves.npy": "whole-number pairs",
+    "x.npy --planes nowhere.npy": "whole-number pairs",
+    "x.npy --planes nopairs.npy": "whole-number pairs",
+    "x.npy --planes text.npy": "whole-number pairs",
+    "x.npy --planes object.npy": "must hold index pairs",
+    "x.npy --planes pairs.txt": "must hold index pairs",
+    "x.npy --planes nothing.txt": "planes",
+    "x.npy --keep nonsense": "keep must be auto, all, hit, top:K or summary, got 'nonsense'",
+    "x.npy --keep top:0": "keep must be",
+    "x.npy --keep top:": "keep must be",
+    "x.npy --seed=-1": "seed",
+    "x.npy --basis random:4 --seed=-1": "seed",
+    "x.npy --centre absent.npy": "absent.npy does not exist",
+    "x.npy --centre mean.npy": "6 finite numbers",
+    "x.npy --centre text.npy": "6 finite numbers",
+    # which rows
+    "x.npy --rows abc": "--rows must be START:STOP",
+    "x.npy --rows 5": "--rows must be START:STOP",
+    "x.npy --rows 1:2:3:4": "--rows must be START:STOP",
+    "x.npy --rows 5:5": "at least one of the 300 rows, got 5:5",
+    "x.npy --rows 900:": "at least one of the 300 rows",
+    "x.npy --rows 0:9:0": "STEP of at least 1",
+    "x.npy --rows=9:0:-1": "STEP of at least 1",
+    "x.npy --sample=-5": "--sample must be a whole number of rows",
+    "x.npy --sample 0": "--sample must be a whole number of rows",
+    "x.npy --labels absent.txt": "absent.txt",
+    "x.npy --labels absent": "absent",
+    "x.npy --labels labels.txt": r"\(300,\).*\(2,\)",
+    "x.npy --labels short.npy": r"labels must.*\(300,\).*\(299,\)",
+    "x.npy --groups short.npy": r"groups must.*\(300,\).*\(299,\)",
+    "x.npy --mask short.npy": r"mask must.*\(300,\).*\(299,\)",
+    "x.npy --mask words.npy": "numbers or bools",
+    "x.npy --mask masked.npy": "at least one row must be usable.* 300 masked",
+    "x.npy --labels latin.txt": "not UTF-8",
+    "x.npy --labels nothing.txt": "is empty",
+    "x.npy --labels object.npy": "never unpickled",
+    "trap.npz::vectors --labels words": "never unpickled",
+    "trap.npz::vectors --labels trap.npz::words": "never unpickled",
+    "x.h5::group/x --labels nope": "no array 'nope'",
+    # how
+    "x.npy --threads 0": "threads must be a whole number of at least 1",
+    "x.npy --block-rows 0": "block_rows must be|--block-rows must be",
+    "x.npy --memory 1MiB": "at least 256 MiB",
+    "x.npy --memory much": "a size must be a number",
+    "x.npy --memory=-5": "a size must be a number",
+    "x.npy --memory 256MiB --basis random:600 --angles 3600 --keep all": "must fit into memory|memory",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", RUNS, ids=str)
+def test_a_run_that_cannot_be_is_one_line_and_leaves_nothing(words, files, tmp_path, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    before = listing(files)
+    refused(srmfast_main(f"run {words} --progress none -o {tmp_path}/o.zarr"), RUNS[words])
+    assert listing(files) == before
+    assert listing(tmp_path) == []
