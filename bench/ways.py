@@ -24,12 +24,18 @@ def rotation_matrices(X, B, planes, a, eps):
     rows = X / np.linalg.norm(X, axis=1, keepdims=True)
     counts = np.empty((len(planes), a), np.int64)
     for plane, (i, j) in enumerate(planes):
-        generator = np.outer(B[j], B[i]) - np.outer(B[i], B[j])
-        imaginary, V = np.linalg.eigh(-1j * generator)  # Hermitian, hence a unitary V; eig's is not
-        imaginary /= imaginary[-1]  # the two eigenvalues that are not zero become ±i: one turn is 2π
-        for m in range(a):
-            R = (V * np.exp(2j * np.pi * m / a * imaginary) @ V.conj().T).real
+        for m, R in enumerate(_rotations(B[i], B[j], a)):
             counts[plane, m] = np.count_nonzero((rows @ R) @ B[i] >= eps)  # x·R b_i
+    return counts
+
+
+def rotation_einsum(X, B, planes, a, eps):
+    """Count with the same matrices as one np.einsum a plane: the formula as it stands, without BLAS."""
+    rows = X / np.linalg.norm(X, axis=1, keepdims=True)
+    counts = np.empty((len(planes), a), np.int64)
+    for plane, (i, j) in enumerate(planes):
+        resonance = np.einsum("nd,ade,e->an", rows, _rotations(B[i], B[j], a), B[i])
+        counts[plane] = np.count_nonzero(resonance >= eps, axis=1)
     return counts
 
 
@@ -60,6 +66,14 @@ def numpy_screen(X, B, planes, a, eps):
         keep = np.flatnonzero(u * u + v * v >= nearest)
         counts[plane] = np.count_nonzero(np.outer(cos, u[keep]) + np.outer(sin, v[keep]) >= eps, axis=1)
     return counts
+
+
+def _rotations(b_i, b_j, a):
+    """The (a, d, d) matrices that turn b_i toward b_j by θ_m and leave everything outside their plane alone."""
+    imaginary, V = np.linalg.eigh(-1j * (np.outer(b_j, b_i) - np.outer(b_i, b_j)))  # a unitary V; eig's is not
+    imaginary /= imaginary[-1]  # the two eigenvalues that are not zero become ±i: one turn is 2π
+    phases = np.exp(2j * np.pi / a * np.outer(np.arange(a), imaginary))
+    return (V * phases[:, None, :] @ V.conj().T).real
 
 
 def _second_axis(b_i, b_j):

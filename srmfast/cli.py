@@ -21,23 +21,29 @@ _EPILOG = {
 
 def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return arguments.command(arguments) or 0
+        code = arguments.command(arguments) or 0
+        sys.stdout.flush()
+        return code
     except SrmfastError as error:
-        print(f"srmfast: {error}", file=sys.stderr)
-        return 1
+        return _fail(error)
     except MemoryError as error:
-        print(f"srmfast: the machine ran out of memory ({error}); use a smaller --memory", file=sys.stderr)
-        return 1
+        return _fail(f"the machine ran out of memory ({error}); use a smaller --memory")
     except KeyboardInterrupt:
-        print("srmfast: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return _fail("interrupted; nothing was written", code=130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `srmfast show … | head` is no failure
         return 0
+    except OSError as error:
+        return _fail(f"files must be readable and writable, got {error.strerror or error}: {error.filename or 'no name'}")
+
+
+def _fail(message, code=1):
+    """Print one line, whatever line breaks a file name or a library's message brings."""
+    print("srmfast:", *str(message).split(), file=sys.stderr)
+    return code
 
 
 def _terminate(signum, frame):
@@ -109,7 +115,6 @@ def _add_run(commands):
 
 
 def _run(arguments):
-    from srmfast import plots
     from srmfast.engine import Request, execute, prepare
     from srmfast.progress import Progress
     from srmfast.results import check_output
@@ -125,9 +130,12 @@ def _run(arguments):
         flatten=arguments.flatten, basis_transpose=arguments.basis_transpose,
     )  # fmt: skip
     if not arguments.dry_run:
+        _check_name(arguments.out)
         check_output(arguments.out, force=arguments.force)
         if arguments.plot:
-            plots.check_picture(arguments.plot)
+            from srmfast import plots
+
+            plots._check_path(arguments.plot)
     resources = _resources(arguments)
     members = prepare(
         [("", path) for path in arguments.stores],
@@ -265,9 +273,18 @@ def _index(pairs):
 
 
 def _named(text):
-    """Split [NAME=]B; without a name it takes its own."""
+    """Split [NAME=]B; without a name it takes its own, and a file may have "=" in its path."""
     name, equals, spec = text.partition("=")
-    return (name, spec) if equals else ("", text)
+    return (name, spec) if equals and not os.path.exists(text.partition("::")[0]) else ("", text)
+
+
+def _check_name(out):
+    """Refuse a result that is named like something else, a figure or an array."""
+    from srmfast.errors import InputError
+
+    stem, suffix = os.path.splitext(out.rstrip("/"))
+    if suffix != ".zarr":
+        raise InputError(f"the name of a result must end in .zarr, got {out}; use {stem}.zarr")
 
 
 def _resources(arguments):

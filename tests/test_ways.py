@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from bench.ways import numpy_screen, rotation_matrices, sgemm_threshold
+from bench.ways import numpy_screen, rotation_einsum, rotation_matrices, sgemm_threshold
 from srmfast import naive
 from srmfast.bases import load_basis
 
-WAYS = [rotation_matrices, sgemm_threshold, numpy_screen]
+WAYS = [rotation_matrices, rotation_einsum, sgemm_threshold, numpy_screen]
 PLANES = [(0, 1), (1, 0), (3, 7), (8, 2), (5, 6)]
 
 

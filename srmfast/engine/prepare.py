@@ -93,7 +93,15 @@ def prepare(stores, bases, request, resources):
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"stores need different names, got {name!r} {names.count(name)} times; rename the files")
+    if len(names) * len(bases) > 1:
+        _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
+
+
+def _check_groups(names):
+    for name in names:
+        if "/" in name or name.startswith((".", "__")):
+            raise InputError(f"a name becomes a group of the result, without '/' and no '.' or '__' in front, got {name!r}; choose another")
 
 
 def _member(name, source, bases, request, resources):

@@ -164,17 +164,18 @@ class RowSelection:
 def _parse_rows(rows, n):
     if rows is None:
         return 0, n, 1
+    bounds = rows
     if isinstance(rows, str):
         try:
             parts = [int(part) if part.strip() else None for part in rows.split(":")]
             if not 2 <= len(parts) <= 3:
                 raise ValueError
-            rows = slice(*parts)
+            bounds = slice(*parts)
         except ValueError:
             raise InputError(f"--rows must be START:STOP or START:STOP:STEP, got {rows!r}; for example 0:1000") from None
-    if not isinstance(rows, slice) or (rows.step is not None and rows.step < 1):
+    if not isinstance(bounds, slice) or (bounds.step is not None and bounds.step < 1):
         raise InputError(f"--rows needs a STEP of at least 1, got {rows}")
-    return rows.indices(n)
+    return bounds.indices(n)
 
 
 def _draw(everything, sample, seed):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from srmfast.kernels._jit import jit
+from srmfast.kernels._jit import jit, jit_inline
 
 TINY = 2.0**-960  # below, products may be subnormal and the set of angles need not be one arc
 CERTAIN = 1.0 + 1e-12  # far above the rounding of the line, 2**-50
@@ -131,7 +131,7 @@ def arc(u, v, r, t, turn, table):
     return start, stop - start + 1
 
 
-@jit
+@jit_inline
 def add_arc(differences, x, y, z, start, length):
     """Add an arc to the difference array differences[x, y, z]; its running sum gives the counts.
 

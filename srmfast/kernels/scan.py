@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from srmfast.kernels._jit import jit, jit_screen
+from srmfast.kernels._jit import jit, jit_inline, jit_screen
 from srmfast.kernels.arcs import TINY, add_arc, arc, is_inside, turn_of
 from srmfast.kernels.decode import USED
 from srmfast.kernels.rows import pinned_dot
@@ -88,7 +88,7 @@ def _coordinate(rows, r, i, vectors, columns, signs, known):
     return value
 
 
-@jit
+@jit_inline
 def _record(start, length, plane, label, e, fold, counts, totals, events, state):
     """Add one arc of one plane, label and epsilon to whatever is being kept."""
     add_arc(totals, fold, label, e, start, length)
@@ -96,41 +96,99 @@ def _record(start, length, plane, label, e, fold, counts, totals, events, state)
     if counts.shape[2]:
         add_arc(counts, label, e, plane, start, length)
     elif events.shape[0]:
-        a = totals.shape[3] - 1
         n = state[4]
         events[n, 0] = (plane * totals.shape[1] + label) * totals.shape[2] + e
-        events[n, 1] = start % a
+        events[n, 1] = start % (totals.shape[3] - 1)
         events[n, 2] = length
         state[4] = n + 1
 
 
 @jit
-def _decide(u, w, g, s, norm, epsilons, table, plane, label, fold, counts, totals, events, state):
-    """Record the arcs of one row with u = x·b_i and w = x·b_j in the plane (i, j), for every epsilon."""
+def _record_by_line(u, v, t, table, plane, label, e, fold, counts, totals, events, state):
+    """Decide every angle by the line, for coordinates so small that their products may be subnormal."""
     a = (table.shape[0] - 5) // 2
-    v = (w - g * u) / s
-    r_square = u * u + v * v
-    ordinary = r_square >= TINY and norm >= SMALL_NORM
-    turn = turn_of(u, v) if ordinary else 0.0
-    r = math.sqrt(r_square)
-    for e in range(epsilons.shape[0]):
-        t = epsilons[e] * norm
-        if ordinary:
-            start, length = arc(u, v, r, t, turn, table)
-            if length:
-                _record(start, length, plane, label, e, fold, counts, totals, events, state)
-        elif u == 0.0 and v == 0.0:
-            if 0.0 >= t:
-                _record(0, a, plane, label, e, fold, counts, totals, events, state)
-        else:
-            m = 0
-            while m < a:
-                first = m
-                while m < a and is_inside(u, v, t, m, table):
-                    m += 1
-                if m > first:
-                    _record(first, m - first, plane, label, e, fold, counts, totals, events, state)
-                m += 1
+    if u == 0.0 and v == 0.0:
+        if 0.0 >= t:
+            _record(0, a, plane, label, e, fold, counts, totals, events, state)
+        return
+    m = 0
+    while m < a:
+        first = m
+        while m < a and is_inside(u, v, t, m, table):
+            m += 1
+        if m > first:
+            _record(first, m - first, plane, label, e, fold, counts, totals, events, state)
+        m += 1
+
+
+@jit
+def decide(
+    at, passers, u, w, norms, labels, folds, g, s, s_back, one, two, epsilons, table, counts, totals, events, state
+):
+    """Record the arcs of rows that passed the screen, in the planes (i, j) and (j, i), for every epsilon.
+
+    Parameters
+    ----------
+    at : int
+        Which passer to begin with.
+    passers : (m,) int64
+        Rows of the block.
+    u, w : (m,) float64
+        Their x·b_i and x·b_j.
+    norms, labels, folds : (n,)
+    g, s, s_back : float64
+        Geometry of (i, j), and s of (j, i).
+    one, two : int
+        Numbers of (i, j) and (j, i); −1 when not asked for.
+    epsilons, table, counts, totals, events, state
+        As in `scan`.
+
+    Returns
+    -------
+    int
+        The passer to go on with when `events` is nearly full; m when done.
+    """
+    a = (table.shape[0] - 5) // 2
+    room = 2 * epsilons.shape[0] * (a // 2 + 1)  # the most arcs that one row can add
+    mirrored = g == 0.0 and a % 4 == 0 and one >= 0
+    for p in range(at, passers.shape[0]):
+        if events.shape[0] and events.shape[0] - state[4] < room:
+            return p
+        r = passers[p]
+        norm, label, fold = norms[r], labels[r], folds[r]
+        for backwards in range(2):
+            plane = two if backwards else one
+            if plane < 0 or (backwards and mirrored):
+                continue
+            if backwards:
+                first = w[p]
+                second = (u[p] - g * first) / s_back
+            else:
+                first = u[p]
+                second = (w[p] - g * first) / s
+            square = first * first + second * second
+            ordinary = square >= TINY and norm >= SMALL_NORM
+            length_in_plane = math.sqrt(square)
+            turn = turn_of(first, second) if ordinary else 0.0
+            for e in range(epsilons.shape[0]):
+                t = epsilons[e] * norm
+                if not ordinary:
+                    _record_by_line(
+                        first, second, t, table, plane, label, e, fold, counts, totals, events, state
+                    )
+                    if mirrored and two >= 0:
+                        _record_by_line(
+                            second, first, t, table, two, label, e, fold, counts, totals, events, state
+                        )
+                    continue
+                start, length = arc(first, second, length_in_plane, t, turn, table)
+                if length:
+                    _record(start, length, plane, label, e, fold, counts, totals, events, state)
+                    if mirrored and two >= 0:
+                        # cos(π/2 − θ) = sin θ on this grid: (j, i) sees the same arc from the other side.
+                        back = a // 4 - (start + length - 1)
+                        _record(back, length, two, label, e, fold, counts, totals, events, state)
+    return passers.shape[0]
 
 
 @jit
@@ -194,7 +252,7 @@ def scan(
     events : (room, 3) int64, filled; (0, 3) when not wanted
         (key, start, length) with key = (plane·c + label)·e + epsilon.
     state : (5,) int64, updated
-        Next vector i, next partner, next row, arcs found, events filled. A call ends early when `events`,
+        Next vector i, next partner, next passer, arcs found, events filled. A call ends early when `events`,
         which needs room for e·(a + 2) of them, could overflow; it goes on where it stopped when called again.
 
     Returns
@@ -203,19 +261,18 @@ def scan(
         Whether the block is finished.
     """
     n, k = rows.shape[0], vectors.shape[0]
-    a = (table.shape[0] - 5) // 2
     smallest = epsilons.min()
     listed = numbering == LISTED
     selection = columns.shape[0] > 0
-    room = epsilons.shape[0] * (a + 2)  # the most that one row can add in both directions of a pair
-    i, at, start_row = state[0], state[1], state[2]
+    passers, u, w = np.empty(n, np.int64), np.empty(n), np.empty(n)
+    i, at, resume = state[0], state[1], state[2]
     while i < k:
         partners = first[i + 1] - first[i] if listed else k - 1 - i
         while at < partners:
             j = partner[first[i] + at] if listed else i + 1 + at
             one = forward[first[i] + at] if listed else plane_number(i, j, k, numbering)
             two = reverse[first[i] + at] if listed else plane_number(j, i, k, numbering)
-            begin, start_row = start_row, 0
+            begin, resume = resume, 0
             at += 1
             g, s, s_back = 0.0, 1.0, 1.0
             if selection:
@@ -229,12 +286,13 @@ def scan(
             g_single, inverse = np.float32(g), np.float32(1.0 / s)
             if floor > 0.0:
                 if g == 0.0:
-                    passers = _pass_orthogonal(coordinates[i], coordinates[j], floor)
+                    passing = _pass_orthogonal(coordinates[i], coordinates[j], floor)
                 else:
-                    passers = _pass_oblique(coordinates[i], coordinates[j], g_single, inverse, floor)
-                if passers == 0:
+                    passing = _pass_oblique(coordinates[i], coordinates[j], g_single, inverse, floor)
+                if passing == 0:
                     continue
-            for r in range(begin, n):
+            m = 0
+            for r in range(n):
                 if fate[r] != USED:
                     continue
                 if floor > 0.0:
@@ -242,21 +300,17 @@ def scan(
                     v_single = (coordinates[j, r] - g_single * u_single) * inverse
                     if u_single * u_single + v_single * v_single < floor:
                         continue
-                if events.shape[0] and events.shape[0] - state[4] < room:
-                    state[0], state[1], state[2] = i, at - 1, r
-                    return False
-                u = _coordinate(rows, r, i, vectors, columns, signs, known)
-                w = _coordinate(rows, r, j, vectors, columns, signs, known)
-                if one >= 0:
-                    _decide(
-                        u, w, g, s, norms[r], epsilons, table, one,
-                        labels[r], folds[r], counts, totals, events, state,
-                    )  # fmt: skip
-                if two >= 0:
-                    _decide(
-                        w, u, g, s_back, norms[r], epsilons, table, two,
-                        labels[r], folds[r], counts, totals, events, state,
-                    )  # fmt: skip
+                passers[m] = r
+                u[m] = _coordinate(rows, r, i, vectors, columns, signs, known)
+                w[m] = _coordinate(rows, r, j, vectors, columns, signs, known)
+                m += 1
+            done = decide(
+                begin, passers[:m], u[:m], w[:m], norms, labels, folds, g, s, s_back, one, two,
+                epsilons, table, counts, totals, events, state,
+            )  # fmt: skip
+            if done < m:
+                state[0], state[1], state[2] = i, at - 1, done
+                return False
         i, at = i + 1, 0
     state[0], state[1], state[2] = k, 0, 0
     return True

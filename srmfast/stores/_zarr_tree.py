@@ -101,18 +101,24 @@ def document(root, node):
         text = get(root, at + marker)
         if text is None:
             continue
-        try:
-            found = json.loads(text)
-            if marker != "zarr.json":
-                attributes = get(root, at + ".zattrs")
-                found["attributes"] = json.loads(attributes) if attributes else {}
-                found["node_type"] = "array" if marker == ".zarray" else "group"
-        except ValueError as error:
-            raise InputError(
-                f"{at}{marker} of {root} is not JSON ({error}); the store is damaged, write it again"
-            ) from error
+        found = _parse(text, f"{at}{marker} of {root}")
+        if marker != "zarr.json":
+            attributes = get(root, at + ".zattrs")
+            found["attributes"] = _parse(attributes, f"{at}.zattrs of {root}") if attributes else {}
+            found["node_type"] = "array" if marker == ".zarray" else "group"
         return found
     return None
+
+
+def _parse(text, location):
+    """Parse a JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{location} is not JSON ({error}); the store is damaged, write it again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{location} must be a JSON object, got {found!r:.40}; the store is damaged, write it again")
+    return found
 
 
 def arrays_below(root, node="", depth=DEPTH):
@@ -156,7 +162,7 @@ def _consolidated(root, at, described):
     text = get(root, at + ".zmetadata")
     if text is None:
         return None
-    listed = json.loads(text)["metadata"]
+    listed = _parse(text, f"{at}.zmetadata of {root}").get("metadata", {})
     found = {}
     for name, doc in sorted(listed.items()):
         if name.rpartition("/")[2] == ".zarray":
@@ -168,7 +174,9 @@ def _consolidated(root, at, described):
 
 def summary(doc):
     """Give (shape, dtype as text) of an array's document."""
-    dtype = doc["dtype"] if doc.get("zarr_format") == 2 else doc["data_type"]
+    dtype = doc.get("dtype" if doc.get("zarr_format") == 2 else "data_type")
+    if dtype is None or "shape" not in doc:
+        raise InputError("the description of a Zarr array must hold its shape and data type; the store is damaged, write it again")
     if isinstance(dtype, dict):
         size = dtype.get("configuration", {}).get("length_bytes")
         dtype = "|V2" if dtype.get("name") == "raw_bytes" and size == 2 else dtype.get("name")

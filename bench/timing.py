@@ -1,0 +1,86 @@
+"""How the benchmark measures and what it prints: alternating rounds, medians, aligned tables."""
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Series:
+    """Seconds of one way of doing something, one entry a round, and what it returned."""
+
+    name: str
+    seconds: list = field(default_factory=list)
+    answers: list = field(default_factory=list)
+
+    @property
+    def median(self):
+        """Median of the seconds."""
+        return statistics.median(self.seconds)
+
+
+def alternate(ways, rounds, *, limit=None, least=3):
+    """Time several functions in turn, so that whatever else the machine does falls on all of them.
+
+    Parameters
+    ----------
+    ways : dict of str to callable
+        Each is called with the number of the round.
+    rounds : int
+    limit : float, optional
+        Seconds after which no further round begins, once `least` are done.
+    least : int
+
+    Returns
+    -------
+    dict of str to Series
+    """
+    series = {name: Series(name) for name in ways}
+    began = time.perf_counter()
+    for number in range(rounds):
+        if limit is not None and number >= least and time.perf_counter() - began > limit:
+            break
+        for name, way in ways.items():
+            gc.collect()
+            gc.disable()
+            try:
+                start = time.perf_counter()
+                answer = way(number)
+                series[name].seconds.append(time.perf_counter() - start)
+            finally:
+                gc.enable()
+            series[name].answers.append(answer)
+    return series
+
+
+def ratio(other, ours):
+    """Median over the rounds of other's time over ours."""
+    return statistics.median(theirs / mine for theirs, mine in zip(other.seconds, ours.seconds, strict=True))
+
+
+def table(header, lines):
+    """Lay out lines of text as a Markdown table whose columns line up: the first to the left, others to the right."""
+    lines = [[str(cell) for cell in line] for line in lines]
+    widths = [max(3, *(len(line[at]) for line in [header, *lines])) for at in range(len(header))]
+
+    def row(cells):
+        first, *rest = (cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
+    return "\n".join([row(header), rule, *map(row, lines)])
+
+
+def seconds(value):
+    """Write a duration with three digits and a fitting unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size or unit == "µs":
+            scaled = value / size
+            digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
+            return f"{scaled:,.{digits}f} {unit}"
+
+
+def times(value):
+    """Write a ratio."""
+    return f"{value:,.0f}×" if value >= 20 else f"{value:.1f}×" if value >= 2 else f"{value:.2f}×"

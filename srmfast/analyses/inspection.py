@@ -1,0 +1,209 @@
+"""What a store holds, from its header and a small sample, and what a run over it would take."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from srmfast import nulls
+from srmfast.engine.assemble import suggest_epsilon
+from srmfast.engine.block import to_rows
+from srmfast.engine.prepare import prepare
+from srmfast.engine.request import Request
+from srmfast.errors import InputError
+from srmfast.spec import Resources, format_bytes
+
+SAMPLE_ROWS = 2048
+SAMPLE_BYTES = 64 << 20  # that reading the sample may decode
+_READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
+_CANDIDATES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
+_SAMPLE_PLANES = 2000
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found; printing it gives one screen.
+
+    Attributes
+    ----------
+    location : str
+    described : dict
+        Format, shapes, dtype, chunks and whatever else the format tells.
+    siblings : dict of str to (shape, dtype)
+        Other arrays of the same container.
+    warnings : list of str
+        About the layout.
+    missing_rows : int
+        Rows in chunks that do not exist.
+    sampled : int
+        Rows looked at.
+    nonfinite, zero, duplicate : float
+        Shares of the sampled rows.
+    mean_over_rms : float
+        |mean|/rms of the sample.
+    largest : float
+        The largest |entry| over the median row norm: far above 1, massive activations are there.
+    plan : str
+        Planes, memory and reading of a run, as --dry-run prints them; or why there is none.
+    seconds : float
+        Rough time of reading the whole store.
+    epsilon : float or None
+        A value to begin with: the largest candidate at which at least one in a thousand of the sampled
+        (row, plane) pairs is hit; None when the sample has no usable row.
+    hits : float
+        Share of the sampled (row, plane) pairs hit at that epsilon.
+    isotropic_hits : float
+        What isotropic rows would give.
+    """
+
+    location: str
+    described: dict
+    siblings: dict
+    warnings: list
+    missing_rows: int
+    sampled: int
+    nonfinite: float
+    zero: float
+    duplicate: float
+    mean_over_rms: float
+    largest: float
+    plan: str
+    seconds: float
+    epsilon: float | None
+    hits: float
+    isotropic_hits: float
+
+    def __str__(self):
+        info = self.described
+        n, d = info["shape"]
+        chunks = f", chunks {tuple(info['chunks'])}" if info.get("chunks") else ""
+        lines = [
+            f"store    {self.location} ({info['format']})",
+            f"array    {tuple(info['array_shape'])} {info['dtype']}{chunks}",
+            f"rows     {n:,} of width {d:,}",
+        ]
+        others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
+        if others:
+            more = f" and {len(others) - 6} more" if len(others) > 6 else ""
+            lines.append(f"beside   {'; '.join(others[:6])}{more}")
+        lines += [f"note     {warning}" for warning in self.warnings]
+        if self.missing_rows:
+            lines.append(f"missing  {self.missing_rows:,} rows lie in chunks that do not exist: see --missing-chunks")
+        lines.append(
+            f"sample   {self.sampled:,} rows: {self.nonfinite:.2%} non-finite, {self.zero:.2%} of zero norm, "
+            f"{self.duplicate:.2%} exact duplicates"
+        )
+        if self.epsilon is not None:
+            lines.append(f"mean     |mean|/rms = {self.mean_over_rms:.2f}{_mean_note(self.mean_over_rms)}")
+            if self.largest > 2:
+                lines.append(f"massive  the largest entry is {self.largest:.0f}x the median norm: look at rows without it too")
+            lines.append(
+                f"epsilon  begin with {self.epsilon:g}: {self.hits:.3%} of (row, plane) pairs are hit there "
+                f"(isotropic rows: {self.isotropic_hits:.2g})"
+            )
+        lines.append(f"run      {self.plan}")
+        lines.append(f"time     reading takes {_time_class(self.seconds)}")
+        return "\n".join(lines)
+
+
+def inspect(store, *, basis="standard", seed=0):
+    """Look at a store without reading it whole.
+
+    Parameters
+    ----------
+    store : Store
+    basis : array, path or name
+        For the planes, the memory and the proposed epsilon.
+    seed : int
+        Of the sampled planes.
+
+    Returns
+    -------
+    Inspection
+    """
+    rows = _sample(store).astype(np.float64)
+    norms = np.sqrt((rows**2).sum(axis=1))
+    finite = np.isfinite(norms)
+    usable = rows[finite & (norms > 0)]
+    described = store.describe()
+    duplicates = len(rows) - len(np.unique(rows, axis=0)) if len(rows) else 0
+    epsilon, hits, plan = None, 0.0, ""
+    try:
+        resources = Resources.resolve()
+        request = Request(epsilon=0.5, keep="auto", missing_chunks="zeros", seed=seed)
+        (member,) = prepare([("", store)], [("", basis)], request, resources)
+        prepared = member.bases[0]
+        plan = (
+            f"{prepared.planes.total:,} planes of {prepared.basis.name}, about {format_bytes(member.plan.nbytes)} "
+            f"beside the process, {format_bytes(member.nbytes)} to read"
+        )
+        if len(usable):
+            epsilon, hits = _propose(usable, prepared, seed)
+    except InputError as error:
+        plan = f"not as it is: {error}"
+    offset = np.linalg.norm(usable.mean(axis=0)) / np.sqrt((usable**2).sum(axis=1).mean()) if len(usable) else 0.0
+    return Inspection(
+        location=store.location,
+        described=described,
+        siblings=store.siblings(),
+        warnings=store.layout(),
+        missing_rows=sum(stop - start for start, stop in store.missing_rows()),
+        sampled=len(rows),
+        nonfinite=float((~finite).mean()),
+        zero=float((norms[finite] == 0).sum() / len(rows)),
+        duplicate=duplicates / len(rows),
+        mean_over_rms=float(offset),
+        largest=float(np.abs(usable).max() / np.median(np.linalg.norm(usable, axis=1))) if len(usable) else 0.0,
+        plan=plan,
+        seconds=store.n * store.d * _itemsize(described) / _READING,
+        epsilon=epsilon,
+        hits=hits,
+        isotropic_hits=float(nulls.plane_share(epsilon, store.d)) if epsilon is not None else 0.0,
+    )
+
+
+def _sample(store):
+    """Return up to 2,048 rows in runs spread evenly over the store, decoding at most 64 MiB."""
+    runs = max(1, min(64, SAMPLE_BYTES // max(store.unit_bytes, 1), -(-store.n // SAMPLE_ROWS) * 64))
+    length = min(store.n, max(1, SAMPLE_ROWS // runs))
+    starts = np.unique(np.linspace(0, store.n - length, runs).astype(np.int64))
+    parts, read_to = [], 0
+    for start in starts.tolist():
+        start = max(start, read_to)  # runs of a small store overlap
+        read_to = min(start + length, store.n)
+        if start < read_to:
+            parts.append(to_rows(store.read(start, read_to), store.dtype))
+    return np.concatenate(parts)
+
+
+def _propose(rows, prepared, seed):
+    """Return the largest candidate epsilon at which a thousandth of the sampled (row, plane) pairs is hit."""
+    planes, geometry = prepared.planes, prepared.geometry
+    rng = np.random.default_rng(seed)
+    numbers = np.unique(rng.integers(0, planes.slots, _SAMPLE_PLANES))
+    i, j = planes.pair(numbers[~np.isin(numbers, planes.parallel_numbers)])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    u, w = unit @ prepared.basis.vectors[i].T, unit @ prepared.basis.vectors[j].T
+    if geometry.g.size:
+        w = (w - geometry.g[i, j] * u) / geometry.s[i, j]
+    reach = np.hypot(u, w).ravel()
+    for epsilon in _CANDIDATES:
+        hits = float((reach >= epsilon).mean())
+        if hits >= 1e-3:
+            return epsilon, hits
+    fallback = suggest_epsilon(rows.shape[1], len(rows), planes.total)
+    return fallback, float((reach >= fallback).mean())
+
+
+def _itemsize(described):
+    return 2 if described["dtype"] == "bfloat16" else np.dtype(described["dtype"]).itemsize
+
+
+def _mean_note(offset):
+    return ": the cloud lies off the origin; compare --centre" if offset >= 0.5 else ""
+
+
+def _time_class(seconds):
+    for limit, name in ((2, "seconds"), (60, "under a minute"), (600, "minutes"), (3600, "under an hour"), (86400, "hours")):
+        if seconds < limit:
+            return name
+    return "days"
