@@ -10,10 +10,12 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numba
 import numpy as np
 import scipy
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -24,6 +26,7 @@ from bench.timing import alternate, ratio, seconds, table, times
 from srmfast import naive
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+_CELLS = 1 << 20  # rows × angles that the definition holds at a time
 PUBLISHED = 0.24  # s: the paper's own function, one plane, 10,000 × 16 rows, 100 angles, on another machine
 
 
@@ -60,15 +63,15 @@ def main(argv=None):
 def machine(sizes):
     """Print where the numbers come from, and two speeds by which to place them."""
     blas = ", ".join(f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas")
-    versions = [f"{m.__name__} {m.__version__}" for m in (srmfast, np, scipy, __import__("numba"))]
+    versions = [f"{module.__name__} {module.__version__}" for module in (srmfast, np, scipy, numba)]
     print(f"# srmfast benchmark{' (quick: toy sizes)' if sizes is QUICK else ''}\n")
     print(f"{_cpu()}, {CORES} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}")
     print(f"{', '.join(versions)}, BLAS {blas}")
     side = np.ones((sizes.gemm, sizes.gemm), np.float32)
     memory = np.ones(sizes.memory // 8)
     with threadpool_limits(1, user_api="blas"):
-        one = alternate({"sgemm": lambda _: side @ side, "read": lambda _: memory @ memory}, 4)
-    all_cores = alternate({"sgemm": lambda _: side @ side}, 4)
+        one = alternate({"sgemm": lambda: side @ side, "read": lambda: memory @ memory}, 4)
+    all_cores = alternate({"sgemm": lambda: side @ side}, 4)
     flops = 2 * sizes.gemm**3 / 1e9
     print(
         f"sgemm {flops / min(one['sgemm'].seconds):,.0f} GFLOP/s on one core, {flops / min(all_cores['sgemm'].seconds):,.0f} "
@@ -86,38 +89,40 @@ def headline(sizes):
     planes, B = pairs_of(result), basis.vectors
     print(f"\n## {n:,} × {d} float64 normals, {k} Thompson vectors, {len(planes)} planes, {a} angles, ε = {eps}\n")
     reference = result.counts[0, 0]
+    shuffled = np.random.default_rng(1).permutation(len(planes))
 
     def sample(size, number):
-        return np.random.default_rng(number).choice(len(planes), size, replace=False)
+        return shuffled[number * size : number * size + size] if size < len(planes) else slice(None)
 
-    slow = {
+    others = {
         "two-line NumPy screen": (ways.numpy_screen, len(planes)),
         "float32 BLAS and threshold": (ways.sgemm_threshold, 10),
         "rotation matrices by BLAS": (ways.rotation_matrices, 1),
         "rotation matrices by einsum": (ways.rotation_einsum, 1),
         "naive (the definition)": (naive_way, 1),
     }
-    candidates = {f"srmfast, {CORES} threads": lambda _: ours(X, basis, eps, a), "srmfast, 1 thread": lambda _: ours(X, basis, eps, a, 1)}
-    for name, (way, size) in slow.items():
-        candidates[name] = lambda number, way=way, size=size: way(X, B, planes[_order(sample(size, number))], a, eps)
-    series = alternate(candidates, max(sizes.rounds, 3))
-    first = next(iter(series.values()))
+    candidates = {
+        f"srmfast, {CORES} threads": partial(ours, X, basis, eps, a),
+        "srmfast, 1 thread": partial(ours, X, basis, eps, a, 1),
+    }
+    rounds = max(sizes.rounds, 3)
+    for name, (way, size) in others.items():
+        candidates[name] = [partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)]
+    series = alternate(candidates, rounds)
+    first, *_ = series.values()
     lines = []
     for name, one in series.items():
-        size = slow[name][1] if name in slow else len(planes)
+        size = others[name][1] if name in others else len(planes)
+        answers = one.answers if name in others else [answer.counts[0, 0] for answer in one.answers]
+        differing = sum(compare(answer, reference[sample(size, at)], name) for at, answer in enumerate(answers))
         factor = len(planes) / size
-        if name in slow:
-            differing = sum(
-                compare(answer, reference[_order(sample(size, number))], name)
-                for number, answer in enumerate(one.answers)
-            )
-            cells = len(one.answers) * size * a
-        else:
-            differing = sum(compare(answer.counts[0, 0], reference, name) for answer in one.answers)
-            cells = len(one.answers) * reference.size
-        mark = "*" if factor > 1 else ""
         lines.append(
-            [name, seconds(one.median * factor) + mark, times(ratio(one, first) * factor), f"{differing:,} of {cells:,}"]
+            [
+                name,
+                seconds(one.median * factor) + ("*" if factor > 1 else ""),
+                times(ratio(one, first) * factor),
+                f"{differing:,} of {len(answers) * size * a:,}",
+            ]
         )
     print(table(["way", "time", "of ours", "counts that differ"], lines))
     print(
@@ -134,8 +139,8 @@ def published(sizes):
     B = srmfast.load_basis("thompson:32", 16).vectors
     series = alternate(
         {
-            "BLAS": lambda _: ways.rotation_matrices(X, B, [(0, 1)], a, 0.85),
-            "einsum": lambda _: ways.rotation_einsum(X, B, [(0, 1)], a, 0.85),
+            "BLAS": partial(ways.rotation_matrices, X, B, [(0, 1)], a, 0.85),
+            "einsum": partial(ways.rotation_einsum, X, B, [(0, 1)], a, 0.85),
         },
         max(sizes.rounds, 3),
     )
@@ -160,13 +165,14 @@ def break_even(sizes):
             X = np.random.default_rng(d + n).standard_normal((n, d))
             result = ours(X, basis, eps, a)
             planes, B = pairs_of(result), basis.vectors
-            some = _order(np.random.default_rng(n).choice(len(planes), min(len(planes), 3 if n * len(planes) > 100_000 else 99), False))
+            few = 3 if n * len(planes) > 100_000 else len(planes)
+            some = np.random.default_rng(n).permutation(len(planes))[:few]
             factor = len(planes) / len(some)
             series = alternate(
                 {
-                    "ours": lambda _: ours(X, basis, eps, a),  # noqa: B023 (called before the loop goes on)
-                    "screen": lambda _: ways.numpy_screen(X, B, planes, a, eps),  # noqa: B023
-                    "naive": lambda _: naive_way(X, B, planes[some], a, eps),  # noqa: B023
+                    "ours": partial(ours, X, basis, eps, a),
+                    "screen": partial(ways.numpy_screen, X, B, planes, a, eps),
+                    "naive": partial(naive_way, X, B, planes[some], a, eps),
                 },
                 max(sizes.rounds, 9) if n <= 1_000 else sizes.rounds,
                 limit=sizes.limit,
@@ -186,7 +192,7 @@ def break_even(sizes):
                 ]
             )
     print(table(["rows", "planes", "srmfast", "NumPy screen", "naive", "screen/ours", "faster"], lines))
-    print("\n* on some planes, scaled. srmfast is the whole call in a warm process, 2 to 4 ms of it fixed." if False else "\n* on some planes, scaled. srmfast is the whole `srmfast.run` call in a warm process.")
+    print("\n* on some planes, scaled. srmfast is the whole `srmfast.run` call in a warm process.")
 
 
 def scaling(sizes):
@@ -195,23 +201,24 @@ def scaling(sizes):
     print(f"\n## Cost of each size: {n:,} rows, orthonormal basis of 16 vectors, 240 planes, ε = {eps}\n")
     rng = np.random.default_rng(3)
     labels = rng.integers(10, size=n)
-    rows = {d: rng.standard_normal((n, d)) for d in (16, 64, 256)}
-    bases = {d: srmfast.load_basis("random:16", d) for d in rows}
+    bases = {d: srmfast.load_basis("random:16", d) for d in (16, 64, 256)}
+    coordinates = rng.standard_normal((n, 16))
+    rows = {d: coordinates @ basis.vectors for d, basis in bases.items()}  # the same arcs at every width
     a = sizes.angles
     variants = {
-        "base: d 16, 360 angles, 1 ε": {},
-        "36 angles": {"angles": 36},
-        "3,600 angles": {"angles": 3600},
+        f"nothing: d 16, {a} angles, 1 ε": {},
+        f"{a // 10} angles": {"angles": a // 10},
+        f"{a * 10:,} angles": {"angles": a * 10},
         "4 ε (0.7, 0.75, 0.8, 0.85)": {"epsilon": (0.7, 0.75, 0.8, 0.85)},
         "10 labels": {"labels": labels},
         "d 64": {"d": 64},
         "d 256": {"d": 256},
     }
 
-    def call(number, d=16, epsilon=eps, angles=a, labels=None):
+    def call(d=16, epsilon=eps, angles=a, labels=None):
         return srmfast.run(rows[d], bases[d], epsilon=epsilon, angles=angles, labels=labels, keep="all")
 
-    series = alternate({name: lambda number, o=options: call(number, **o) for name, options in variants.items()}, sizes.rounds)
+    series = alternate({name: partial(call, **options) for name, options in variants.items()}, sizes.rounds)
     base, *_ = series.values()
     for one, options in zip(series.values(), variants.values(), strict=True):
         check_sample(one.answers[0], rows[options.get("d", 16)], bases[options.get("d", 16)].vectors)
@@ -231,10 +238,7 @@ def arcs(sizes):
         X = np.random.default_rng(4).standard_normal((n, d))
         basis = srmfast.load_basis(kind, d)
         for eps in (0.05, 0.3):
-            def call(_):
-                return srmfast.run(X, basis, epsilon=eps, angles=sizes.angles, threads=1)  # noqa: B023
-
-            one = alternate({"ours": call}, sizes.rounds)["ours"]
+            one = alternate({"ours": partial(ours, X, basis, eps, sizes.angles, 1)}, sizes.rounds)["ours"]
             result = one.answers[0]
             check_sample(result, X, basis.vectors)
             found = result.attrs["provenance"]["arcs"]
@@ -261,12 +265,12 @@ def pairs_of(result):
     return np.stack([result.plane_i, result.plane_j], axis=1)
 
 
-def check_sample(result, X, B, size=2, rows=3_000):
-    """Compare a result with the definition on two planes, and the whole call on the first rows with all planes there."""
+def check_sample(result, X, B, size=2):
+    """Compare a result with the definition on some planes, all rows."""
     planes = pairs_of(result)
-    some = _order(np.random.default_rng(0).choice(len(planes), size, replace=False))
+    some = np.random.default_rng(0).permutation(len(planes))[:size]
     a = result.angle.size
-    step = max(1, rows * 360 // a)  # rows at a time: the definition holds n × a numbers
+    step = max(1, _CELLS // a)
     wanted = sum(
         naive.counts(X[start : start + step], B, planes[some], result.epsilon, a) for start in range(0, len(X), step)
     )
@@ -288,10 +292,6 @@ def compare(counts, reference, name):
             f"{name}: {np.count_nonzero(off):,} of {off.size:,} counts differ from ours, by up to {off.max():,}"
         )
     return int(np.count_nonzero(off))
-
-
-def _order(numbers):
-    return np.sort(numbers)
 
 
 def _cpu():

@@ -25,8 +25,8 @@ def alternate(ways, rounds, *, limit=None, least=3):
 
     Parameters
     ----------
-    ways : dict of str to callable
-        Each is called with the number of the round.
+    ways : dict of str to callable, or to a list of callables
+        Called without arguments; of a list, the one with the number of the round.
     rounds : int
     limit : float, optional
         Seconds after which no further round begins, once `least` are done.
@@ -44,9 +44,10 @@ def alternate(ways, rounds, *, limit=None, least=3):
         for name, way in ways.items():
             gc.collect()
             gc.disable()
+            call = way[number] if isinstance(way, list) else way
             try:
                 start = time.perf_counter()
-                answer = way(number)
+                answer = call()
                 series[name].seconds.append(time.perf_counter() - start)
             finally:
                 gc.enable()
@@ -60,13 +61,13 @@ def ratio(other, ours):
 
 
 def table(header, lines):
-    """Lay out lines of text as a Markdown table whose columns line up: the first to the left, others to the right."""
+    """Lay out lines of text as a Markdown table whose columns line up: the first to the left, the others to the right."""
     lines = [[str(cell) for cell in line] for line in lines]
     widths = [max(3, *(len(line[at]) for line in [header, *lines])) for at in range(len(header))]
 
     def row(cells):
-        first, *rest = (cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(cells, widths, strict=True)))
-        return "| " + " | ".join([first, *rest]) + " |"
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        return "| " + " | ".join([cells[0].ljust(widths[0]), *padded[1:]]) + " |"
 
     rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
     return "\n".join([row(header), rule, *map(row, lines)])

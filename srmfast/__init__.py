@@ -12,7 +12,7 @@ _HOMES = {
     "Results": "results",
     "SrmfastError": "errors",
     "Resources": "spec",
-    "load": "results",
+    "load": "archive",
     "load_basis": "bases",
     "open_store": "stores",
     "run": "engine",

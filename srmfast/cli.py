@@ -37,12 +37,13 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `srmfast show … | head` is no failure
         return 0
     except OSError as error:
-        return _fail(f"files must be readable and writable, got {error.strerror or error}: {error.filename or 'no name'}")
+        return _fail(f"files must be readable and writable, got {error}; check the path and the disk")
 
 
 def _fail(message, code=1):
     """Print one line, whatever line breaks a file name or a library's message brings."""
-    print("srmfast:", *str(message).split(), file=sys.stderr)
+    bar = "\r\x1b[K" if sys.stderr.isatty() else ""  # an unfinished progress bar gives way
+    print(f"{bar}srmfast:", *str(message).split(), file=sys.stderr)
     return code
 
 
@@ -91,7 +92,7 @@ def _add_run(commands):
     what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
     what.add_argument("--planes", default="permutations", metavar="KIND", help="permutations (default), combinations, neighbours, random:P or a file of index pairs")
     what.add_argument("--centre", nargs="?", const=True, default=False, metavar="F", help="subtract the mean of the rows, or the one in F")
-    what.add_argument("--seed", type=int, default=0, metavar="S", help="for random bases, planes and samples (default 0)")
+    what.add_argument("--seed", type=_seed, default=0, metavar="S", help="for random bases, planes and samples (default 0)")
     rows = parser.add_argument_group("which rows")
     for name, summary in (("labels", "class of each row"), ("groups", "document, image or prompt of each row"), ("mask", "true keeps the row")):
         rows.add_argument(f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store")
@@ -115,9 +116,9 @@ def _add_run(commands):
 
 
 def _run(arguments):
+    from srmfast.archive import check_output
     from srmfast.engine import Request, execute, prepare
     from srmfast.progress import Progress
-    from srmfast.results import check_output
 
     if not arguments.out and not arguments.dry_run:
         print("srmfast run: an output is needed: -o OUT.zarr (or --dry-run)", file=sys.stderr)
@@ -177,7 +178,7 @@ def _add_inspect(commands):
     parser = _command(commands, "inspect", _inspect, "what a store holds, what a run over it would take, and an epsilon to begin with")
     parser.add_argument("store", metavar="STORE")
     parser.add_argument("--basis", default="standard", metavar="B", help="for the projection of planes and memory (default standard)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the sampled rows (default 0)")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the sampled rows (default 0)")
     _add_axes(parser)
 
 
@@ -196,7 +197,7 @@ def _add_basis(commands):
     parser.add_argument("kind", choices=("standard", "plusminus", "simplex", "random", "thompson"))
     parser.add_argument("--dim", type=int, required=True, metavar="D", help="width of the activations")
     parser.add_argument("--count", type=int, metavar="K", help="number of vectors (random, thompson)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument("-o", "--out", required=True, metavar="B.npy")
 
@@ -255,6 +256,12 @@ def _floats(text):
         raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got {text!r}") from None
 
 
+def _seed(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
 def _index(pairs):
     """Parse AXIS=I options into a dict; None without any."""
     from srmfast.errors import InputError
@@ -282,9 +289,8 @@ def _check_name(out):
     """Refuse a result that is named like something else, a figure or an array."""
     from srmfast.errors import InputError
 
-    stem, suffix = os.path.splitext(out.rstrip("/"))
-    if suffix != ".zarr":
-        raise InputError(f"the name of a result must end in .zarr, got {out}; use {stem}.zarr")
+    if not out.rstrip("/").endswith(".zarr"):
+        raise InputError(f"the name of a result must end in .zarr, got {out}; for example out.zarr")
 
 
 def _resources(arguments):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 
 import h5py
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 import zarr
 
 import srmfast
-from srmfast import cli, naive
+from srmfast import naive
 
 COMMANDS = ("run", "demo", "inspect", "basis", "show", "plot")
 N, D = 300, 6
@@ -137,6 +136,8 @@ def files(tmp_path_factory):
     for part, width in (("p0.npy", D), ("p1.npy", D + 1)):
         (folder / "parts").mkdir(exist_ok=True)
         np.save(folder / "parts" / part, np.ones((4, width)))
+    (folder / "folder.zarr").mkdir()
+    (folder / "folder.zarr" / "thesis.txt").write_text("mine")
     (folder / "folder").mkdir()
     (folder / "folder" / "thesis.txt").write_text("mine")
     srmfast.run(x, epsilon=0.5, angles=8).save(folder / "done.zarr")
@@ -262,8 +263,6 @@ RUNS = {
     "x.npy --keep nonsense": "keep must be auto, all, hit, top:K or summary, got 'nonsense'",
     "x.npy --keep top:0": "keep must be",
     "x.npy --keep top:": "keep must be",
-    "x.npy --seed=-1": "seed",
-    "x.npy --basis random:4 --seed=-1": "seed",
     "x.npy --centre absent.npy": "absent.npy does not exist",
     "x.npy --centre mean.npy": "6 finite numbers",
     "x.npy --centre text.npy": "6 finite numbers",
@@ -307,3 +306,278 @@ def test_a_run_that_cannot_be_is_one_line_and_leaves_nothing(words, files, tmp_p
     refused(srmfast_main(f"run {words} --progress none -o {tmp_path}/o.zarr"), RUNS[words])
     assert listing(files) == before
     assert listing(tmp_path) == []
+
+
+OUTPUTS = {
+    "run x.npy -o done.zarr": "must not exist yet, got done.zarr; use --force",
+    "run x.npy -o folder.zarr --force": "--force replaces results only, and folder.zarr is not one",
+    "run x.npy -o x.zarr --force": "--force replaces results only, and x.zarr is not one",
+    "run x.npy -o no/o.zarr": "output folder must exist, got .*no; create it",
+    "run x.npy -o x.npy/o.zarr": "output folder must exist",
+    "run x.npy -o /proc/o.zarr": "must be writable, got /proc",
+    f"run x.npy -o {'long' * 80}.zarr": "File name too long",
+    "run x.npy -o o.png": "must end in .zarr, got o.png",
+    "run x.npy -o . --force": "must end in .zarr, got .",
+    "run absent.npy -o done.zarr": "must not exist yet",
+    "run x.npy -o o.zarr --plot o.bmp": "a figure must end in .png, .pdf, .svg, got o.bmp",
+    "run x.npy -o o.zarr --plot no/o.png": "folder of a figure must exist, got no",
+    "show x.npy": "a result must be a folder written by srmfast, got x.npy",
+    "show absent.zarr": "a result must be .*absent.zarr does not exist",
+    "show folder": "a result must be",
+    "show x.zarr": "a result must be",
+    "show lost.zarr": "a result must be",
+    "show later.zarr": "format_version must be 1, got 99 in later.zarr",
+    "show broken.zarr": "broken.zarr is damaged.*counts",
+    "show holed.zarr": "holed.zarr is damaged",
+    "plot absent.zarr -o o.png": "a result must be",
+    "plot later.zarr -o o.png": "format_version must be 1",
+    "plot holed.zarr -o o.png": "holed.zarr is damaged",
+    "plot done.zarr -o o.bmp": "a figure must end in",
+    "plot done.zarr -o no/o.png": "folder of a figure must exist",
+    "plot done.zarr -o /proc/o.png": "cannot be written",
+    "plot done.zarr -o o.png --epsilon 0.3": "one of the result's, 0.5, got 0.3",
+    "plot done.zarr -o o.png --label cat": "one of all, got 'cat'",
+    "plot done.zarr -o o.png --kind heatmap": "at least 2 epsilons",
+    "basis random --dim 6 --count 1 -o o.npy": "K of at least 2",
+    "basis standard --dim 1 -o o.npy": "at least 2 wide.*got width 1",
+    "basis standard --dim=-3 -o o.npy": "got width -3",
+    "basis standard --dim 6 -o o.txt": "written as .npy, got o.txt; use o.npy",
+    "basis standard --dim 6 -o x.npy": "must not exist yet, got x.npy",
+    "basis standard --dim 6 -o no/o.npy": "output folder must exist",
+    "basis standard --dim 6 -o /proc/o.npy": "must be writable",
+    "basis standard --dim 99999999 -o o.npy": "ran out of memory",
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS, ids=lambda command: command[:60])
+def test_outputs_and_results_that_cannot_be_are_refused(command, files, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    before = listing(files)
+    refused(srmfast_main(command), OUTPUTS[command])
+    assert listing(files) == before
+
+
+def test_a_table_that_cannot_be_written_is_one_line(files, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    ended = srmfast_main("show done.zarr --csv no/o.csv")
+    assert ended.rc == 1 and len(ended.stderr.splitlines()) == 1 and "no/o.csv" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "nonsense", "run", "run x.npy", "run x.npy -o ''", "run x.npy --epsilon a -o o.zarr", "run x.npy --epsilon 0.5, -o o.zarr",
+     "run x.npy --seed=-1 -o o.zarr", "run x.npy --seed 0.5 -o o.zarr", "run x.npy --angles 4.5 -o o.zarr",
+     "run x.npy --nonfinite ignore -o o.zarr", "run x.npy --missing-chunks ignore -o o.zarr", "run x.npy --surprise -o o.zarr",
+     "basis random --dim 6 -o o.npy", "basis standard --dim 6 --count 3 -o o.npy", "basis random --dim 6 --count 3 --seed=-1 -o o.npy",
+     "basis odd --dim 6 -o o.npy", "plot done.zarr", "plot done.zarr -o o.png --kind pie", "show"],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(command, files, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    before = listing(files)
+    ended = srmfast_main(command)
+    assert ended.rc == 2 and ended.stdout == "" and ended.stderr.splitlines()[-1].startswith("srmfast")
+    assert listing(files) == before
+
+
+# ---- what looks odd and works --------------------------------------------------------------------------
+
+
+def counted(rows, basis=None, epsilon=0.5, a=8):
+    """Counts of all ordered planes by the definition, (p, a)."""
+    basis = np.eye(rows.shape[1]) if basis is None else basis / np.sqrt(naive.pinned_dot(basis, basis))[:, None]
+    k = len(basis)
+    return naive.counts(rows, basis, [(i, j) for i in range(k) for j in range(k) if i != j], [epsilon], a)[0]
+
+
+@pytest.fixture
+def counts_of(files, srmfast_main, monkeypatch, tmp_path):
+    """`counts_of("x.npy …")` runs at ε = 0.5 on eight angles and loads the result."""
+    monkeypatch.chdir(files)
+
+    def call(words):
+        before = listing(files)
+        out = tmp_path / "o.zarr"
+        ended = srmfast_main(f"run {words} --epsilon 0.5 --angles 8 --keep all -o {out} --force")
+        assert ended.rc == 0 and ended.stderr == "", ended
+        assert listing(files) == before and [path.name for path in tmp_path.iterdir()] == ["o.zarr"]
+        return srmfast.load(out)
+
+    return call
+
+
+def rows_of(seen, used, zero_norm=0, nonfinite=0, **masked):
+    """Row accounting as a result holds it."""
+    masked = {rule.replace("_", " "): rows for rule, rows in masked.items()}
+    return {"seen": seen, "used": used, "zero_norm": zero_norm, "zero_kept": 0, "nonfinite": nonfinite, "masked": masked}
+
+
+def test_nonfinite_rows_are_skipped_and_accounted_for(counts_of):
+    result = counts_of("spoiled.npy --nonfinite skip")
+    assert result.attrs["rows"] == rows_of(300, 297, nonfinite=3)
+    assert (result.counts[0, 0] == counted(np.delete(sample(), [7, 100, 299], axis=0))).all()
+
+
+def test_missing_chunks_are_skipped_or_zeros_and_accounted_for(counts_of):
+    there = np.r_[0:50, 100:250]
+    skipped, zeros = counts_of("lost.zarr --missing-chunks skip"), counts_of("lost.zarr --missing-chunks zeros")
+    assert skipped.attrs["rows"] == rows_of(300, 200, missing_chunk=100)
+    assert zeros.attrs["rows"] == rows_of(300, 200, zero_norm=100)
+    assert (skipped.counts[0, 0] == counted(sample()[there])).all() and (zeros.counts == skipped.counts).all()
+
+
+def test_missing_chunks_outside_the_rows_asked_for_do_not_matter(counts_of):
+    assert counts_of("lost.zarr --rows 100:250").attrs["rows"] == rows_of(150, 150)
+    assert counts_of("lost.zarr --rows 0:50 --sample 20").attrs["rows"] == rows_of(20, 20)
+
+
+def test_chunks_missing_inside_shards_are_found(files, tmp_path, srmfast_main, counts_of):
+    holed = zarr.create_array(files / "shards.zarr", shape=(N, D), chunks=(25, D), shards=(100, D), dtype="f4")
+    holed[:125], holed[150:] = sample()[:125], sample()[150:]
+    refused(srmfast_main(f"run shards.zarr -o {tmp_path}/o.zarr"), r"25 rows .*\(inside shards\): lost, or never written")
+    assert counts_of("shards.zarr --missing-chunks skip").attrs["rows"] == rows_of(300, 275, missing_chunk=25)
+    assert counts_of("shards.zarr --missing-chunks zeros").attrs["rows"] == rows_of(300, 275, zero_norm=25)
+
+
+@pytest.mark.parametrize("basis", ["x.h5::group/basis", "x.zarr::basis", "vectors.npy", "named=vectors.npy", "columns.npy --basis-transpose"])
+def test_a_basis_may_be_in_any_file(basis, files, counts_of):
+    vectors = np.load(files / "columns.npy").T if "columns" in basis else np.load(files / "vectors.npy")
+    assert (counts_of(f"x.npy --basis {basis}").counts[0, 0] == counted(sample(), vectors)).all()
+
+
+@pytest.mark.parametrize("store", ["x.h5::group/x", "x.zarr::x", "x.zarr::/x/", "whole.npz", "trap.npz::vectors", "two.npz::a"])
+def test_a_store_may_be_in_any_file(store, counts_of):
+    assert (counts_of(store).counts[0, 0] == counted(sample())).all()
+
+
+def test_paths_with_equals_signs_colons_and_blanks(tmp_path, srmfast_main):
+    folder = tmp_path / "lr=0.1, two words"
+    folder.mkdir()
+    np.save(folder / "x.npy", sample())
+    np.save(folder / "b=1.npy", np.eye(D)[:3])
+    ended = srmfast_main(f"run '{folder}/x.npy' --basis '{folder}/b=1.npy' -o '{folder}/o.zarr'")
+    assert ended.rc == 0 and srmfast.load(folder / "o.zarr").attrs["basis_name"] == "b=1"
+
+
+def test_several_bases_become_groups_and_odd_names_are_refused(tmp_path, files, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    assert srmfast_main(f"run x.npy --basis standard --basis three=vectors.npy -o {tmp_path}/o.zarr").rc == 0
+    assert list(srmfast.load(tmp_path / "o.zarr")) == [("x", "standard"), ("x", "three")]
+    for name in ("../up", "a/b", ".zattrs", "__x"):
+        refused(srmfast_main(f"run x.npy --basis standard --basis {name}=simplex -o {tmp_path}/p.zarr"), "becomes a group of the result")
+    assert [path.name for path in tmp_path.iterdir()] == ["o.zarr"]
+
+
+@pytest.mark.parametrize("how", ["--threads 7", "--block-rows 3", "--rows 0:99999999999999999999", "--sample 300", "--keep top:99999999999999999999"])
+def test_large_and_crooked_numbers_that_mean_something(how, counts_of):
+    words = f"x.npy {how}" if "keep" not in how else "x.npy"
+    assert (counts_of(words).counts[0, 0] == counted(sample())).all()
+
+
+def test_force_replaces_a_result_and_leaves_nothing_beside_it(tmp_path, files, srmfast_main):
+    command = f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"
+    (tmp_path / "o.zarr.wip").mkdir()  # of a run that was killed
+    assert srmfast_main(f"{command} --epsilon 0.5").rc == 0
+    refused(srmfast_main(f"{command} --epsilon 0.6"), "use --force")
+    assert srmfast.load(tmp_path / "o.zarr").epsilon.tolist() == [0.5]
+    assert srmfast_main(f"{command} --epsilon 0.6 --force").rc == 0
+    assert srmfast.load(tmp_path / "o.zarr").epsilon.tolist() == [0.6]
+    assert [path.name for path in tmp_path.iterdir()] == ["o.zarr"]
+
+
+def test_dry_run_writes_nothing(files, srmfast_main, monkeypatch):
+    monkeypatch.chdir(files)
+    before = listing(files)
+    for command in ("run x.npy --dry-run", "run x.npy --dry-run -o o.zarr --plot o.png", "run x.npy --dry-run -o done.zarr"):
+        ended = srmfast_main(command)
+        assert ended.rc == 0 and ended.stderr == "" and "30 planes (permutations)" in ended.stdout
+    refused(srmfast_main("run x.npy --dry-run --epsilon 2"), "epsilon")
+    assert listing(files) == before
+
+
+def test_a_run_draws_too(tmp_path, files, srmfast_main):
+    ended = srmfast_main(f"run {files}/x.npy --epsilon 0.5 --angles 8 -o {tmp_path}/o.zarr --plot {tmp_path}/o.png")
+    assert ended.rc == 0 and ended.stdout.endswith(f"written to {tmp_path}/o.zarr\ndrawn to {tmp_path}/o.png\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.png", "o.zarr"]
+
+
+# ---- ended from outside ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_a_run_leaves_nothing(sent, tmp_path, srmfast_env):
+    np.save(tmp_path / "x.npy", np.random.default_rng(3).normal(size=(60_000, 128)).astype(np.float32))
+    words = "run x.npy --basis random:128 --epsilon 0 --keep summary --progress bar -o o.zarr"
+    command = [sys.executable, "-m", "srmfast", *words.split()]
+    with subprocess.Popen(command, cwd=tmp_path, env=srmfast_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        told = b""
+        while b"counting x" not in told:
+            told += os.read(child.stderr.fileno(), 4096)
+            assert child.poll() is None
+        child.send_signal(sent)
+        began = time.monotonic()
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and out == b""
+    assert err.endswith(b"srmfast: interrupted; nothing was written\n") and b"Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+    assert time.monotonic() - began < 20
+
+
+def test_an_interrupt_while_the_result_is_written_leaves_nothing(tmp_path, files, srmfast_main, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zarr, "consolidate_metadata", interrupt)
+    refused(srmfast_main(f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"), "interrupted; nothing was written", rc=130)
+    assert listing(tmp_path) == []
+
+
+def test_a_disk_that_cannot_take_the_result_leaves_nothing(tmp_path, files, srmfast_cli):
+    import resource
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+    warm = srmfast_cli(f"run {files}/x.npy --angles 8 -o {tmp_path}/warm.zarr")
+    assert warm.rc == 0 and warm.stderr.count("\n") <= 1
+    ended = srmfast_cli(f"run {files}/x.npy --angles 720 -o {tmp_path}/o.zarr", preexec_fn=small_disk)
+    refused(ended, "must fit on the disk of .*o.zarr: File too large")
+    assert [path.name for path in tmp_path.iterdir()] == ["warm.zarr"]
+
+
+def test_a_reader_that_leaves_is_no_failure(files, srmfast_env):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "srmfast", "show", str(files / "done.zarr")]
+    ended = subprocess.run(command, env=srmfast_env, stdout=write, stderr=subprocess.PIPE, timeout=60)
+    os.close(write)
+    assert ended.returncode == 0 and ended.stderr == b""
+
+
+# ---- help and imports ------------------------------------------------------------------------------------
+
+
+def test_every_command_has_help(srmfast_main):
+    listed = srmfast_main("--help")
+    assert listed.rc == 0 and listed.stderr == ""
+    for command in COMMANDS:
+        ended = srmfast_main(f"{command} --help")
+        assert ended.rc == 0 and ended.stdout.startswith(f"usage: srmfast {command}") and "Python: " in ended.stdout
+        assert re.search(rf"^    {command} +\S", listed.stdout, re.M)
+    assert re.findall(r"^    ([a-z]+) ", listed.stdout, re.M) == list(COMMANDS)
+
+
+def test_version(srmfast_main):
+    assert srmfast_main("--version").stdout == f"srmfast {srmfast.__version__}\n"
+
+
+@pytest.mark.parametrize("code", ["import srmfast", "import srmfast.cli; srmfast.cli.build_parser().format_help()"])
+def test_help_and_import_load_nothing_heavy(code, srmfast_env):
+    code += "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    told = subprocess.run([sys.executable, "-c", code], env=srmfast_env, capture_output=True, text=True, timeout=60)
+    heavy = {"numpy", "numba", "zarr", "h5py", "matplotlib", "scipy", "onnxruntime", "pandas"}
+    assert told.returncode == 0 and heavy.isdisjoint(told.stdout.split())
+
+
+def test_no_command_in_a_process_of_its_own(srmfast_cli):
+    ended = srmfast_cli("")
+    assert ended.rc == 2 and ended.stdout == "" and "COMMAND" in ended.stderr

@@ -1,0 +1,171 @@
+"""Results on disk: a Zarr v2 group that xarray opens unaided, written whole or not at all."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.results import Result, Results
+
+FORMAT_VERSION = 1
+
+# Every variable of the file: its dimensions and what it is.
+VARIABLES = {
+    "counts": (("label", "epsilon", "plane", "angle"), "rows inside the cone, for each plane that is kept"),
+    "total": (("label", "epsilon", "angle"), "counts summed over all planes, kept or not"),
+    "fold_total": (("fold", "label", "epsilon", "angle"), "total by fold of rows, fold = floor(64·row/n)"),
+    "rows_used": (("fold", "label"), "rows in the denominator"),
+    "angle": (("angle",), "angle of the spotlight from b_i toward b_j"),
+    "epsilon": (("epsilon",), "cosine of the half-angle of the cone"),
+    "label": (("label",), "class of the rows"),
+    "plane_i": (("plane",), "index of the basis vector that the spotlight starts on"),
+    "plane_j": (("plane",), "index of the basis vector that it turns toward"),
+    "plane_angle": (("plane",), "angle between the two basis vectors"),
+    "basis": (("vector", "width"), "unit basis vectors, one a row"),
+}
+_COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
+_UNITS = {"angle": "rad", "plane_angle": "rad"}
+
+
+def check_output(path, *, force=False):
+    """Refuse an output that exists or cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+        A result folder to be.
+    force : bool
+        Whether an existing result may be replaced.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
+    if path.exists() and not (path / ".zgroup").exists():
+        raise InputError(f"--force replaces results only, and {path} is not one; remove it yourself")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"output folder must exist, got {parent}; create it first")
+    probe = path.absolute().with_name(path.name + ".wip")
+    try:
+        shutil.rmtree(probe, ignore_errors=True)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise InputError(f"output folder must be writable, got {parent}: {error.strerror}") from None
+    return path
+
+
+def save(result, path, *, force=False):
+    """Write a `Result` or `Results` so that a reader meets a whole result or none.
+
+    Parameters
+    ----------
+    result : Result or Results
+    path : str or Path
+        The Zarr v2 group to be. Written beside as `<path>.wip`, then renamed.
+    force : bool
+        Replace an existing result: the old one is put aside, the new one moved in, the old one deleted.
+
+    Raises
+    ------
+    InputError
+        The output exists, or its folder cannot be written.
+    """
+    import zarr
+
+    path = check_output(path, force=force)
+    wip = path.absolute().with_name(path.name + ".wip")
+    try:
+        root = zarr.open_group(str(wip), mode="w", zarr_format=2)
+        if isinstance(result, Result):
+            _write(result, root)
+        else:
+            root.attrs.put({"format_version": FORMAT_VERSION, "results": [list(key) for key in result]})
+            for (store, basis), member in result.items():
+                _write(member, root.require_group(store).require_group(basis))
+        zarr.consolidate_metadata(root.store, zarr_format=2)
+        if path.exists():
+            aside = path.absolute().with_name(path.name + ".old.wip")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            wip.rename(path)
+            shutil.rmtree(aside)
+        else:
+            wip.rename(path)
+    except OSError as error:
+        raise InputError(f"the result must fit on the disk of {path}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(wip, ignore_errors=True)
+
+
+def load(path):
+    """Open a saved result.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Result or Results
+        What was saved there.
+
+    Raises
+    ------
+    InputError
+        Not a result, or one of another format version.
+    """
+    import zarr
+
+    try:
+        root = zarr.open_group(str(path), mode="r", zarr_format=2)
+        version = root.attrs.asdict().get("format_version")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"a result must be a folder written by srmfast, got {path}: {error}") from None
+    if version != FORMAT_VERSION:
+        raise InputError(f"result format_version must be {FORMAT_VERSION}, got {version} in {path}")
+    keys = root.attrs.asdict().get("results")
+    try:
+        if keys is None:
+            return _read(root)
+        return Results({tuple(key): _read(root["/".join(key)]) for key in keys})
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"the result {path} is damaged: {error}; run it again") from None
+
+
+def _write(result, group):
+    group.attrs.put({"format_version": FORMAT_VERSION, **json.loads(json.dumps(result.attrs))})
+    for name, (dims, meaning) in VARIABLES.items():
+        values = np.asarray(getattr(result, name))
+        chunks = list(values.shape) or [1]
+        if name == "counts":
+            chunks = [1, 1, max(1, (4 << 20) // (8 * values.shape[3])), values.shape[3]]
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=tuple(max(1, min(c, s)) for c, s in zip(chunks, values.shape, strict=True)),
+            fill_value=None,
+        )
+        if values.size:
+            array[...] = values
+        attrs = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
+        if name in _UNITS:
+            attrs["units"] = _UNITS[name]
+        if name == "counts":
+            attrs["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
+        array.attrs.put(attrs)
+
+
+def _read(group):
+    values = {name: group[name][...] for name in VARIABLES}
+    values["label"] = values["label"].astype(str)
+    attrs = group.attrs.asdict()
+    attrs.pop("format_version")
+    return Result(**values, attrs=attrs)

@@ -1,0 +1,95 @@
+"""Imports point down. The table is the architecture; a new arrow is a decision, not an accident."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import srmfast
+
+ROOT = Path(srmfast.__file__).parent
+
+# What each part may import from the package, at module level or inside functions.
+ALLOWED = {
+    "errors": set(),
+    "angles": {"errors"},
+    "spec": {"errors", "angles"},
+    "naive": {"angles"},
+    "kernels": {"kernels"},
+    "bases": {"errors", "kernels", "thompson"},
+    "thompson": {"errors"},
+    "planes": {"errors", "bases"},
+    "nulls": {"errors"},
+    "tally": set(),
+    "stores": {"errors", "stores"},
+    "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
+    "archive": {"errors", "results"},
+    "engine": {"errors", "angles", "spec", "bases", "planes", "nulls", "tally", "kernels", "stores", "results", "engine"},
+    "analyses": {"errors", "spec", "bases", "nulls", "engine", "results"},
+    "report": {"errors", "nulls", "results", "spec"},
+    "_panels": {"errors", "nulls", "results", "report"},
+    "plots": {"errors", "nulls", "results", "report", "_panels"},
+    "progress": {"engine"},
+    "compat": {"errors", "bases", "planes", "engine"},
+    "cli": {"", "archive", "errors", "spec", "engine", "results", "plots", "report", "progress", "analyses"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+INSIDE_FUNCTIONS_ONLY = {("results", "archive"), ("results", "engine"), ("results", "plots"), ("results", "report"), ("bases", "thompson")}
+HEAVY = {"numba", "zarr", "h5py", "matplotlib", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
+
+
+def part(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Yield (module, whether at module level) of every import."""
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "srmfast":
+                for alias in node.names:
+                    known = (ROOT / f"{alias.name}.py").exists() or (ROOT / alias.name).is_dir()
+                    yield f"srmfast.{alias.name}" if known else "srmfast", id(node) in top
+            else:
+                yield node.module, id(node) in top
+
+
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    here = part(path)
+    for module, top in imports(ast.parse(path.read_text())):
+        if module.split(".")[0] != "srmfast":
+            continue
+        target = module.split(".")[1] if "." in module else ""
+        assert target in ALLOWED[here], f"{here} must not import {target or 'srmfast'}"
+        assert not (top and (here, target) in INSIDE_FUNCTIONS_ONLY), f"{here} may import {target} inside functions only"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_analysis_imports_another(path):
+    if part(path) == "analyses":
+        targets = {module for module, _ in imports(ast.parse(path.read_text())) if module.startswith("srmfast.analyses.")}
+        assert not targets
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    if part(path) in ("kernels", "plots", "_panels"):  # what they are made of; imported lazily themselves
+        return
+    heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY
+    assert not heavy
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_holds_one_concept(path):
+    assert len(path.read_text().splitlines()) <= 400
+    assert path.stem not in ("utils", "core", "common", "helpers")

@@ -1,0 +1,128 @@
+"""Write a big store of activation-like rows in bounded memory.
+
+    python tools/make_store.py OUT.zarr --gib 4 --dim 64 --dtype float16
+
+Rows are correlated normals with a power-law covariance, a mean and a few heavy-tailed columns, as activations
+have. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of its columns
+flipped, so chunks differ, cost little to make and compress hardly better than measured activations.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = ("float16", "float32", "float64")
+DISTINCT = 4  # blocks drawn
+
+
+def main(argv=None):
+    """Write the store; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("out", type=Path, metavar="OUT", help="must not exist")
+    parser.add_argument("--gib", type=float, required=True, help="GiB of rows before compression")
+    parser.add_argument("--dim", type=int, default=64, help="width of the rows (default 64)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16")
+    parser.add_argument("--chunk-mib", type=float, default=16, help="MiB of a chunk (default 16)")
+    parser.add_argument("--format", choices=tuple(WRITERS), default="zarr")
+    parser.add_argument("--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    codec = options.codec or ("blosc-lz4" if options.format == "zarr" else "none")
+    if codec != "none" and options.format != "zarr":
+        parser.error(f"--codec {codec} is for --format zarr; {options.format} is written without")
+    if options.out.exists():
+        parser.error(f"the store must not exist yet, got {options.out}; remove it or use another name")
+    if options.dim < 2 or options.gib <= 0 or options.chunk_mib <= 0:
+        parser.error("--dim must be at least 2, --gib and --chunk-mib positive")
+    row_bytes = options.dim * np.dtype(options.dtype).itemsize
+    n = max(1, int(options.gib * 2**30) // row_bytes)
+    chunk_rows = min(n, max(1, int(options.chunk_mib * 2**20) // row_bytes))
+    began = time.perf_counter()
+    chunks = blocks(n, options.dim, options.dtype, chunk_rows, options.seed)
+    WRITERS[options.format](options.out, (n, options.dim), options.dtype, chunk_rows, codec, chunks)
+    spent = time.perf_counter() - began
+    size = disk_bytes(options.out)
+    print(
+        f"{options.out}: {n:,} rows × {options.dim} {options.dtype} = {n * row_bytes / 2**20:,.1f} MiB in chunks of "
+        f"{chunk_rows:,} rows, {size / 2**20:,.1f} MiB on disk ({codec}), "
+        f"{spent:.1f} s, {n * row_bytes / 1e6 / spent:,.0f} MB/s"
+    )
+    return 0
+
+
+def blocks(n, d, dtype, chunk_rows, seed):
+    """Yield (start, rows) for the chunks of an (n, d) store."""
+    rng = np.random.default_rng(seed)
+    distinct = [_draw(rng, chunk_rows, d, dtype) for _ in range(min(DISTINCT, -(-n // chunk_rows)))]
+    for number, start in enumerate(range(0, n, chunk_rows)):
+        rows = distinct[number % len(distinct)]
+        if number >= len(distinct):
+            rows = rows[rng.permutation(chunk_rows)]
+            rows *= rng.choice([-1, 1], d).astype(dtype)
+        yield start, rows[: n - start]
+
+
+def _draw(rng, rows, d, dtype):
+    """Draw rows with a power-law spectrum (exponent −1 of the variances), a mean of half their rms, and outliers."""
+    spread = (1 + np.arange(d)) ** -0.5
+    frame = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
+    mix = (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
+    values = rng.standard_normal((rows, d), dtype=np.float32) @ mix
+    values[:, : max(1, d // 64)] *= 4  # the outlier channels of language models
+    values += 0.5 * rng.standard_normal(d, dtype=np.float32)
+    return values.astype(dtype)
+
+
+def write_zarr(path, shape, dtype, chunk_rows, codec, chunks):
+    """Write a Zarr 3 array."""
+    import zarr
+
+    compressor = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle") if codec != "none" else None
+    array = zarr.create_array(
+        str(path), shape=shape, chunks=(chunk_rows, shape[1]), dtype=dtype, compressors=compressor, zarr_format=3
+    )
+    # Two chunks at a time: zarr compresses those of one assignment on threads of its own.
+    for pair in _pairs(chunks):
+        rows = np.concatenate([rows for _, rows in pair])
+        array[pair[0][0] : pair[0][0] + len(rows)] = rows
+
+
+def _pairs(items):
+    while pair := tuple(itertools.islice(items, 2)):
+        yield pair
+
+
+def write_h5(path, shape, dtype, chunk_rows, codec, chunks):
+    """Write an HDF5 file with the dataset "activations"."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("activations", shape, dtype, chunks=(chunk_rows, shape[1]))
+        for start, rows in chunks:
+            data[start : start + len(rows)] = rows
+
+
+def write_npy(path, shape, dtype, chunk_rows, codec, chunks):
+    """Write a .npy file."""
+    with open(path, "wb") as file:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for _, rows in chunks:
+            file.write(memoryview(rows).cast("B"))
+
+
+WRITERS = {"zarr": write_zarr, "h5": write_h5, "npy": write_npy}
+
+
+def disk_bytes(path):
+    """Bytes of a file, or of all files in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
