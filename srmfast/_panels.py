@@ -1,17 +1,22 @@
 """One pair of axes each: an ensemble of planes with its reference curves, or a map over epsilon and angle."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.patches import StepPatch
+from matplotlib.ticker import ScalarFormatter
 
 from srmfast.errors import InputError
 from srmfast.report import nothing_hit, number, shared_angle
+from srmfast.results import Result
 
 NAMED = 6  # up to this many planes have a colour and a name of their own
 SAME_SCALE = 2.0  # a self-SRM peak within this factor of the data's shares its axis
+SPLIT = 0.1  # a mean that peaks below this share of the planes' highest peak gets a strip of its own
+SEEN = 0.01  # a curve below this share of an axis lies on its bottom line
 _RATIO = 1_000.0  # farther than this from isotropic rows, the map shows f itself
 _EPSILON_TICKS = 10
 _SORTABLE = 50_000_000  # counts up to which quantiles over planes are worth their memory
@@ -19,78 +24,201 @@ _HIT, _MEAN, _SELF, FAINT, _NULL = "#0072B2", "#D55E00", "#009E73", "0.55", "0.2
 _NAMED_COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#7A4988", "#8C6D31")
 
 
-def lines(axes, one, signed, planes, *, limit, reference=None):
-    """Draw the ensemble of one label and one epsilon into axes; return notes for the foot of the figure."""
-    shared = shared_angle(one)
-    _angle_axis(axes, one, shared)
-    if not one.rows[0]:
-        return _message(axes, "no rows")
-    if not one.total.any():
-        return _message(axes, nothing_hit(one))
-    x = _closed_angles(one)
-    curves, pairs, notes = _ensemble(one, signed, planes, limit)
-    named = bool(pairs) and len(pairs) <= NAMED and planes is not None
-    if not named and len(curves):
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one label and one epsilon, ready to draw; angles closed, so that curves meet 2π."""
+
+    one: Result
+    signed: bool
+    curves: np.ndarray  # (m, a + 1), the planes drawn
+    pairs: list  # of (i, j), for each of curves
+    named: bool  # each with a colour and a name of its own
+    mean: np.ndarray  # (a + 1,), over all planes
+    spread: np.ndarray | None  # (1 or 3, a + 1): the median, with the 5 % and 95 % quantiles
+    reference: np.ndarray | None  # (a + 1,), self-SRM
+    thinned: tuple | None  # planes drawn, planes to draw
+    note: str
+
+    @property
+    def peak(self):
+        return float(np.abs(self.curves).max()) if self.curves.size else self.mean_peak
+
+    @property
+    def mean_peak(self):
+        return float(np.abs(self.mean).max())
+
+    @property
+    def alone(self):
+        """Whether one plane is all there is, so that a mean over planes means nothing."""
+        return self.one.planes_total == 1
+
+    @property
+    def split(self):
+        """Whether the mean needs an axis of its own to be seen."""
+        return not self.alone and 0 < self.mean_peak < SPLIT * self.peak
+
+
+class Notes:
+    """What the foot of a figure says, gathered over its panels."""
+
+    def __init__(self, *lines):
+        self._lines, self._thinned, self._low = dict.fromkeys(lines), {}, {}
+
+    def add(self, line):
+        self._lines.setdefault(line)
+
+    def thinned(self, drawn, of):
+        self._thinned[f"{drawn:,} of {of:,}"] = None
+
+    def low(self, name, value):
+        """Tell of a curve that would lie on the line at 0."""
+        self._low.setdefault(name, {})[float(value)] = None
+
+    def lines(self):
+        found = []
+        if self._thinned:
+            counts = list(self._thinned)
+            drawn = ", ".join(counts) if len(counts) <= 4 else f"{counts[0]}, …, {counts[-1]}"
+            found.append(f"{drawn} planes drawn: the highest, then evenly by peak")
+        if self._low:
+            told = [f"{name} {'≤ ' * (len(values) > 1)}{number(max(values))}" for name, values in self._low.items()]
+            found.append(f"too low to see: {', '.join(told)}")
+        return [line for line in [*found, *self._lines] if line]
+
+
+def prepare(one, signed, planes, *, limit, reference=None):
+    """Return the Panel of a result of one label and one epsilon, at most `limit` planes of it."""
+    curves, pairs, thinned, note = _ensemble(one, signed, planes, limit)
+    reference = self_curve(one, signed) if reference is None else reference
+    return Panel(
+        one, signed, curves, pairs, planes is not None and 0 < len(pairs) <= NAMED, _closed(_mean(one, signed)),
+        _spread(one, signed, band=one.planes_total > limit), None if reference is None else _closed(reference),
+        thinned, note,
+    )  # fmt: skip
+
+
+def lines(axes, panel, notes, strip=None):
+    """Draw a panel into axes, its mean into the strip below them when there is one."""
+    _angle_axis(axes, panel.one)
+    if strip is not None:
+        _angle_ticks(strip, panel.one)
+        strip.yaxis.set_major_formatter(_tens())
+        axes.tick_params(labelbottom=False)
+    why = "no rows" if not panel.one.rows[0] else "" if panel.one.total.any() else nothing_hit(panel.one)
+    if why:
+        _message(axes, why)
+        _message(strip, "")
+        return
+    notes.add(panel.note)
+    if panel.thinned:
+        notes.thinned(*panel.thinned)
+    if not panel.alone:
+        _draw_planes(axes, panel)
+    _draw_mean(strip or axes, panel)
+    _draw_references(axes, strip or axes, panel, notes)
+    for one in [axes] if strip is None else [axes, strip]:
+        one.update_datalim([(0.0, -_top(one)), (0.0, 0.0)] if panel.signed else [(0.0, 0.0)])
+        one.autoscale_view(scalex=False)
+
+
+def _draw_planes(axes, panel):
+    x, curves = _closed_angles(panel.one), panel.curves
+    if panel.named:
+        for n, (i, j) in enumerate(panel.pairs):
+            axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
+    elif len(curves):
         ensemble = LineCollection(
             np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1),
-            colors=_HIT, linewidths=0.6, alpha=float(np.clip(14 / len(curves), 0.1, 0.6)),
+            colors=_HIT, linewidths=0.6, alpha=float(np.clip(3 / np.sqrt(len(curves)), 0.15, 0.6)),
             rasterized=True,
         )  # fmt: skip
         axes.add_collection(ensemble)
         axes.plot([], [], color=_HIT, lw=0.8, alpha=0.7, label="one plane each")
-    for n, (i, j) in enumerate(pairs if named else []):
-        axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
-    mean = _closed(_mean(one, signed))
-    spread = _spread(one, signed, band=one.planes_total > limit)
-    if spread is not None:
-        if len(spread) == 3:
-            axes.fill_between(x, spread[1], spread[2], color=_HIT, alpha=0.18, lw=0, label="5–95 % of planes")
-        axes.plot(x, spread[0], color="black", lw=1.0, ls=(0, (5, 2)), label="median", zorder=2.6)
-    (line,) = axes.plot(x, mean, color=_MEAN, lw=1.8, label="mean of all planes", zorder=3)
+
+
+def _draw_mean(axes, panel):
+    x, color, name = _closed_angles(panel.one), _MEAN, "mean of all planes"
+    if panel.alone:
+        color, name = _HIT, "f in this plane"
+    (line,) = axes.plot(x, panel.mean, color=color, lw=1.8, label=name, zorder=3)
     line.sticky_edges.y.append(0.0)
-    reference = self_curve(one, signed) if reference is None else reference
-    if reference is not None and reference.any() and mean.max() > 0:
-        ratio = reference.max() / mean.max()
-        scaled = not 1 / SAME_SCALE <= ratio <= SAME_SCALE
-        words = "self-SRM, scaled to the same peak" if scaled else "self-SRM"
-        curve = _closed(reference / ratio if scaled else reference)
-        dashes = (0, (6, 2)) if scaled else (0, (4, 1, 1, 1))
-        axes.plot(x, curve, color=_SELF, lw=1.1, ls=dashes, label=words, zorder=2.7)
-    null = 0.0 if signed else float(one.null()[0])
-    if null <= SAME_SCALE * _top(axes):
-        axes.axhline(null, color=_NULL, lw=1.0, ls=":", label="isotropic rows", zorder=2.8)
+    reference, top = panel.reference, panel.mean.max()
+    if reference is None or top <= 0 or reference.max() <= 0:
+        return
+    ratio = reference.max() / top
+    scaled = panel.split or not 1 / SAME_SCALE <= ratio <= SAME_SCALE
+    name, dashes = ("self-SRM, scaled to the same peak", (0, (6, 2))) if scaled else ("self-SRM", (0, (4, 1, 1, 1)))
+    axes.plot(x, reference / (ratio if scaled else 1.0), color=_SELF, lw=1.1, ls=dashes, label=name, zorder=2.7)
+
+
+def _draw_references(axes, under, panel, notes):
+    """Draw median, quantiles and isotropic rows, each where it can be seen; tell of those that cannot."""
+    x = _closed_angles(panel.one)
+    tops = {axes: panel.peak, under: panel.mean_peak}
+    if under is axes:
+        tops = {axes: max(panel.peak, panel.mean_peak)}
+
+    def host(peak, *places):
+        return next((one for one in places if SEEN * tops[one] < peak <= SAME_SCALE * tops[one]), None)
+
+    if panel.spread is not None:
+        median, *band = panel.spread
+        if band:
+            place = host(band[1].max(), axes, under)
+            if place is None:
+                notes.low("95 % of planes", band[1].max())
+            else:
+                place.fill_between(x, *band, color=_HIT, alpha=0.18, lw=0, label="5–95 % of planes")
+        place = host(median.max(), under, axes)
+        if place is None:
+            notes.low("median", median.max())
+        else:
+            place.plot(x, median, color="black", lw=1.0, ls=(0, (5, 2)), label="median", zorder=2.6)
+    null = 0.0 if panel.signed else float(panel.one.null()[0])
+    place = under if panel.signed else host(null, under, axes)
+    if place is not None:
+        place.axhline(null, color=_NULL, lw=1.0, ls=":", label="isotropic rows", zorder=2.8)
+    elif null > tops[axes]:
+        notes.add(f"isotropic rows would lie at {number(null)}, above the axis")
     else:
-        notes.append(f"isotropic rows would lie at {number(null)}, above the axis")
-    axes.update_datalim([(0.0, -_top(axes)), (0.0, 0.0)] if signed else [(0.0, 0.0)])
-    axes.autoscale_view(scalex=False)
-    return notes
+        notes.low("isotropic rows", null)
 
 
 def _ensemble(one, signed, planes, limit):
-    """Return the curves to draw, (m, a + 1), their pairs and the notes on what was left out."""
+    """Return the curves to draw, (m, a + 1), their pairs, (drawn, of) when thinned, and a note on what is left out."""
     counts = one.counts[0, 0]
-    p = counts.shape[0]
+    peaks = counts.max(axis=-1)
     if planes is None or isinstance(planes, (int, np.integer)):
         if planes is not None and planes < 1:
             raise InputError(f"planes must be at least 1 or pairs (i, j), got {planes}")
-        order = np.argsort(-counts.max(axis=-1), kind="stable")[:planes]
+        order = np.argsort(-peaks, kind="stable")[:planes]
     else:
         where = {pair: n for n, pair in enumerate(zip(one.plane_i.tolist(), one.plane_j.tolist(), strict=True))}
         order = np.array([_plane(where, pair) for pair in planes], np.intp)
-    notes = []
-    if order.size > limit:
-        notes = [f"{limit} of {order.size:,} planes drawn, evenly by peak"]
-        order = order[np.linspace(0, order.size - 1, limit).round().astype(int)]
-    elif not p:
-        notes = ["only the sum over planes was kept"]
+    note, thinned = "", None
+    if not peaks.size:
+        note = "only the sum over planes was kept"
     elif order.size < one.planes_total:
         kept = f" (kept: {one.attrs['kept']})" if planes is None and one.attrs["kept"] != "all" else ""
-        notes = [f"{order.size:,} of {one.planes_total:,} planes drawn{kept}"]
+        note = f"{order.size:,} of {one.planes_total:,} planes drawn{kept}"
+    if order.size > limit:
+        order = order[peaks[order] > 0]
+        note, thinned = "", (min(limit, order.size), order.size)
+        order = _thin(order, limit)
     chosen = counts[order].astype(float)
     if signed:
         chosen = chosen - _opposite(one, chosen)
     curves = _closed(chosen / max(int(one.rows[0]), 1))
-    return curves, list(zip(one.plane_i[order].tolist(), one.plane_j[order].tolist(), strict=True)), notes
+    return curves, list(zip(one.plane_i[order].tolist(), one.plane_j[order].tolist(), strict=True)), thinned, note
+
+
+def _thin(order, limit):
+    """Return `limit` of the entries at most: the first quarter of them as they come, then evenly to the last."""
+    if order.size <= limit:
+        return order
+    first = limit // 4
+    rest = np.linspace(first, order.size - 1, limit - first).round().astype(int)
+    return np.concatenate([order[:first], order[rest]])
 
 
 def _plane(where, pair):
@@ -131,11 +259,10 @@ def self_curve(one, signed):
     return curve - _opposite(one, curve) if signed else curve
 
 
-def heatmap(figure, axes, pooled, signed):
-    """Draw the mean over ε and angle with its colour bar; return notes."""
+def heatmap(figure, axes, pooled, signed, notes):
+    """Draw the mean over ε and angle with its colour bar."""
     order = np.argsort(pooled.epsilon)
     mean, null = pooled.mean()[0][order], pooled.null()[order]
-    notes = []
     if signed:
         values = mean - _opposite(pooled, mean)
         top = np.abs(values).max() or 1.0
@@ -154,11 +281,11 @@ def heatmap(figure, axes, pooled, signed):
             style = {"cmap": "viridis", "norm": LogNorm(low, max(high, 1.5 * low))}
         extend = "neither" if seen.all() else "min"
         values = np.where(seen, values, style["norm"].vmin / 2)  # below the scale: drawn in its end colour
-        notes += [] if seen.all() else ["cells in the colour of the lower tip of the colour bar hold no row"]
+        notes.add("" if seen.all() else "cells in the colour of the lower tip of the colour bar hold no row")
     x = _closed_angles(pooled)
     edges = np.append(x, x[-1] + x[1]) - x[1] / 2
     mesh = axes.pcolormesh(edges, np.arange(order.size + 1) - 0.5, _closed(values), rasterized=True, **style)
-    _angle_axis(axes, pooled, shared_angle(pooled), marks=False)
+    _angle_axis(axes, pooled, marks=False)
     ticks = np.unique(np.linspace(0, order.size - 1, min(order.size, _EPSILON_TICKS)).round().astype(int))
     axes.set_yticks(ticks, [number(value) for value in pooled.epsilon[order][ticks]])
     axes.set(ylabel="ε", xlabel="angle from $b_i$ toward $b_j$")
@@ -168,7 +295,6 @@ def heatmap(figure, axes, pooled, signed):
     bar.outline.set_visible(False)
     if isinstance(mesh.norm, LogNorm):
         _log_ticks(bar, mesh.norm.vmin, mesh.norm.vmax)
-    return notes
 
 
 def _log_ticks(bar, low, high):
@@ -180,25 +306,40 @@ def _log_ticks(bar, low, high):
     bar.minorticks_off()
 
 
-def _angle_axis(axes, one, shared, *, marks=True):
+def _angle_axis(axes, one, *, marks=True):
     """Set the angle axis of [0, 2π] with the directions of the plane along the top."""
-    axes.set_xlim(0.0, 2 * np.pi)
+    directions = _angle_ticks(axes, one, marks=marks)
     axes.yaxis.set_major_formatter(lambda value, _: number(value))
-    axes.set_xticks(np.arange(5) * np.pi / 2, ["0", "π/2", "π", "3π/2", "2π"])
-    opposite = (one.basis @ one.basis[0]).min() < -1 + 1e-9
-    directions = [(0.0, "$b_i$", True), (np.pi, "$-b_i$", opposite), (2 * np.pi, "$b_i$", True)]
-    if shared is not None:
-        directions += [(shared, "$b_j$", True), (shared + np.pi, "$-b_j$", opposite)]
-    elif one.plane_angle.size:
+    if one.plane_angle.size and shared_angle(one) is None:
         _rug(axes, one.plane_angle)
     top = axes.secondary_xaxis("top")
     top.set_xticks([angle for angle, _, _ in directions], [words for _, words, _ in directions])
     top.tick_params(length=0, pad=1, labelsize=8)
     top.spines["top"].set_visible(False)
-    for tick, (angle, _, in_basis) in zip(top.get_xticklabels(), directions, strict=True):
+    for tick, (_, _, in_basis) in zip(top.get_xticklabels(), directions, strict=True):
         tick.set_color("black" if in_basis else FAINT)
+
+
+def _angle_ticks(axes, one, *, marks=True):
+    """Set limits and ticks, mark the directions of the basis and return (angle, words, whether in the basis) of each."""
+    axes.set_xlim(0.0, 2 * np.pi)
+    axes.set_xticks(np.arange(5) * np.pi / 2, ["0", "π/2", "π", "3π/2", "2π"])
+    opposite = (one.basis @ one.basis[0]).min() < -1 + 1e-9
+    directions = [(0.0, "$b_i$", True), (np.pi, "$-b_i$", opposite), (2 * np.pi, "$b_i$", True)]
+    shared = shared_angle(one)
+    if shared is not None:
+        directions += [(shared, "$b_j$", True), (shared + np.pi, "$-b_j$", opposite)]
+    for angle, _, in_basis in directions:
         if marks and in_basis and 0 < angle < 2 * np.pi:
             axes.axvline(angle, color="0.88", lw=0.8, zorder=0)
+    return directions
+
+
+def _tens():
+    """Return the ticks' format of a strip: plain numbers with a common ×10ⁿ above them."""
+    made = ScalarFormatter(useMathText=True)
+    made.set_powerlimits((-2, 3))
+    return made
 
 
 def _rug(axes, angles):
@@ -217,12 +358,13 @@ def _rug(axes, angles):
 
 
 def _message(axes, words):
-    """Say in the middle of empty axes why they are empty."""
+    """Say in the middle of empty axes, if there are any, why they are empty."""
+    if axes is None:
+        return
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.3", wrap=True)
     if not axes.get_shared_y_axes().get_siblings(axes)[1:]:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-    return []
 
 
 def _closed(curves):

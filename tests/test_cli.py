@@ -177,7 +177,7 @@ RUNS = {
     "absent*.npy": "no store matches",
     "hollow": "holds no store",
     "none.zarr": "holds no Zarr array or group",
-    "groups.zarr": "holds no candidate",
+    "groups.zarr": "holds no array; check the path",
     "parts": r"agree in every axis but axis 0: p0.npy is \(4, 6\)",
     "empty.npy": "at least one row, .*empty",
     "narrow.npy": "d >= 2 features",
@@ -505,8 +505,8 @@ def test_a_run_draws_too(tmp_path, files, srmfast_main):
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_a_run_leaves_nothing(sent, tmp_path, srmfast_env):
-    np.save(tmp_path / "x.npy", np.random.default_rng(3).normal(size=(60_000, 128)).astype(np.float32))
-    words = "run x.npy --basis random:128 --epsilon 0 --keep summary --progress bar -o o.zarr"
+    np.save(tmp_path / "x.npy", np.random.default_rng(3).normal(size=(100_000, 128)).astype(np.float32))
+    words = "run x.npy --basis random:128 --planes random:500 --epsilon 0 --keep summary --progress bar -o o.zarr"
     command = [sys.executable, "-m", "srmfast", *words.split()]
     with subprocess.Popen(command, cwd=tmp_path, env=srmfast_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         told = b""

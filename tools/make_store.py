@@ -3,14 +3,14 @@
     python tools/make_store.py OUT.zarr --gib 4 --dim 64 --dtype float16
 
 Rows are correlated normals with a power-law covariance, a mean and a few heavy-tailed columns, as activations
-have. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of its columns
-flipped, so chunks differ, cost little to make and compress hardly better than measured activations.
+have. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of some columns
+flipped, so chunks differ, cost little to make and hardly compress.
 """
 
 import argparse
-import itertools
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +62,21 @@ def blocks(n, d, dtype, chunk_rows, seed):
         rows = distinct[number % len(distinct)]
         if number >= len(distinct):
             rows = rows[rng.permutation(chunk_rows)]
-            rows *= rng.choice([-1, 1], d).astype(dtype)
+            bits = rows.view(f"u{rows.itemsize}")
+            bits ^= np.where(rng.random(d) < 0.5, np.zeros(d, dtype), -np.zeros(d, dtype)).view(bits.dtype)  # sign bits
         yield start, rows[: n - start]
 
 
 def _draw(rng, rows, d, dtype):
-    """Draw rows with a power-law spectrum (exponent −1 of the variances), a mean of half their rms, and outliers."""
+    """Draw rows with a power-law spectrum (variance ∝ 1/rank), a mean of half their rms, outlying and quiet columns."""
     spread = (1 + np.arange(d)) ** -0.5
     frame = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
     mix = (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
     values = rng.standard_normal((rows, d), dtype=np.float32) @ mix
     values[:, : max(1, d // 64)] *= 4  # the outlier channels of language models
     values += 0.5 * rng.standard_normal(d, dtype=np.float32)
+    quiet = values[:, d - d // 8 :]  # rarely active units: all there is for a codec to find
+    quiet[np.abs(quiet) < 2] = 0
     return values.astype(dtype)
 
 
@@ -85,15 +88,13 @@ def write_zarr(path, shape, dtype, chunk_rows, codec, chunks):
     array = zarr.create_array(
         str(path), shape=shape, chunks=(chunk_rows, shape[1]), dtype=dtype, compressors=compressor, zarr_format=3
     )
-    # Two chunks at a time: zarr compresses those of one assignment on threads of its own.
-    for pair in _pairs(chunks):
-        rows = np.concatenate([rows for _, rows in pair])
-        array[pair[0][0] : pair[0][0] + len(rows)] = rows
-
-
-def _pairs(items):
-    while pair := tuple(itertools.islice(items, 2)):
-        yield pair
+    with ThreadPoolExecutor(1) as writer:  # one chunk is written while the next is made
+        written = None
+        for start, rows in chunks:
+            if written is not None:
+                written.result()
+            written = writer.submit(array.__setitem__, slice(start, start + len(rows)), rows)
+        written.result()
 
 
 def write_h5(path, shape, dtype, chunk_rows, codec, chunks):

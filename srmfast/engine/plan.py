@@ -6,7 +6,9 @@ from srmfast.errors import InputError
 from srmfast.spec import format_bytes
 from srmfast.tally import FOLDS
 
-_SLAB = 16 << 20  # bytes of one read, when chunks allow it
+_SLAB = 16 << 20  # bytes of one read, when chunks and memory allow it
+_SLAB_SHARE = 1 / 32  # of the memory, for one read
+_READ_SHARE = 0.5  # of the memory, for all reads
 _BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates: they should stay in cache
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
 _HIT_SHARE = 0.25  # of the memory, for planes kept in full
@@ -81,16 +83,16 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     threads = resources.threads
     block_rows = resources.block_rows or _block_rows(d, bases)
     row = d * itemsize
-    slab_rows = max(unit_rows, _SLAB // row // unit_rows * unit_rows)
+    slab_rows = max(unit_rows, int(min(_SLAB, resources.memory * _SLAB_SHARE) // row) // unit_rows * unit_rows)
     if unit_rows == 1:
         slab_rows = max(1, slab_rows // block_rows) * block_rows  # whole blocks
     slab_rows = min(slab_rows, n)
     copies = _DECODE_COPIES.get(format, 1)
     readers = max(1, min(readers, threads))
-    slabs = min(readers + 2, -(-n // slab_rows))
+    slabs = min(readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies))))
     planes = [_plane_bytes(c, e, slots, a) for _, slots, _ in bases]
     modes = tuple(_mode(keep, size, resources.memory) for size in planes)
-    if resources.memory and "dense" in modes:
+    if "dense" in modes:
         dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
         threads = max(1, min(threads, int(resources.memory * 0.6) // max(dense // 2, 1) - 2))
     parts = (
@@ -112,9 +114,8 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         arithmetic = " + ".join(f"{format_bytes(size)} ({what})" for what, size in parts if size)
         raise InputError(
             f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
-            f"of {format_bytes(resources.memory)} that are left; "
-            f"use --memory {format_bytes(int(plan.nbytes * 1.1)).replace(' ', '')} on top of the process itself, "
-            "fewer planes, labels or epsilons, or --keep hit"
+            f"of {format_bytes(resources.memory)} left beside the process; raise --memory by "
+            f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
         )
     return plan
 
