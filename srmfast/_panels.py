@@ -10,7 +10,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.ticker import ScalarFormatter
 
 from srmfast.errors import InputError
-from srmfast.report import nothing_hit, number, shared_angle
+from srmfast.report import UNDERFLOW, nothing_hit, number, shared_angle
 from srmfast.results import Result
 
 NAMED = 6  # up to this many planes have a colour and a name of their own
@@ -68,7 +68,7 @@ class Notes:
         self._lines.setdefault(line)
 
     def thinned(self, drawn, of):
-        self._thinned[f"{drawn:,} of {of:,}"] = None
+        self._thinned[drawn, of] = None
 
     def low(self, name, value):
         """Tell of a curve that would lie on the line at 0."""
@@ -77,11 +77,12 @@ class Notes:
     def lines(self):
         found = []
         if self._thinned:
-            counts = list(self._thinned)
-            drawn = ", ".join(counts) if len(counts) <= 4 else f"{counts[0]}, …, {counts[-1]}"
-            found.append(f"{drawn} planes drawn: the highest, then evenly by peak")
+            drawn = " and ".join(f"{drawn:,} of {of:,}" for drawn, of in self._thinned)
+            if len(self._thinned) > 3:
+                drawn = f"at most {max(self._thinned)[0]:,} of up to {max(of for _, of in self._thinned):,}"
+            found.append(f"drawn: {drawn} planes with rows, the highest and then evenly by peak")
         if self._low:
-            told = [f"{name} {'≤ ' * (len(values) > 1)}{number(max(values))}" for name, values in self._low.items()]
+            told = [f"{name} {'up to ' * (len(values) > 1)}{number(max(values))}" for name, values in self._low.items()]
             found.append(f"too low to see: {', '.join(told)}")
         return [line for line in [*found, *self._lines] if line]
 
@@ -114,8 +115,8 @@ def lines(axes, panel, notes, strip=None):
         notes.thinned(*panel.thinned)
     if not panel.alone:
         _draw_planes(axes, panel)
-    _draw_mean(strip or axes, panel)
-    _draw_references(axes, strip or axes, panel, notes)
+    _draw_mean(axes if strip is None else strip, panel, always_scaled=strip is not None)
+    _draw_references(axes, axes if strip is None else strip, panel, notes)
     for one in [axes] if strip is None else [axes, strip]:
         one.update_datalim([(0.0, -_top(one)), (0.0, 0.0)] if panel.signed else [(0.0, 0.0)])
         one.autoscale_view(scalex=False)
@@ -125,18 +126,20 @@ def _draw_planes(axes, panel):
     x, curves = _closed_angles(panel.one), panel.curves
     if panel.named:
         for n, (i, j) in enumerate(panel.pairs):
-            axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
+            (line,) = axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
+            line.sticky_edges.y.append(0.0)
     elif len(curves):
         ensemble = LineCollection(
             np.stack([np.broadcast_to(x, curves.shape), curves], axis=-1),
             colors=_HIT, linewidths=0.6, alpha=float(np.clip(3 / np.sqrt(len(curves)), 0.15, 0.6)),
             rasterized=True,
         )  # fmt: skip
+        ensemble.sticky_edges.y.append(0.0)
         axes.add_collection(ensemble)
         axes.plot([], [], color=_HIT, lw=0.8, alpha=0.7, label="one plane each")
 
 
-def _draw_mean(axes, panel):
+def _draw_mean(axes, panel, *, always_scaled):
     x, color, name = _closed_angles(panel.one), _MEAN, "mean of all planes"
     if panel.alone:
         color, name = _HIT, "f in this plane"
@@ -146,7 +149,7 @@ def _draw_mean(axes, panel):
     if reference is None or top <= 0 or reference.max() <= 0:
         return
     ratio = reference.max() / top
-    scaled = panel.split or not 1 / SAME_SCALE <= ratio <= SAME_SCALE
+    scaled = always_scaled or not 1 / SAME_SCALE <= ratio <= SAME_SCALE
     name, dashes = ("self-SRM, scaled to the same peak", (0, (6, 2))) if scaled else ("self-SRM", (0, (4, 1, 1, 1)))
     axes.plot(x, reference / (ratio if scaled else 1.0), color=_SELF, lw=1.1, ls=dashes, label=name, zorder=2.7)
 
@@ -181,7 +184,7 @@ def _draw_references(axes, under, panel, notes):
     elif null > tops[axes]:
         notes.add(f"isotropic rows would lie at {number(null)}, above the axis")
     else:
-        notes.low("isotropic rows", null)
+        notes.low("isotropic rows", null or UNDERFLOW)
 
 
 def _ensemble(one, signed, planes, limit):
@@ -290,7 +293,7 @@ def heatmap(figure, axes, pooled, signed, notes):
     axes.set_yticks(ticks, [number(value) for value in pooled.epsilon[order][ticks]])
     axes.set(ylabel="ε", xlabel="angle from $b_i$ toward $b_j$")
     axes.spines[["left", "bottom"]].set_visible(False)
-    bar = figure.colorbar(mesh, ax=axes, extend=extend, pad=0.02, aspect=18)
+    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.015, 0.0, 0.018, 1.0)), extend=extend)
     bar.set_label(words)
     bar.outline.set_visible(False)
     if isinstance(mesh.norm, LogNorm):
@@ -309,7 +312,7 @@ def _log_ticks(bar, low, high):
 def _angle_axis(axes, one, *, marks=True):
     """Set the angle axis of [0, 2π] with the directions of the plane along the top."""
     directions = _angle_ticks(axes, one, marks=marks)
-    axes.yaxis.set_major_formatter(lambda value, _: number(value))
+    axes.yaxis.set_major_formatter(lambda value, _: number(value).replace("-", "−"))
     if one.plane_angle.size and shared_angle(one) is None:
         _rug(axes, one.plane_angle)
     top = axes.secondary_xaxis("top")

@@ -136,7 +136,7 @@ def _run(arguments):
         if arguments.plot:
             from srmfast import plots
 
-            plots._check_path(arguments.plot)
+            plots.check_picture(arguments.plot)
     resources = _resources(arguments)
     members = prepare(
         [("", path) for path in arguments.stores],

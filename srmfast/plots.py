@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from srmfast._panels import FAINT, heatmap, lines, self_curve, value_name
+from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError
 from srmfast.report import (
+    common_epsilon,
     first_hit,
     label_peaks,
     number,
@@ -25,7 +26,9 @@ KINDS = ("auto", "lines", "heatmap", "labels")
 SUFFIXES = (".png", ".pdf", ".svg")
 DRAWN, DRAWN_SMALL = 400, 120  # planes drawn in one panel, at most: alone, and among many panels
 PANELS, LABELS, MEMBERS = 4, 24, 36  # epsilons, labels and results in one figure, at most
-_ONE_SCALE = 4.0  # stores whose means peak within this factor share one y axis, others one a row
+_ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
+_STRIP = 1.0  # inches that a strip for the mean adds to a panel
+_ACROSS = 4  # panels side by side, at most, where only stores or only bases differ
 _STYLE = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 7.5, "figure.titlesize": 9.5,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.linewidth": 0.7, "axes.spines.top": False,
@@ -42,7 +45,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
     Parameters
     ----------
     result : Result or Results
-        Several results become a grid: a row for each store, a column for each basis, one y axis.
+        Several results become panels: stores down and bases across, or side by side when only one of them differs.
     path : str or Path, optional
         Where to save the figure: .png, .pdf or .svg.
     kind : str
@@ -70,7 +73,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
     """
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    path = _check_path(path)
+    path = check_picture(path)
     with matplotlib.rc_context(_STYLE):
         if isinstance(result, Results):
             figure = _draw_results(result, kind, epsilon, label, signed, planes)
@@ -96,39 +99,34 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
     if kind == "labels" or (kind == "auto" and several):
         return _draw_labels(result, at, epsilon is None, signed, planes)
     pooled = part(result, label=label, epsilon=at)
+    notes = Notes()
     if kind == "heatmap":
-        figure = _figure(7.0, 3.6)
-        notes = heatmap(figure, figure.add_subplot(), pooled, signed)
+        figure = _figure(7.2, 3.6)
+        heatmap(figure, figure.add_subplot(), pooled, signed, notes)
     else:
-        figure, notes = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes)
-    where = [] if label is None else [f"label {shorten(str(label), 24)}"]
-    words = [*where, f"ε = {_listed(pooled.epsilon, most=5)}"]
-    return _finish(figure, _title(result, int(pooled.rows[0]), words), [*notes, offset_note(result)])
+        figure = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes, notes)
+    notes.add(offset_note(result))
+    words = [] if label is None else [f"label {shorten(str(label), 24)}"]
+    words.append(f"ε = {_listed(pooled.epsilon, most=5)}")
+    return _finish(figure, _title(result, int(pooled.rows[0]), words), notes)
 
 
-def _draw_lines(pooled, with_map, signed, planes):
-    """Return a figure with a panel for each epsilon, and the map below them when wanted, and its notes."""
+def _draw_lines(pooled, with_map, signed, planes, notes):
+    """Return a figure with a panel for each epsilon, and the map below them when wanted."""
     e = pooled.epsilon.size
     shown = np.unique(np.linspace(0, e - 1, min(e, PANELS)).round().astype(int)).tolist()
+    panels = [prepare(part(pooled, epsilon=[at]), signed, planes, limit=DRAWN) for at in shown]
+    titles = [f"ε = {number(value)}" if e > 1 else "" for value in pooled.epsilon[shown]]
     columns = len(shown) if len(shown) < 4 else 2
     height = math.ceil(len(shown) / columns)
-    figure = _figure(max(7.0, 3.4 * columns), 3.7 if e == 1 else 2.7 * height + 2.6 * with_map)
-    grid = figure.add_gridspec(height + with_map, columns)
-    notes = [f"{len(shown)} of {e} ε have a panel"] if len(shown) < e else []
-    for n, position in enumerate(shown):
-        axes = figure.add_subplot(grid[n // columns, n % columns])
-        one = part(pooled, epsilon=[position])
-        drawn = lines(axes, one, signed, planes, limit=DRAWN)
-        if e > 1:
-            axes.set_title(f"ε = {number(one.epsilon[0])}", loc="left")
-        if n % columns == 0 and one.total.any():
-            axes.set_ylabel(value_name(signed))
-        if n // columns == height - 1:
-            axes.set_xlabel("angle from $b_i$ toward $b_j$")
-        notes += [note for note in drawn if note not in notes]
+    each = (3.7 if e == 1 else 2.7) + _STRIP * any(panel.split for panel in panels)
+    figure = _figure(max(7.2, 3.4 * columns), each * height + 2.6 * with_map)
+    rest = 2.6 / each if with_map else None
+    below = _draw_panels(figure, columns, panels, titles, notes, share="none", rest=rest)
+    notes.add(f"{len(shown)} of {e} ε have a panel" if len(shown) < e else "")
     if with_map:
-        notes += heatmap(figure, figure.add_subplot(grid[height, :]), pooled, signed)
-    return figure, notes
+        heatmap(figure, figure.add_subplot(below), pooled, signed, notes)
+    return figure
 
 
 def _draw_labels(result, at, free, signed, planes):
@@ -136,84 +134,141 @@ def _draw_labels(result, at, free, signed, planes):
     only = first_hit(result) if free else at[0]
     peaks = label_peaks(result, only)
     order = np.argsort(-peaks, kind="stable")[:LABELS]
+    reference = self_curve(part(result, epsilon=[only]), signed)
+    parts = [part(result, label=result.label[c], epsilon=[only]) for c in order]
+    panels = [prepare(one, signed, planes, limit=DRAWN_SMALL, reference=reference) for one in parts]
+    titles = [f"{shorten(str(one.label[0]), 24)}\n{plural(int(one.rows[0]), 'row')}" for one in parts]
     columns = min(len(order), 3 if len(order) <= 6 else 4 if len(order) <= 12 else 6)
     height = math.ceil(len(order) / columns)
-    figure = _figure(max(7.0, 1.9 * columns), 1.6 * height + 1.2)
-    panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False)
-    reference = self_curve(part(result, epsilon=[only]), signed)
-    notes = []
-    for n, axes in enumerate(panels.flat):
-        if n >= len(order):
-            axes.set_axis_off()
-            continue
-        one = part(result, label=result.label[order[n]], epsilon=[only])
-        drawn = lines(axes, one, signed, planes, limit=DRAWN_SMALL, reference=reference)
-        axes.set_title(shorten(str(one.label[0]), 20), loc="left", parse_math=False)
-        axes.set_title(plural(int(one.rows[0]), "row"), loc="right", fontsize=7, color=FAINT)
-        below = n + columns >= len(order)
-        axes.tick_params(labelbottom=below)
-        if below:
-            axes.set_xlabel("angle from $b_i$")
-        if n % columns == 0:
-            axes.set_ylabel(value_name(signed) if signed else "share of rows")
-        notes += [note for note in drawn if note not in notes]
+    each = 1.7 + _STRIP * any(panel.split for panel in panels)
+    figure = _figure(max(7.2, 1.9 * columns), each * height + 1.2)
+    notes = Notes()
+    _draw_panels(figure, columns, panels, titles, notes, share="all", small=True)
     left = result.label.size - len(order)
-    notes += [f"{plural(left, 'label')} with lower peaks left out"] if left else []
+    notes.add(f"{plural(left, 'label')} with lower peaks left out" if left else "")
+    notes.add(offset_note(result))
     words = [f"ε = {number(result.epsilon[only])}", "labels by peak"]
-    return _finish(figure, _title(result, result.attrs["rows"]["used"], words), [*notes, offset_note(result)])
+    return _finish(figure, _title(result, result.attrs["rows"]["used"], words), notes)
 
 
 def _draw_results(results, kind, epsilon, label, signed, planes):
-    """Return the grid of several results: stores down, bases across."""
+    """Return the panels of several results: stores down and bases across, in one row what alone differs."""
     if kind in ("labels", "heatmap"):
         raise InputError(f"kind of several results must be auto or lines, got {kind}; plot one of them")
     if not 1 <= len(results) <= MEMBERS:
         raise InputError(f"a figure holds 1 to {MEMBERS} results, got {len(results)}; plot fewer of them")
-    stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
-    parts = {}
+    epsilon = common_epsilon(results) if epsilon is None else epsilon
+    found = {}
     for key, member in results.items():
-        at = _positions(member, epsilon)
+        at = first_hit(member) if epsilon is None else _positions(member, epsilon)[0]
         if label is not None and str(label) not in [str(name) for name in member.label]:
             raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}")
-        parts[key] = part(member, label=label, epsilon=[at[0] if epsilon is not None else first_hit(member)])
-    figure = _figure(max(7.0, 2.5 * len(bases) + 0.6), 2.1 * len(stores) + 1.3)
-    peaks = [max(one.mean().max() for key, one in parts.items() if key[0] == store) for store in stores]
-    share = True if max(peaks) <= _ONE_SCALE * min(peaks) else "row"
-    panels = figure.subplots(len(stores), len(bases), sharex=True, sharey=share, squeeze=False)
-    notes = []
-    for (r, c), axes in np.ndenumerate(panels):
-        one = parts.get((stores[r], bases[c]))
-        if one is None:
-            axes.set_axis_off()
-            continue
-        drawn = lines(axes, one, signed, planes, limit=DRAWN)
-        if r == 0:
-            axes.set_title(f"{shorten(bases[c], 24)} basis", loc="left", parse_math=False)
-        if r == len(stores) - 1:
-            axes.set_xlabel("angle from $b_i$ toward $b_j$")
-        if c == 0:
-            head = f"{shorten(stores[r], 24)}\n" if len(stores) > 1 else ""
-            axes.set_ylabel(head + value_name(signed), parse_math=False)
-        notes += [note for note in drawn if note not in notes]
-    notes += _offset_notes(results)
-    name = stores[0] if len(stores) == 1 else f"{len(stores)} stores"
-    used = {member.attrs["rows"]["used"] for member in results.values()}
-    epsilons = sorted({float(one.epsilon[0]) for one in parts.values()})
-    words = [plural(used.pop(), "row")] if len(used) == 1 else []
-    words += [] if label is None else [f"label {shorten(str(label), 24)}"]
+        found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
+    stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
+    heads = None
+    if len(stores) > 1 and len(bases) > 1:
+        panels = [found.get((store, basis)) for store in stores for basis in bases]
+        columns, titles, heads = len(bases), bases, [shorten(store, 24) for store in stores]
+    else:
+        panels = list(found.values())
+        columns, titles = min(len(panels), _ACROSS), stores if len(stores) > 1 else bases
+    titles = [shorten(title, 32) for title in titles] + [""] * (len(panels) - len(titles))
+    height = math.ceil(len(panels) / columns)
+    each = (2.6 if height == 1 else 2.1) + _STRIP * any(panel.split for panel in found.values())
+    figure = _figure(max(7.2, 2.5 * columns + 0.6), each * height + 1.2)
+    notes = Notes()
+    _draw_panels(figure, columns, panels, titles, notes, share=_sharing(panels, columns), heads=heads)
+    for line in _offset_notes(results):
+        notes.add(line)
+    epsilons = sorted({float(panel.one.epsilon[0]) for panel in found.values()})
+    words = [] if label is None else [f"label {shorten(str(label), 24)}"]
     words.append(f"ε = {', '.join(number(value) for value in epsilons)}")
-    return _finish(figure, " · ".join([shorten(name, 48), *words]), notes)
+    return _finish(figure, _joint_title(results, stores, bases, words), notes)
+
+
+def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, small=False, rest=None):
+    """Draw panels in reading order, None leaving its place empty; return the place below, `rest` panels high.
+
+    They share y among "all", each "row" or "none" of them. When the mean of any needs a strip of its own, each has one.
+    """
+    split, firsts = any(panel.split for panel in panels if panel), {}
+    ratios = ([2 / 3, 1 / 3] if split else [1.0]) * math.ceil(len(panels) / columns)
+    grid = figure.add_gridspec(len(ratios) + bool(rest), columns, height_ratios=ratios + [rest] * bool(rest))
+    for n, panel in enumerate(panels):
+        if panel is None:
+            continue
+        row, column = divmod(n, columns)
+        group = {"all": 0, "row": row, "none": n}[share]
+        like = firsts.get(group, (None, None))
+        axes = figure.add_subplot(grid[row * (1 + split), column], sharey=like[0])
+        strip = figure.add_subplot(grid[row * 2 + 1, column], sharex=axes, sharey=like[1]) if split else None
+        lines(axes, panel, notes, strip)
+        axes.set_title(titles[n], loc="left", parse_math=False)
+        bottom = axes if strip is None else strip
+        if n + columns >= len(panels) or panels[n + columns] is None:
+            bottom.set_xlabel("angle from $b_i$" if small else "angle from $b_i$ toward $b_j$")
+        elif small:
+            bottom.tick_params(labelbottom=False)
+        if column == 0 and panel.one.total.any():
+            short = small or (split and len(panels) > 2)
+            name = "share of rows" if short and not panel.signed else value_name(panel.signed)
+            axes.set_ylabel(f"{heads[row]}\n{name}" if heads else name, parse_math=False)
+            if split:
+                strip.set_ylabel("mean")
+        if group in firsts:
+            for one in (axes, strip) if split else (axes,):
+                one.tick_params(labelleft=False)
+        firsts.setdefault(group, (axes, strip))
+    return grid[-1, :]
+
+
+def _sharing(panels, columns):
+    """Return which panels share a y axis: "all" when they peak alike, each "row" when those in it do, or "none"."""
+
+    def alike(group):
+        hit = [panel for panel in group if panel and panel.peak > 0]
+        scales = [[panel.peak for panel in hit], [panel.mean_peak for panel in hit if panel.split]]
+        return all(max(scale, default=0) <= _ONE_SCALE * min(scale, default=0) for scale in scales)
+
+    if alike(panels):
+        return "all"
+    return "row" if all(alike(panels[n : n + columns]) for n in range(0, len(panels), columns)) else "none"
 
 
 def _offset_notes(results):
-    noted = {store: offset_note(member) for (store, _), member in results.items()}
+    """Return a note for each store whose cloud has a large mean; three at most."""
+    pair = any(member.attrs.get("centred") for member in results.values())  # then the comparison is here already
+    noted = {store: offset_note(member, compare=not pair) for (store, _), member in results.items()}
     return [f"{shorten(store, 24)}: {note}" for store, note in noted.items() if note][:3]
 
 
 def _title(result, rows, words):
     attrs = result.attrs
-    head = [shorten(str(attrs["store_name"]), 40), f"{shorten(str(attrs['basis_name']), 28)} basis"]
-    return " · ".join([*head, plural(rows, "row"), plural(result.planes_total, "plane"), *words])
+    head = [shorten(str(attrs["store_name"]), 40), _basis(str(attrs["basis_name"])), plural(rows, "row")]
+    if result.planes_total == 1 and result.plane_i.size:
+        noun = "neurons" if attrs["basis_kind"] == "standard" else "plane"
+        plane = f"{noun} {result.plane_i[0]} → {result.plane_j[0]}"
+    else:
+        plane = plural(result.planes_total, "plane")
+    return " · ".join([*head, plane, *words])
+
+
+def _joint_title(results, stores, bases, words):
+    """Return what several results have in common."""
+    members = list(results.values())
+    same = {str(member.attrs["store_name"]) for member in members}
+    name = stores[0] if len(stores) == 1 else same.pop() if len(same) == 1 else plural(len(stores), "store")
+    head = [shorten(name, 48)] + [_basis(bases[0])] * (len(bases) == 1 and len(stores) > 1)
+    for noun, counts in (
+        ("row", {member.attrs["rows"]["used"] for member in members}),
+        ("plane", {member.planes_total for member in members}),
+    ):
+        head += [plural(counts.pop(), noun)] if len(counts) == 1 else []
+    return " · ".join([*head, *words])
+
+
+def _basis(name):
+    return f"{name} basis" if name == "standard" else f"basis {shorten(name, 28)}"
 
 
 def _figure(width, height):
@@ -224,9 +279,9 @@ def _figure(width, height):
 
 
 def _finish(figure, title, notes):
-    """Write the title, the legend that all panels share and, at the foot, the notes that are not empty."""
+    """Write the title, the legend that all panels share and, at the foot, the notes."""
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
-    words = "\n".join(note for note in notes if note)
+    words = "\n".join(notes.lines())
     small = {"fontsize": 7, "color": "0.35", "parse_math": False}
     entries = {}
     for axes in figure.axes:
@@ -267,7 +322,14 @@ def _listed(values, most=12):
     return ", ".join(words) + (", …" if len(values) > most else "")
 
 
-def _check_path(path):
+def check_picture(path):
+    """Return the path of a figure to save, or None for none, after checking its suffix and folder.
+
+    Raises
+    ------
+    InputError
+        A suffix other than .png, .pdf or .svg; a folder that does not exist.
+    """
     if path is None:
         return None
     path = Path(path)

@@ -5,12 +5,13 @@ import math
 
 import numpy as np
 
-from srmfast.results import Result
+from srmfast.results import Result, centre_of_peak
 
 LINES, COLUMNS = 24, 100
 OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
 SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
 EVEN = 1.1  # ratios below this are not worth a word
+UNDERFLOW = 5e-324  # stands for an isotropic expectation too small for a float
 _ENOUGH = 30  # counts that a ratio in words rests on, at least
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
 
@@ -88,6 +89,14 @@ def first_hit(result):
     return int(np.argmax(result.total.any(axis=(0, 2))))
 
 
+def common_epsilon(results):
+    """Return the first ε at which every one of several results was hit, or None when there is none."""
+    hit = [set(member.epsilon[member.total.any(axis=(0, 2))].tolist()) for member in results.values()]
+    shared = set.intersection(*hit)
+    first = next(iter(results.values())).epsilon.tolist()
+    return next((epsilon for epsilon in first if epsilon in shared), None)
+
+
 def shared_angle(result):
     """Return the angle from b_i to b_j in radians when all kept planes share it, otherwise None."""
     angles = result.plane_angle
@@ -101,12 +110,13 @@ def label_peaks(result, at):
     return result.counts[:, at].max(axis=(1, 2)) / np.maximum(result.rows, 1)
 
 
-def offset_note(result):
+def offset_note(result, *, compare=True):
     """Return the words for a cloud whose mean is large, or "" when there is nothing to note."""
     offset = result.offset
     if result.attrs.get("centred") or not _finite(offset) or offset < OFFSET_NOTED:
         return ""
-    return f"|mean|/rms = {offset:.2f}: the cloud's mean shapes this picture; compare --centre"
+    note = f"|mean|/rms = {offset:.2f}: the cloud's mean shapes this picture"
+    return f"{note}; compare --centre" if compare else note
 
 
 def nothing_hit(result):
@@ -125,7 +135,9 @@ def plural(count, noun):
 
 
 def number(value):
-    """Return a float in few characters that a person reads: 0.85, 0.00213, 3.1e-07."""
+    """Return a float in few characters that a person reads: 0.85, 0.00213, 3.1e-07, <1e-300."""
+    if 0 < abs(value) < 1e-300:
+        return "<1e-300"
     return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
 
 
@@ -166,7 +178,7 @@ def _one(result):
 
 def _store(result):
     shape = result.attrs.get("spec", {}).get("store", {}).get("shape")
-    size = f"  ({shape[0]:,} x {shape[1]:,})" if shape and len(shape) == 2 else ""
+    size = f"  ({shape[0]:,} rows of width {shape[1]:,})" if shape and len(shape) == 2 else ""
     return f"store   {shorten(str(result.attrs['store_name']), 60)}{size}"
 
 
@@ -188,10 +200,9 @@ def _planes(result):
 
 
 def _grid(result):
-    shown = ", ".join(number(value) for value in result.epsilon[:8])
-    more = ", …" if result.epsilon.size > 8 else ""
-    half = f", half-angle {math.degrees(math.acos(result.epsilon[0])):.0f}°" if result.epsilon.size == 1 else ""
-    return f"cone    ε = {shown}{more} (cosine of its half-angle{half}); {result.angle.size:,} angles"
+    shown = ", ".join(f"{number(value)} ({math.degrees(math.acos(value)):.0f}°)" for value in result.epsilon[:5])
+    more = ", …" if result.epsilon.size > 5 else ""
+    return f"cone    ε = {shown}{more}: cosine and half-angle; {result.angle.size:,} angles a turn"
 
 
 def _rows(result):
@@ -213,48 +224,51 @@ def _offset(result):
     offset = result.offset
     if not _finite(offset):
         return []
+    head = f"mean    |mean|/rms = {offset:.2f}"
     if result.attrs.get("centred"):
-        return [f"mean    |mean|/rms = {offset:.2f} as stored; the mean was subtracted (--centre)"]
+        return [f"{head} as stored; the mean was subtracted (--centre)"]
     if offset < OFFSET_NOTED:
-        return [f"mean    |mean|/rms = {offset:.2f}: the rows spread around the origin"]
+        return [f"{head}: the rows spread around the origin"]
     return [
-        f"mean    |mean|/rms = {offset:.2f}: most rows lie to one side of the origin, and that alone can bend the",
+        f"{head}: most rows lie to one side of the origin, and that alone can bend the",
         "        curves; run again with --centre and compare",
     ]
 
 
 def _epsilons(result):
-    """Return a table with a line for each epsilon and a sentence on the first that was hit."""
+    """Return a table with a line for each epsilon and a sentence on the one that tells most."""
     pooled = part(result)
     mean, null, shared = pooled.mean()[0], pooled.null(), shared_angle(pooled)
-    middle = "f midway" if shared is not None else ""
-    where = "f at b_i, b_j" if shared is not None else "f at b_i"
-    lines = [f"        {'ε':>7} {'mean peaks':>11} at {'':<12} {where:>13} {middle:>9} {'isotropic':>10}  peak is"]
+    on, midway = ("on b_i, b_j", "midway") if shared is not None else ("on b_i", "")
+    lines = [
+        f"f       share of rows in the cone, mean of {plural(result.planes_total, 'plane')}:",
+        f"        {'ε':>7} {'peak':>10} at {'':<13} {on:>11} {midway:>10} {'isotropic rows':>15} {'peak/isotropic':>15}",
+    ]
     for epsilon, curve, expected in list(zip(pooled.epsilon, mean, null, strict=True))[:_EPSILONS]:
         if not curve.any():
-            lines.append(f"        {number(epsilon):>7} {'0':>11} no row inside any cone")
+            lines.append(f"        {number(epsilon):>7} {'0':>10} no row inside any cone")
             continue
         on, midway = _on_and_midway(curve, shared)
         between = number(midway) if midway is not None else ""
-        against = f"{times(curve.max() / expected)} isotropic" if expected > 0 else ""
+        against = times(curve.max() / expected) if expected > 0 else times(math.inf)
         lines.append(
-            f"        {number(epsilon):>7} {number(curve.max()):>11} at {_turn(pooled.angle[np.argmax(curve)]):<12} "
-            f"{number(on):>13} {between:>9} {number(expected):>10}  {against}"
+            f"        {number(epsilon):>7} {number(curve.max()):>10} at {_turn(pooled.angle[centre_of_peak(curve)]):<13} "
+            f"{number(on):>11} {between:>10} {number(expected or UNDERFLOW):>15} {against:>15}"
         )
     if pooled.epsilon.size > _EPSILONS:
         lines.append(f"        … and {pooled.epsilon.size - _EPSILONS} more ε")
     at = _telling(pooled, mean, shared)
-    return lines + _oscillation(pooled.epsilon[at], *_on_and_midway(mean[at], shared), mean[at])
+    return lines + _oscillation(pooled.epsilon[at], shared, mean[at])
 
 
 def _telling(pooled, mean, shared):
-    """Return the position of the highest ε whose values on and midway rest on enough counts, else of the first hit.
+    """Return the position of the highest ε at which the mean on or midway rests on enough counts, else the first hit.
 
     At low ε a row is in the cones of neighbouring basis directions at once, and midway collects them all.
     """
     enough = _ENOUGH / (max(int(pooled.rows[0]), 1) * pooled.planes_total)
     for at in np.argsort(-pooled.epsilon):
-        if min(value for value in _on_and_midway(mean[at], shared) if value is not None) >= enough:
+        if max(value for value in _on_and_midway(mean[at], shared) if value is not None) >= enough:
             return at
     return first_hit(pooled)
 
@@ -268,7 +282,8 @@ def _on_and_midway(curve, shared):
     return float(at[:2].mean()), float(at[2])
 
 
-def _oscillation(epsilon, on, midway, curve):
+def _oscillation(epsilon, shared, curve):
+    on, midway = _on_and_midway(curve, shared)
     at = f"        at ε = {number(epsilon)} the mean"
     if midway is None:
         return [f"{at} runs from {number(curve.min())} to {number(curve.max())} (planes differ in their angle)"]
@@ -276,24 +291,31 @@ def _oscillation(epsilon, on, midway, curve):
         return [f"{at} holds nothing on the basis directions nor midway between them"]
     if midway == 0:
         return [f"{at} oscillates: basis directions hold rows, the directions midway hold none"]
-    if on == 0:
-        return [f"{at} oscillates: the directions midway hold rows, basis directions hold none"]
-    if max(on / midway, midway / on) < EVEN:
-        return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
-    if on > midway:
+    if on > midway * EVEN:
         return [f"{at} oscillates: basis directions hold {times(on / midway)} what the directions midway hold"]
-    return [f"{at} oscillates: the directions midway hold {times(midway / on)} what basis directions hold"]
+    if midway <= on * EVEN:
+        return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
+    more = "hold rows, basis directions hold none" if on == 0 else f"hold {times(midway / on)} what basis directions hold"
+    lines = [f"{at} oscillates: the directions midway {more}"]
+    reach = math.cos(shared / 2)
+    if epsilon <= reach:
+        lines.append(f"        (at ε ≤ {reach:.2f} a row on b_i or b_j counts midway too: compare with a higher ε)")
+    return lines
 
 
 def _top_planes(result):
     """Return a line for each of the planes with the highest peak at the first epsilon that was hit."""
     pooled = part(result, epsilon=[first_hit(result)])
+    found = {}
+    for plane in pooled.top_planes(2 * _PLANES):
+        found.setdefault(frozenset((plane["plane_i"], plane["plane_j"])), plane)  # j → i mirrors i → j
     lines = []
-    for found in pooled.top_planes(_PLANES):
-        head = "top     " if not lines else "        "
+    for plane in list(found.values())[:_PLANES]:
+        head = "        " if lines else "top     "
+        at = f" at ε = {number(pooled.epsilon[0])}" if not lines and result.epsilon.size > 1 else ""
         lines.append(
-            f"{head}plane {found['plane_i']} → {found['plane_j']} peaks at {number(found['fraction'])} of the rows, "
-            f"{_turn(found['angle'])} from b_i; b_j is at {_turn(found['plane_angle'])}"
+            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows, "
+            f"{_turn(plane['angle'])} from b_i; b_j is at {_turn(plane['plane_angle'])}{at}"
         )
     return lines
 
@@ -311,7 +333,7 @@ def _labels(result, room):
     lines = [f"labels  {title:<38} {'rows':>12} {'peak':>9} {'mean peaks':>11} at"]
     for c in shown:
         name = shorten(str(result.label[c]), 38)
-        turn = _turn(result.angle[np.argmax(means[c])]) if means[c].any() else ""
+        turn = _turn(result.angle[centre_of_peak(means[c])]) if means[c].any() else ""
         lines.append(
             f"        {name:<38} {rows[c]:>12,} {number(peaks[c]):>9} {number(means[c].max()):>11} {turn}".rstrip()
         )
@@ -344,24 +366,27 @@ def _turn(angle):
 def _several(results):
     if not len(results):
         return ["no results"]
-    head = f"{'store':<22} {'basis':<16} {'rows':>12} {'ε':>6} {'mean peaks':>10} {'isotropic':>9}"
-    lines = [f"{head} {'b/midway':>9} {'mean/rms':>8}"]
-    members = list(results.items())
-    room = LINES - 2
+    head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
+    lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
+    members, shared = list(results.items()), common_epsilon(results)
+    room = LINES - 4
     for (store, basis), result in members[: room if len(members) > room else None]:
-        at = first_hit(result)
+        at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
         pooled = part(result, epsilon=[at])
         curve = pooled.mean()[0, 0]
         on, midway = _on_and_midway(curve, shared_angle(pooled))
         ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
         offset = f"{result.offset:.2f}" if _finite(result.offset) else "-"
+        offset = "subtracted" if result.attrs.get("centred") else offset
         lines.append(
-            f"{shorten(store, 22):<22} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>12,} "
-            f"{number(pooled.epsilon[0]):>6} {number(curve.max()):>10} {number(pooled.null()[0]):>9} "
-            f"{ratio:>9} {offset:>8}"
+            f"{shorten(store, 24):<24} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>11,} "
+            f"{number(pooled.epsilon[0]):>5} {number(curve.max()):>9} {number(pooled.null()[0] or UNDERFLOW):>9} "
+            f"{ratio:>9} {offset:>10}"
         )
-    if len(members) > room:
-        lines.append(f"… and {len(members) - room} more")
-    else:
-        lines.append("b/midway: f of the mean on b_i and b_j over f midway between them")
-    return lines
+    lines += [f"… and {len(members) - room} more"] if len(members) > room else []
+    return [
+        *lines,
+        "peak: highest share of rows in the cone, mean of all planes; isotropic: the same if rows had no direction",
+        "on/midway: that mean on b_i and b_j over midway between them; mean/rms: length of the rows' mean over",
+        "their root-mean-square length",
+    ]

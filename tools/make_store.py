@@ -3,7 +3,8 @@
     python tools/make_store.py OUT.zarr --gib 4 --dim 64 --dtype float16
 
 Rows are correlated normals with a power-law covariance, a mean and a few heavy-tailed columns, as activations
-have. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of some columns
+have. With --outlier 4 and few columns a row often lies near an outlying one and then hits every plane with it;
+--outlier 1 leaves few hits. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of some columns
 flipped, so chunks differ, cost little to make and hardly compress.
 """
 
@@ -29,6 +30,7 @@ def main(argv=None):
     parser.add_argument("--chunk-mib", type=float, default=16, help="MiB of a chunk (default 16)")
     parser.add_argument("--format", choices=tuple(WRITERS), default="zarr")
     parser.add_argument("--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise")
+    parser.add_argument("--outlier", type=float, default=4, metavar="F", help="scale of one column in 64 (default 4; 1: none)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     codec = options.codec or ("blosc-lz4" if options.format == "zarr" else "none")
@@ -42,7 +44,7 @@ def main(argv=None):
     n = max(1, int(options.gib * 2**30) // row_bytes)
     chunk_rows = min(n, max(1, int(options.chunk_mib * 2**20) // row_bytes))
     began = time.perf_counter()
-    chunks = blocks(n, options.dim, options.dtype, chunk_rows, options.seed)
+    chunks = blocks(n, options.dim, options.dtype, chunk_rows, options.outlier, options.seed)
     WRITERS[options.format](options.out, (n, options.dim), options.dtype, chunk_rows, codec, chunks)
     spent = time.perf_counter() - began
     size = disk_bytes(options.out)
@@ -54,10 +56,10 @@ def main(argv=None):
     return 0
 
 
-def blocks(n, d, dtype, chunk_rows, seed):
+def blocks(n, d, dtype, chunk_rows, outlier, seed):
     """Yield (start, rows) for the chunks of an (n, d) store."""
     rng = np.random.default_rng(seed)
-    distinct = [_draw(rng, chunk_rows, d, dtype) for _ in range(min(DISTINCT, -(-n // chunk_rows)))]
+    distinct = [_draw(rng, chunk_rows, d, dtype, outlier) for _ in range(min(DISTINCT, -(-n // chunk_rows)))]
     for number, start in enumerate(range(0, n, chunk_rows)):
         rows = distinct[number % len(distinct)]
         if number >= len(distinct):
@@ -67,13 +69,13 @@ def blocks(n, d, dtype, chunk_rows, seed):
         yield start, rows[: n - start]
 
 
-def _draw(rng, rows, d, dtype):
+def _draw(rng, rows, d, dtype, outlier):
     """Draw rows with a power-law spectrum (variance ∝ 1/rank), a mean of half their rms, outlying and quiet columns."""
     spread = (1 + np.arange(d)) ** -0.5
     frame = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
     mix = (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
     values = rng.standard_normal((rows, d), dtype=np.float32) @ mix
-    values[:, : max(1, d // 64)] *= 4  # the outlier channels of language models
+    values[:, : max(1, d // 64)] *= outlier  # the outlier channels of language models
     values += 0.5 * rng.standard_normal(d, dtype=np.float32)
     quiet = values[:, d - d // 8 :]  # rarely active units: all there is for a codec to find
     quiet[np.abs(quiet) < 2] = 0

@@ -1,5 +1,6 @@
 """The compute stage: one worker turns raw rows into integers, block by block, and owns all it writes."""
 
+import math
 import threading
 from dataclasses import dataclass, field
 
@@ -110,11 +111,27 @@ class SharedSums:
             self.tree.add(level, index, values)
 
 
+class Scratch:
+    """Arrays that are used again for every block: fresh ones would cost a page fault for every 4 KiB."""
+
+    def __init__(self):
+        self._buffers = {}
+
+    def array(self, name, shape, dtype=np.float64):
+        """Return an uninitialised C-contiguous array, valid until `name` is asked for again."""
+        size = math.prod(shape)
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name] = np.empty(size, dtype)
+        return buffer[:size].reshape(shape)
+
+
 class Worker:
     """Counts rows of one pass into its own tallies; used by one thread at a time."""
 
     def __init__(self, task):
         self.task = task
+        self._scratch = Scratch()
         c, e, a = task.selection.label_names.size, task.epsilons.size, (len(task.table) - 5) // 2
         self.rows = RowTally.zero(c)
         self.tallies = [
@@ -152,13 +169,13 @@ class Worker:
             absolute, raw = start + kept, raw[kept]
         if not absolute.size:
             return
-        rows = to_rows(raw, task.dtype)
+        n, scratch = absolute.size, self._scratch
+        rows = to_rows(raw, task.dtype, scratch)
         if task.mean is not None:
-            centred = np.empty(rows.shape)
+            centred = scratch.array("centred", rows.shape)
             decode.subtract(rows, task.mean, centred)
             rows = centred
-        n = len(rows)
-        norms, fate = np.empty(n), np.empty(n, np.uint8)
+        norms, fate = scratch.array("norms", (n,)), scratch.array("fate", (n,), np.uint8)
         decode.measure(rows, norms, fate)
         labels, folds = task.selection.labels(absolute), task.selection.folds(absolute)
         decode.tally_fates(folds, labels, fate, self.rows.fate)
@@ -169,13 +186,16 @@ class Worker:
         for number, basis in enumerate(task.bases):
             k = len(basis.basis.vectors)
             if basis.columns.size:
-                coordinates, known = np.empty((k, n), np.float32), _NO_COORDINATES
+                coordinates, known = scratch.array(f"coordinates {number}", (k, n), np.float32), _NO_COORDINATES
                 scan.select_coordinates(rows, norms, fate, basis.columns, basis.signs, coordinates)
             else:
                 if unit is None:
-                    unit = np.empty(rows.shape, np.float32)
+                    unit = scratch.array("unit", rows.shape, np.float32)
                     decode.narrow(rows, norms, fate, unit)
-                coordinates, known = basis.single @ unit.T, np.full((k, n), np.nan)
+                coordinates = scratch.array(f"coordinates {number}", (k, n), np.float32)
+                np.matmul(basis.single, unit.T, out=coordinates)
+                known = scratch.array(f"known {number}", (k, n))
+                known.fill(np.nan)
             self._scan(number, rows, norms, fate, labels, folds, coordinates, known)
 
     def _scan(self, number, rows, norms, fate, labels, folds, coordinates, known):
@@ -212,13 +232,14 @@ class Worker:
                 )
 
     def _add_sums(self, rows, norms, fate, absolute, start, stop):
-        place = np.full(stop - start, -1)
+        place = self._scratch.array("place", (stop - start,), np.int64)
+        place.fill(-1)
         place[absolute - start] = np.arange(absolute.size)
-        scratch = np.empty((64, self.task.d + 1))
+        stack = self._scratch.array("stack", (64, self.task.d + 1))
         for level, index in aligned_intervals(start, stop):
             first = (index << level) - start
             values = np.empty(self.task.d + 1)
-            moments.tree_sum(rows, place[first : first + (1 << level)], norms, fate, scratch, values)
+            moments.tree_sum(rows, place[first : first + (1 << level)], norms, fate, stack, values)
             self.task.sums.add(level, index, values)
 
 
@@ -251,10 +272,11 @@ class _AllRows:
         return np.zeros(rows.size, np.uint8)
 
 
-def to_rows(raw, dtype):
+def to_rows(raw, dtype, scratch=None):
     """Return stored values (n, d) as float32 (exact) or float64 rows.
 
-    Integers of 64 bits are rounded to float64; every other type is converted exactly.
+    Integers of 64 bits are rounded to float64; every other type is converted exactly. With `scratch` the result is
+    valid until the next call.
     """
     if not raw.flags.writeable:
         raw = raw.copy()  # a read-only array is another type to the compiler: one more compilation
@@ -262,7 +284,7 @@ def to_rows(raw, dtype):
         return raw
     if dtype in _DOUBLE_TYPES:
         return raw.astype(np.float64)
-    rows = np.empty(raw.shape, np.float32)
+    rows = scratch.array("rows", raw.shape, np.float32) if scratch else np.empty(raw.shape, np.float32)
     if dtype == "float16":
         decode.half_to_single(raw.view(np.uint16), rows)
     elif dtype == "bfloat16":

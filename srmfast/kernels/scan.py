@@ -12,6 +12,7 @@ from srmfast.kernels.rows import pinned_dot
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # how planes are numbered
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 _SINGLE = 2.0**-24  # unit round-off of float32
+_STRIP = 256  # rows screened at once: those of a strip without passers are not looked at again
 
 
 @jit
@@ -42,17 +43,17 @@ def plane_number(i, j, k, numbering):
 
 
 @jit_screen
-def _pass_orthogonal(u, w, floor):
+def _pass_orthogonal(u, w, start, stop, floor):
     passers = 0
-    for r in range(u.shape[0]):
+    for r in range(start, stop):
         passers += u[r] * u[r] + w[r] * w[r] >= floor
     return passers
 
 
 @jit_screen
-def _pass_oblique(u, w, g, inverse, floor):
+def _pass_oblique(u, w, start, stop, g, inverse, floor):
     passers = 0
-    for r in range(u.shape[0]):
+    for r in range(start, stop):
         v = (w[r] - g * u[r]) * inverse
         passers += u[r] * u[r] + v * v >= floor
     return passers
@@ -284,26 +285,30 @@ def scan(
                     continue
             floor = screen_floor(smallest, g, s, delta)
             g_single, inverse = np.float32(g), np.float32(1.0 / s)
-            if floor > 0.0:
-                if g == 0.0:
-                    passing = _pass_orthogonal(coordinates[i], coordinates[j], floor)
-                else:
-                    passing = _pass_oblique(coordinates[i], coordinates[j], g_single, inverse, floor)
-                if passing == 0:
-                    continue
+            u_single, w_single = coordinates[i], coordinates[j]
             m = 0
-            for r in range(n):
-                if fate[r] != USED:
-                    continue
+            for start in range(0, n, _STRIP):
+                stop = min(start + _STRIP, n)
                 if floor > 0.0:
-                    u_single = coordinates[i, r]
-                    v_single = (coordinates[j, r] - g_single * u_single) * inverse
-                    if u_single * u_single + v_single * v_single < floor:
+                    if g == 0.0:
+                        passing = _pass_orthogonal(u_single, w_single, start, stop, floor)
+                    else:
+                        passing = _pass_oblique(u_single, w_single, start, stop, g_single, inverse, floor)
+                    if passing == 0:
                         continue
-                passers[m] = r
-                u[m] = _coordinate(rows, r, i, vectors, columns, signs, known)
-                w[m] = _coordinate(rows, r, j, vectors, columns, signs, known)
-                m += 1
+                for r in range(start, stop):
+                    if fate[r] != USED:
+                        continue
+                    if floor > 0.0:
+                        v_single = (w_single[r] - g_single * u_single[r]) * inverse
+                        if u_single[r] * u_single[r] + v_single * v_single < floor:
+                            continue
+                    passers[m] = r
+                    u[m] = _coordinate(rows, r, i, vectors, columns, signs, known)
+                    w[m] = _coordinate(rows, r, j, vectors, columns, signs, known)
+                    m += 1
+            if m == 0:
+                continue
             done = decide(
                 begin, passers[:m], u[:m], w[:m], norms, labels, folds, g, s, s_back, one, two,
                 epsilons, table, counts, totals, events, state,

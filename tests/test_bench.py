@@ -1,0 +1,145 @@
+"""The benchmark and the tools around it, at toy sizes, so that they cannot rot."""
+
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+from conftest import ROOT
+
+from bench import timing
+from bench.run import compare
+
+
+@pytest.fixture
+def script(srmfast_env):
+    """`script("tools/make_store.py", …)` in a process of its own."""
+
+    def call(name, *words):
+        command = [sys.executable, str(ROOT / name), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, env=srmfast_env, timeout=120)
+
+    return call
+
+
+@pytest.fixture
+def made(script, tmp_path):
+    """`made("x.zarr", …)`: a store of 1 MiB and what was said about it."""
+
+    def call(name, *words):
+        ended = script("tools/make_store.py", tmp_path / name, "--gib", 2**-10, "--chunk-mib", 0.25, *words)
+        assert ended.returncode == 0, ended.stderr
+        return tmp_path / name, ended.stdout
+
+    return call
+
+
+@pytest.mark.parametrize("section", ["headline", "break-even", "scaling", "arcs"])
+def test_every_section_of_the_benchmark_runs_and_checks_its_answers(script, section):
+    ended = script("bench/run.py", "--quick", "--only", section)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert "sgemm" in ended.stdout and "memory read" in ended.stdout
+    assert ended.stdout.count("\n## ") == 1
+    tables = [line for line in ended.stdout.splitlines() if line.startswith("|")]
+    assert len(tables) > 5 and len({len(line) for line in tables}) == 1
+
+
+def test_the_headline_has_every_way(script):
+    shown = script("bench/run.py", "--quick", "--only", "headline").stdout
+    for name in ("1 thread", "NumPy screen", "float32 BLAS", "by BLAS", "by einsum", "naive"):
+        assert re.search(rf"\| [^|]*{name}[^|]*\|", shown), name
+
+
+def test_the_benchmark_refuses_wrong_counts():
+    reference = np.zeros((1, 400), np.int64)
+    one_off = reference.copy()
+    one_off[0, 3] = 1
+    assert compare(reference, reference, "naive") == 0
+    assert compare(one_off, reference, "two-line NumPy screen") == 1
+    with pytest.raises(AssertionError, match="1 of 400 counts differ"):
+        compare(one_off, reference, "naive")
+    with pytest.raises(AssertionError, match="400 of 400"):
+        compare(reference + 1, reference, "two-line NumPy screen")
+    with pytest.raises(AssertionError, match="by up to 9"):
+        compare(one_off * 9, reference, "two-line NumPy screen")
+
+
+def test_ways_are_timed_in_turn():
+    order = []
+    series = timing.alternate({"a": lambda: order.append("a"), "b": [lambda n=n: order.append(n) for n in range(3)]}, 3)
+    assert order == ["a", 0, "a", 1, "a", 2]
+    assert [len(one.seconds) for one in series.values()] == [3, 3]
+
+
+def test_rounds_end_at_the_limit():
+    assert len(timing.alternate({"a": lambda: None}, 50, limit=0.0, least=2)["a"].seconds) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(83.4, "83.4 s"), (1.5, "1.50 s"), (0.0401, "40.1 ms"), (2.5e-5, "25.0 µs"), (4321, "4,321 s")]
+)
+def test_durations_are_short(value, text):
+    assert timing.seconds(value) == text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("codec", ["blosc-lz4", "none"])
+def test_a_zarr_store_is_made(made, dtype, codec):
+    path, said = made("x.zarr", "--dim", 32, "--dtype", dtype, "--codec", codec)
+    array = zarr.open_array(path, mode="r")
+    rows = array[...]
+    assert rows.nbytes == 2**20 and rows.dtype == dtype and array.chunks == (2**18 // 32 // rows.itemsize, 32)
+    assert np.isfinite(rows).all() and (np.abs(rows).max(axis=1) > 0).all()
+    assert len(np.unique(rows, axis=0)) > len(rows) // 2  # more than the distinct blocks' permutations would give
+    assert f"{len(rows):,} rows" in said and codec in said
+
+
+def test_every_format_holds_the_same_rows(made):
+    rows = [
+        zarr.open_array(made("x.zarr")[0], mode="r")[...],
+        np.load(made("x.npy", "--format", "npy")[0]),
+        h5py.File(made("x.h5", "--format", "h5")[0])["activations"][...],
+    ]
+    assert (rows[0] == rows[1]).all() and (rows[0] == rows[2]).all()
+
+
+def test_the_seed_decides_the_rows_and_chunks_differ(made):
+    first, again, other = (np.load(made(f"{n}.npy", "--format", "npy", "--seed", seed)[0]) for n, seed in enumerate((0, 0, 1)))
+    assert (first == again).all() and (first != other).any()
+    long = np.load(made("long.npy", "--format", "npy", "--chunk-mib", 2**-5)[0])
+    chunks = long.reshape(32, -1)
+    assert len(np.unique(chunks, axis=0)) == 32
+
+
+def test_an_existing_store_is_left_alone(script, made):
+    path, _ = made("x.npy", "--format", "npy")
+    before = path.read_bytes()
+    ended = script("tools/make_store.py", path, "--gib", 0.001)
+    assert ended.returncode == 2 and "must not exist" in ended.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.zarr", ()), ("x.npy", ("--format", "npy")), ("x.h5", ("--format", "h5"))])
+def test_a_run_is_measured(script, made, name, words):
+    path, _ = made(name, *words)
+    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 1000, "--pairs", 1)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.search(r"\| merely reads +\| +\d+\.\d\d s", ended.stdout)
+    assert re.search(r"\| srmfast run, ε 0.5 +\| +\d+\.\d\d s", ended.stdout)
+    assert 50 < int(re.search(r"peak ([\d,]+) of 1,024 MiB", ended.stdout)[1]) < 1024
+
+
+def test_a_limit_exceeded_is_an_exit_code(script, made):
+    path, _ = made("x.zarr")
+    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 0.01, "--pairs", 1)
+    assert ended.returncode == 1 and "TOO SLOW" in ended.stdout
+
+
+def test_a_run_that_fails_is_no_measurement(script, made):
+    path, _ = made("x.zarr")
+    ended = script("tools/measure_run.py", path, "--basis", "nonsense", "--pairs", 1)
+    assert ended.returncode == 1 and "basis must be" in ended.stderr
