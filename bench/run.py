@@ -62,10 +62,16 @@ def main(argv=None):
 
 def machine(sizes):
     """Print where the numbers come from, and two speeds by which to place them."""
-    blas = ", ".join(f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas")
+    blas = ", ".join(
+        f"{pool['internal_api']} {pool['version']}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    )
     versions = [f"{module.__name__} {module.__version__}" for module in (srmfast, np, scipy, numba)]
     print(f"# srmfast benchmark{' (quick: toy sizes)' if sizes is QUICK else ''}\n")
-    print(f"{_cpu()}, {CORES} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}")
+    print(
+        f"{_cpu()}, {CORES} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    )
     print(f"{', '.join(versions)}, BLAS {blas}")
     side = np.ones((sizes.gemm, sizes.gemm), np.float32)
     memory = np.ones(sizes.memory // 8)
@@ -77,7 +83,9 @@ def machine(sizes):
         f"sgemm {flops / min(one['sgemm'].seconds):,.0f} GFLOP/s on one core, {flops / min(all_cores['sgemm'].seconds):,.0f} "
         f"on {CORES}; memory read at {sizes.memory / 1e9 / min(one['read'].seconds):.1f} GB/s by one core"
     )
-    print("Times are medians of alternating rounds, ratios medians of the rounds' ratios; the collector is off.")
+    print(
+        "Times are medians of alternating rounds, ratios medians of the rounds' ratios; the collector is off."
+    )
 
 
 def headline(sizes):
@@ -87,7 +95,9 @@ def headline(sizes):
     basis = srmfast.load_basis(f"thompson:{k}", d)
     result = ours(X, basis, eps, a)
     planes, B = pairs_of(result), basis.vectors
-    print(f"\n## {n:,} × {d} float64 normals, {k} Thompson vectors, {len(planes)} planes, {a} angles, ε = {eps}\n")
+    print(
+        f"\n## {n:,} × {d} float64 normals, {k} Thompson vectors, {len(planes)} planes, {a} angles, ε = {eps}\n"
+    )
     reference = result.counts[0, 0]
     shuffled = np.random.default_rng(1).permutation(len(planes))
 
@@ -107,14 +117,18 @@ def headline(sizes):
     }
     rounds = max(sizes.rounds, 3)
     for name, (way, size) in others.items():
-        candidates[name] = [partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)]
+        candidates[name] = [
+            partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)
+        ]
     series = alternate(candidates, rounds)
     first, *_ = series.values()
     lines = []
     for name, one in series.items():
         size = others[name][1] if name in others else len(planes)
         answers = one.answers if name in others else [answer.counts[0, 0] for answer in one.answers]
-        differing = sum(compare(answer, reference[sample(size, at)], name) for at, answer in enumerate(answers))
+        differing = sum(
+            compare(answer, reference[sample(size, at)], name) for at, answer in enumerate(answers)
+        )
         factor = len(planes) / size
         lines.append(
             [
@@ -146,12 +160,9 @@ def published(sizes):
     )
     text = ", ".join(f"by {name} {seconds(one.median)}" for name, one in series.items())
     nearest = min(series.values(), key=lambda one: abs(np.log(one.median / PUBLISHED))).name
-    print(
-        f"One plane of {n:,} × 16 rows and {a} angles with rotation matrices: {text}. The paper's own function took "
-        f"{PUBLISHED} s\nfor 10,000 rows and 100 angles on another machine: it is like the matrices by {nearest}."
-        if sizes is FULL
-        else f"One plane of {n:,} × 16 rows and {a} angles with rotation matrices: {text}."
-    )
+    print(f"One plane of {n:,} × 16 rows and {a} angles with rotation matrices: {text}.")
+    if sizes is FULL:
+        print(f"The paper's own function took {PUBLISHED} s for that elsewhere, most like the matrices by {nearest}.")
 
 
 def break_even(sizes):
@@ -223,7 +234,12 @@ def scaling(sizes):
     for one, options in zip(series.values(), variants.values(), strict=True):
         check_sample(one.answers[0], rows[options.get("d", 16)], bases[options.get("d", 16)].vectors)
     lines = [
-        [name, seconds(one.median), times(ratio(one, base)), f"{one.answers[0].attrs['provenance']['arcs']:,}"]
+        [
+            name,
+            seconds(one.median),
+            times(ratio(one, base)),
+            f"{one.answers[0].attrs['provenance']['arcs']:,}",
+        ]
         for name, one in series.items()
     ]
     print(table(["changed", "time", "of base", "arcs"], lines))
@@ -232,7 +248,9 @@ def scaling(sizes):
 def arcs(sizes):
     """Rows that hit every plane: the cost of an arc."""
     n = sizes.rows // 3
-    print(f"\n## Low ε, nearly every row hits: {n:,} normal rows, 240 planes, {sizes.angles} angles, one thread\n")
+    print(
+        f"\n## Low ε, nearly every row hits: {n:,} normal rows, 240 planes, {sizes.angles} angles, one thread\n"
+    )
     lines = []
     for d, kind in ((16, "standard"), (16, "random:16"), (16, "thompson:16"), (64, "random:16")):
         X = np.random.default_rng(4).standard_normal((n, d))
@@ -272,7 +290,8 @@ def check_sample(result, X, B, size=2):
     a = result.angle.size
     step = max(1, _CELLS // a)
     wanted = sum(
-        naive.counts(X[start : start + step], B, planes[some], result.epsilon, a) for start in range(0, len(X), step)
+        naive.counts(X[start : start + step], B, planes[some], result.epsilon, a)
+        for start in range(0, len(X), step)
     )
     if not (result.counts.sum(axis=0)[:, some] == wanted).all():
         raise AssertionError("the counts of srmfast differ from the definition")

@@ -61,7 +61,7 @@ def ratio(other, ours):
 
 
 def table(header, lines):
-    """Lay out lines of text as a Markdown table whose columns line up: the first to the left, the others to the right."""
+    """Lay out lines as a Markdown table whose columns line up: the first to the left, the others to the right."""
     lines = [[str(cell) for cell in line] for line in lines]
     widths = [max(3, *(len(line[at]) for line in [header, *lines])) for at in range(len(header))]
 

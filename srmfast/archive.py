@@ -1,6 +1,7 @@
 """Results on disk: a Zarr v2 group that xarray opens unaided, written whole or not at all."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -46,16 +47,15 @@ def check_output(path, *, force=False):
     path = Path(path)
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if path.exists() and not (path / ".zgroup").exists():
+    if path.exists() and not _is_result(path):
         raise InputError(f"--force replaces results only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InputError(f"output folder must exist, got {parent}; create it first")
-    probe = path.absolute().with_name(path.name + ".wip")
+    wip = _wip(path)
     try:
-        shutil.rmtree(probe, ignore_errors=True)
-        probe.mkdir()
-        probe.rmdir()
+        wip.mkdir()
+        wip.rmdir()
     except OSError as error:
         raise InputError(f"output folder must be writable, got {parent}: {error.strerror}") from None
     return path
@@ -80,7 +80,7 @@ def save(result, path, *, force=False):
     import zarr
 
     path = check_output(path, force=force)
-    wip = path.absolute().with_name(path.name + ".wip")
+    wip = _wip(path)
     try:
         root = zarr.open_group(str(wip), mode="w", zarr_format=2)
         if isinstance(result, Result):
@@ -90,18 +90,39 @@ def save(result, path, *, force=False):
             for (store, basis), member in result.items():
                 _write(member, root.require_group(store).require_group(basis))
         zarr.consolidate_metadata(root.store, zarr_format=2)
-        if path.exists():
-            aside = path.absolute().with_name(path.name + ".old.wip")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
-            wip.rename(path)
-            shutil.rmtree(aside)
-        else:
-            wip.rename(path)
+        _move_in(wip, path)
     except OSError as error:
         raise InputError(f"the result must fit on the disk of {path}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(wip, ignore_errors=True)
+
+
+def _move_in(wip, path):
+    """Put the new result in place of an old one, which is deleted last and comes back if anything fails."""
+    if not path.exists():
+        wip.rename(path)
+        return
+    aside = path.absolute().with_name(f"{path.name}.{os.getpid()}.old.wip")
+    path.rename(aside)
+    try:
+        wip.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside)
+
+
+def _wip(path):
+    """Name the folder that a result is written to; runs that write beside each other do not meet."""
+    return path.absolute().with_name(f"{path.name}.{os.getpid()}.wip")
+
+
+def _is_result(path):
+    try:
+        attrs = json.loads((path / ".zattrs").read_text())
+        return "format_version" in attrs and ("spec" in attrs or "results" in attrs)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def load(path):
@@ -126,8 +147,8 @@ def load(path):
     try:
         root = zarr.open_group(str(path), mode="r", zarr_format=2)
         version = root.attrs.asdict().get("format_version")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"a result must be a folder written by srmfast, got {path}: {error}") from None
+    except Exception as error:  # zarr and its stores raise many kinds
+        raise InputError(f"a result must be a folder written by srmfast, got {path}: {_line(error)}") from None
     if version != FORMAT_VERSION:
         raise InputError(f"result format_version must be {FORMAT_VERSION}, got {version} in {path}")
     keys = root.attrs.asdict().get("results")
@@ -135,8 +156,12 @@ def load(path):
         if keys is None:
             return _read(root)
         return Results({tuple(key): _read(root["/".join(key)]) for key in keys})
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"the result {path} is damaged: {error}; run it again") from None
+    except Exception as error:  # codecs raise many kinds for damaged chunks
+        raise InputError(f"the result {path} is damaged: {_line(error)}; run it again") from None
+
+
+def _line(error):
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _write(result, group):
@@ -152,6 +177,7 @@ def _write(result, group):
             dtype=values.dtype,
             chunks=tuple(max(1, min(c, s)) for c, s in zip(chunks, values.shape, strict=True)),
             fill_value=None,
+            config={"write_empty_chunks": True},
         )
         if values.size:
             array[...] = values
@@ -164,8 +190,16 @@ def _write(result, group):
 
 
 def _read(group):
+    for name in VARIABLES:
+        if group[name].nchunks_initialized < group[name].nchunks:
+            raise ValueError(f"chunks of {name} are missing")
     values = {name: group[name][...] for name in VARIABLES}
     values["label"] = values["label"].astype(str)
     attrs = group.attrs.asdict()
     attrs.pop("format_version")
-    return Result(**values, attrs=attrs)
+    result = Result(**values, attrs=attrs)
+    if (result.fold_total.sum(axis=0) != result.total).any():
+        raise ValueError("fold_total does not add up to total")
+    if attrs["kept"] in ("all", "hit") and (result.counts.sum(axis=2) != result.total).any():
+        raise ValueError("counts do not add up to total")
+    return result

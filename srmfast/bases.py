@@ -255,16 +255,23 @@ def _read(spec):
     if member and suffix != ".npz":
         raise InputError(f"only .npz files hold members, got {spec}; leave out '::{member}'")
     try:
-        if suffix == ".npy":
-            return np.load(file, allow_pickle=False), file.stem
-        if suffix == ".npz":
-            return _read_member(file, member)
-        text = np.loadtxt(file, delimiter="," if suffix == ".csv" else None, ndmin=2, encoding="utf-8")
-        return text, file.stem
+        return _read_member(file, member) if suffix == ".npz" else (read_table(path), file.stem)
     except InputError:
         raise
     except Exception as error:  # whatever the parsers raise on a damaged file, the user needs one line
         raise InputError(f"a basis file must hold plain numbers, but {path} cannot be read: {_line(error)}") from None
+
+
+def read_table(path):
+    """Read a .npy, .txt or .csv file of plain numbers, whatever its shape; raises what the parsers raise."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    with open(path, encoding="utf-8") as file:
+        lines = [line for line in file if line.strip()]
+    if not lines:
+        raise ValueError("it is empty")
+    return np.loadtxt(lines, delimiter="," if suffix == ".csv" else None, ndmin=2)
 
 
 def _read_member(file, member):

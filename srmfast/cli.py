@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 
@@ -72,6 +73,7 @@ def build_parser():
 def _command(commands, name, function, summary):
     parser = commands.add_parser(name, help=summary, description=summary, epilog=_EPILOG[name])
     parser.set_defaults(command=function)
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # "--epsilon -0.5,0.5" and "--rows -9:" are values, no options
     return parser
 
 

@@ -1,10 +1,12 @@
 """Which ordered planes are counted, how they are numbered, and which pairs span no plane."""
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from srmfast.bases import read_table
 from srmfast.errors import InputError
 
 NEIGHBOUR = 1 + 1e-6  # "neighbouring" up to this factor of the smallest angle
@@ -225,17 +227,16 @@ def _from_file(source, k):
     name = "array"
     if not isinstance(source, np.ndarray):
         name = str(source)
+        if not name.lower().endswith((".npy", ".txt", ".csv")):
+            raise InputError(f"planes must be {KINDS} (.npy, .txt, .csv), got {name!r}")
+        if not os.path.isfile(name):
+            raise InputError(f"planes file must exist, got {name}")
         try:
-            if name.endswith(".npy"):
-                source = np.load(name, allow_pickle=False)
-            elif name.endswith((".txt", ".csv")):
-                source = np.loadtxt(name, delimiter="," if name.endswith(".csv") else None, ndmin=2)
-            else:
-                raise InputError(f"planes must be {KINDS} (.npy, .txt, .csv), got {name!r}")
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"planes file {name} must hold index pairs, one a row: {error}") from None
+            source = read_table(name)
+        except Exception as error:  # whatever the parsers raise on a damaged file, the user needs one line
+            raise InputError(
+                f"planes file {name} must hold index pairs, one a row: {' '.join(str(error).split())}"
+            ) from None
     pairs = np.asarray(source)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or (pairs != np.floor(pairs)).any():
         raise InputError(f"planes must be whole-number pairs of shape (p, 2), got shape {pairs.shape} in {name}")

@@ -10,16 +10,7 @@ from matplotlib.figure import Figure
 
 from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError
-from srmfast.report import (
-    common_epsilon,
-    first_hit,
-    label_peaks,
-    number,
-    offset_note,
-    part,
-    plural,
-    shorten,
-)
+from srmfast.report import common_epsilon, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
 KINDS = ("auto", "lines", "heatmap", "labels")
@@ -191,7 +182,7 @@ def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, s
 
     They share y among "all", each "row" or "none" of them. When the mean of any needs a strip of its own, each has one.
     """
-    split, firsts = any(panel.split for panel in panels if panel), {}
+    split, firsts, labelled = any(panel.split for panel in panels if panel), {}, set()
     ratios = ([2 / 3, 1 / 3] if split else [1.0]) * math.ceil(len(panels) / columns)
     grid = figure.add_gridspec(len(ratios) + bool(rest), columns, height_ratios=ratios + [rest] * bool(rest))
     for n, panel in enumerate(panels):
@@ -209,7 +200,8 @@ def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, s
             bottom.set_xlabel("angle from $b_i$" if small else "angle from $b_i$ toward $b_j$")
         elif small:
             bottom.tick_params(labelbottom=False)
-        if column == 0 and panel.one.total.any():
+        if row not in labelled and panel.one.total.any():
+            labelled.add(row)
             short = small or (split and len(panels) > 2)
             name = "share of rows" if short and not panel.signed else value_name(panel.signed)
             axes.set_ylabel(f"{heads[row]}\n{name}" if heads else name, parse_math=False)

@@ -8,7 +8,6 @@ from srmfast.engine.events import BlockDone, KernelsReady, PassFinished, PassSta
 MODES = ("auto", "bar", "plain", "none")
 _WIDTH = 28  # characters of the bar
 _EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
-_NOTABLE = 1.0  # seconds of compilation worth a line
 
 
 class Progress:
@@ -32,7 +31,7 @@ class Progress:
     def __call__(self, event):
         if self.mode == "none":
             return
-        if isinstance(event, KernelsReady) and event.seconds > _NOTABLE:
+        if isinstance(event, KernelsReady) and event.compiled:
             self._line(f"kernels compiled in {event.seconds:.0f} s (once for this version; cached)")
         elif isinstance(event, PassStarted):
             self._pass, self._rows, self._nbytes = event, 0, 0

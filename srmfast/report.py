@@ -252,7 +252,7 @@ def _epsilons(result):
         between = number(midway) if midway is not None else ""
         against = times(curve.max() / expected) if expected > 0 else times(math.inf)
         lines.append(
-            f"        {number(epsilon):>7} {number(curve.max()):>10} at {_turn(pooled.angle[centre_of_peak(curve)]):<13} "
+            f"        {number(epsilon):>7} {number(curve.max()):>10} at {_peak_turn(pooled, curve):<13} "
             f"{number(on):>11} {between:>10} {number(expected or UNDERFLOW):>15} {against:>15}"
         )
     if pooled.epsilon.size > _EPSILONS:
@@ -295,8 +295,8 @@ def _oscillation(epsilon, shared, curve):
         return [f"{at} oscillates: basis directions hold {times(on / midway)} what the directions midway hold"]
     if midway <= on * EVEN:
         return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
-    more = "hold rows, basis directions hold none" if on == 0 else f"hold {times(midway / on)} what basis directions hold"
-    lines = [f"{at} oscillates: the directions midway {more}"]
+    ratio = f"{times(midway / on)} what basis directions hold" if on else "rows, basis directions hold none"
+    lines = [f"{at} oscillates: the directions midway hold {ratio}"]
     reach = math.cos(shared / 2)
     if epsilon <= reach:
         lines.append(f"        (at ε ≤ {reach:.2f} a row on b_i or b_j counts midway too: compare with a higher ε)")
@@ -312,10 +312,10 @@ def _top_planes(result):
     lines = []
     for plane in list(found.values())[:_PLANES]:
         head = "        " if lines else "top     "
-        at = f" at ε = {number(pooled.epsilon[0])}" if not lines and result.epsilon.size > 1 else ""
         lines.append(
-            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows, "
-            f"{_turn(plane['angle'])} from b_i; b_j is at {_turn(plane['plane_angle'])}{at}"
+            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows "
+            f"at ε = {number(plane['epsilon'])}, {_turn(plane['angle'])} from b_i "
+            f"(b_j: {math.degrees(plane['plane_angle']):.0f}°)"
         )
     return lines
 
@@ -333,7 +333,7 @@ def _labels(result, room):
     lines = [f"labels  {title:<38} {'rows':>12} {'peak':>9} {'mean peaks':>11} at"]
     for c in shown:
         name = shorten(str(result.label[c]), 38)
-        turn = _turn(result.angle[centre_of_peak(means[c])]) if means[c].any() else ""
+        turn = _peak_turn(result, means[c]) if means[c].any() else ""
         lines.append(
             f"        {name:<38} {rows[c]:>12,} {number(peaks[c]):>9} {number(means[c].max()):>11} {turn}".rstrip()
         )
@@ -360,6 +360,11 @@ def _turn(angle):
     return f"{angle / math.pi:.2f}π ({math.degrees(angle):.0f}°)"
 
 
+def _peak_turn(result, curve):
+    """Return where a curve peaks: at b_i when it is as high there as anywhere, else in the middle of its top."""
+    return _turn(result.angle[0 if curve[0] == curve.max() else centre_of_peak(curve)])
+
+
 # ---- several -----------------------------------------------------------------------------------------
 
 
@@ -369,7 +374,7 @@ def _several(results):
     head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
     lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
     members, shared = list(results.items()), common_epsilon(results)
-    room = LINES - 4
+    room = LINES - 5
     for (store, basis), result in members[: room if len(members) > room else None]:
         at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
         pooled = part(result, epsilon=[at])
@@ -386,7 +391,7 @@ def _several(results):
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
     return [
         *lines,
-        "peak: highest share of rows in the cone, mean of all planes; isotropic: the same if rows had no direction",
-        "on/midway: that mean on b_i and b_j over midway between them; mean/rms: length of the rows' mean over",
-        "their root-mean-square length",
+        "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
+        "on/midway: that mean on the basis directions b_i and b_j over the same midway between them",
+        "mean/rms: length of the rows' mean over the rows' root-mean-square length",
     ]

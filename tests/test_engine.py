@@ -126,11 +126,13 @@ def test_a_large_offset_does_not_swallow_the_mean(rng):
     assert share == pytest.approx(float(result.null()[0]), abs=0.02)  # centred, the cloud is isotropic again
 
 
-def test_tallies_add():
-    one, two = (tally.PlaneDifferences.zero(8).add_events(np.array(e)) for e in ([[5, 6, 4], [2, 0, 8]], [[5, 1, 2], [9, 7, 1]]))
-    both = one + two
-    assert both.keys.tolist() == [2, 5, 9]
-    assert np.cumsum(both.differences, axis=1)[:, :8].tolist() == [[1] * 8, [1, 2, 1, 0, 0, 0, 1, 1], [0] * 7 + [1]]
+def test_hit_planes_add():
+    one, two = tally.PlaneDifferences(8), tally.PlaneDifferences(8)
+    one.add_events(np.array([[5, 6, 4], [2, 0, 8]]))
+    two.add_events(np.array([[5, 1, 2], [9, 7, 1]]))
+    one.add(two)
+    assert one.keys.tolist() == [2, 5, 9] and one.planes(3) == 3
+    assert one.counts(slice(None)).tolist() == [[1] * 8, [1, 2, 1, 0, 0, 0, 1, 1], [0] * 7 + [1]]
 
 
 # ---- plan, events, faults --------------------------------------------------------------------------
@@ -159,10 +161,11 @@ def test_a_chunk_larger_than_the_memory_is_refused():
         make(512 << 20, unit_rows=10**7, n=10**8)
 
 
-def test_hits_that_outgrow_the_memory_are_refused(rng, monkeypatch):
+def test_hits_that_outgrow_the_memory_are_refused_before_they_take_it(rng):
     x = rng.normal(size=(50, 80))
-    with pytest.raises(srmfast.InputError, match="counts of .* planes that were hit need"):
-        srmfast.run(np.repeat(x, 1, axis=0), "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="hit")
+    with pytest.raises(srmfast.InputError, match="planes that are hit must fit into a quarter of the memory, 64 MiB"):
+        srmfast.run(x, "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="hit")
+    assert srmfast.run(x, "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="summary").total.sum()
 
 
 @pytest.mark.parametrize("text, count", [("512MiB", 512 << 20), ("2GiB", 2 << 30), ("1.5 GB", 1_500_000_000), (300 << 20, 300 << 20), ("300000000", 3 * 10**8)])

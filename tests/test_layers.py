@@ -20,7 +20,7 @@ ALLOWED = {
     "thompson": {"errors"},
     "planes": {"errors", "bases"},
     "nulls": {"errors"},
-    "tally": set(),
+    "tally": {"errors", "spec"},
     "stores": {"errors", "stores"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
     "archive": {"errors", "results"},

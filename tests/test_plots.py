@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection, QuadMesh
 
 from srmfast import naive, plots
 from srmfast.errors import InputError
-from srmfast.results import Result, Results
+from srmfast.results import Result
 
 A = 72
 
@@ -76,6 +76,13 @@ def reference(monkeypatch):
 
 
 @pytest.fixture
+def wide(rng):
+    """A layer in which the mean over planes is far below the planes: rows on three of thirty neurons."""
+    rows = np.repeat(np.eye(30)[:3], [60, 30, 10], axis=0) + 0.001 * rng.normal(size=(100, 30))
+    return make(rows, np.eye(30), (0.9,), keep="hit")
+
+
+@pytest.fixture
 def plain(rng):
     return make(aligned(rng, 300, 5), np.eye(5))
 
@@ -90,13 +97,11 @@ def words(figure):
     found += [made.get_title().get_text() for made in figure.legends] + legend(figure)
     for axes in figure.axes:
         found += [axes.get_title("left"), axes.get_title("right"), axes.get_xlabel(), axes.get_ylabel()]
-        found += [text.get_text() for text in axes.texts]
+        found += [text.get_text() for text in axes.texts] + [inset.get_ylabel() for inset in axes.child_axes]
     return "\n".join(found)
 
 
 def ensemble(axes):
-    if axes.get_label() == "<colorbar>":
-        return []
     return [made for made in axes.collections if isinstance(made, LineCollection)]
 
 
@@ -116,8 +121,7 @@ def test_lines_show_every_plane_the_mean_and_the_references(plain, tmp_path):
     (axes,) = figure.axes
     (lines,) = ensemble(axes)
     assert len(lines.get_segments()) == 20 and len(lines.get_segments()[0]) == A + 1
-    assert legend(figure)[:3] == ["one plane each", "median", "mean of all planes"]
-    assert legend(figure)[4] == "isotropic rows" and legend(figure)[3].startswith("self-SRM")
+    assert legend(figure) == ["one plane each", "mean of all planes", "self-SRM", "median", "isotropic rows"]
     x, y = curve(axes, "mean of all planes")
     assert x[0] == 0 and x[-1] == 2 * np.pi and y[0] == y[-1]
     np.testing.assert_array_equal(y[:-1], plain.mean()[0, 0])
@@ -162,10 +166,11 @@ def test_many_planes_are_thinned_and_the_figure_says_so(plain, monkeypatch):
     figure = plots.plot(plain)
     (lines,) = ensemble(figure.axes[0])
     assert len(lines.get_segments()) == 8
-    assert "8 of 20 planes drawn, evenly by peak" in words(figure)
+    assert "drawn: 8 of 20 planes with rows, the highest and then evenly by peak" in words(figure)
     assert "5–95 % of planes" in legend(figure)
-    highest = max(segment[:, 1].max() for segment in lines.get_segments())
-    assert highest == plain.fraction().max()
+    peaks = np.sort(plain.fraction().max(axis=-1).ravel())[::-1]
+    drawn = [segment[:, 1].max() for segment in lines.get_segments()]
+    assert drawn[:2] == peaks[:2].tolist() and drawn[-1] == peaks[-1]
 
 
 def test_chosen_planes_are_named(plain):
@@ -221,13 +226,13 @@ def test_what_was_not_kept_is_said(rng, keep):
     figure = plots.plot(make(rows, np.eye(4), keep=keep))
     hit = "6 of 12 planes drawn (kept: hit)"
     assert (hit if keep == "hit" else "only the sum over planes was kept") in words(figure)
-    assert ("median" in legend(figure)) == (keep == "hit")
+    assert "median" not in legend(figure) and ("median 0" in words(figure)) == (keep == "hit")
 
 
 def test_an_empty_picture_proposes_an_epsilon(rng, tmp_path):
     result = make(rng.normal(size=(10, 40)), np.eye(40)[:3], (0.99,))
     figure = plots.plot(result, tmp_path / "empty.png")
-    assert "no row within ε = 0.99 of any plane; try ε = 0.42" in words(figure)
+    assert "no row within ε = 0.99 of any plane\ntry ε = 0.42" in words(figure)
     assert not figure.axes[0].lines or not ensemble(figure.axes[0])
 
 
@@ -275,55 +280,43 @@ def test_six_epsilons_show_four_panels(rng):
     assert len(plots.plot(result, kind="lines").axes) == 4
 
 
-def test_labels_get_a_panel_each_by_peak(rng, tmp_path):
-    rows = aligned(rng, 400, 4)
-    labels = np.where(np.abs(rows).argmax(axis=1) == 2, 1, rng.choice([0, 3], 400))
-    result = make(rows, np.eye(4), labels=labels, names=["zero", "$two_{", "none", "three"])
-    figure = plots.plot(result, tmp_path / "l.png")
-    peaks = result.fraction().max(axis=(1, 2, 3))
-    expected = [str(result.label[c]) for c in np.argsort(-peaks, kind="stable")]
-    assert [axes.get_title("left") for axes in figure.axes[:4]] == expected
-    assert expected[0] == "$two_{" and expected[-1] == "none"
-    assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim()
-    assert "no rows" in words(figure) and "0 rows" in words(figure)
-    for axes in figure.axes:
-        for line in axes.lines:
-            assert np.isfinite(line.get_ydata()).all()
-    one = plots.plot(result, label="three")
-    assert len(one.axes) == 1 and "label three" in one.get_suptitle()
-    assert f"{int((labels == 3).sum())} rows" in one.get_suptitle()
+def test_a_mean_far_below_its_planes_gets_a_strip_of_its_own(wide, tmp_path):
+    axes, strip = plots.plot(wide, tmp_path / "wide.png").axes
+    assert ensemble(axes) and not ensemble(strip)
+    np.testing.assert_array_equal(curve(strip, "mean of all planes")[1][:-1], wide.mean()[0, 0])
+    assert axes.get_ylim()[1] > 0.6 and wide.mean().max() < strip.get_ylim()[1] < 0.1
+    assert axes.get_ylim()[0] == strip.get_ylim()[0] == 0 and axes.get_xlim() == strip.get_xlim()
+    assert curve(strip, "self-SRM, scaled to the same peak")[1].max() == pytest.approx(wide.mean().max())
+    assert strip.get_ylabel() == "mean" and "10^{−2}" in strip.yaxis.get_offset_text().get_text()
+    assert axes.get_position().width == strip.get_position().width
 
 
-def test_pooled_labels_are_all_rows(rng):
-    rows = aligned(rng, 200, 4)
-    split = make(rows, np.eye(4), labels=rng.integers(3, size=200), names=["a", "b", "c"])
-    whole = make(rows, np.eye(4))
-    got = curve(plots.plot(split, kind="lines").axes[0], "mean of all planes")
-    np.testing.assert_allclose(got, curve(plots.plot(whole).axes[0], "mean of all planes"))
+def test_curves_too_low_to_see_are_told_instead(wide):
+    figure = plots.plot(wide)
+    assert not {"median", "isotropic rows"} & set(legend(figure))
+    assert "too low to see: median 0, isotropic rows" in words(figure)
+    deep = make(np.eye(3), np.eye(3), (1.0 - 1e-12,))
+    assert "isotropic rows" in words(plots.plot(deep))
 
 
-def test_labels_beyond_twenty_four_are_counted(rng):
-    names = [f"class {n}" for n in range(27)]
-    result = make(aligned(rng, 270, 3), np.eye(3), labels=np.arange(270) % 27, names=names)
-    figure = plots.plot(result)
-    assert len(figure.axes) == 24 and "3 labels with lower peaks left out" in words(figure)
+def test_one_plane_is_a_curve_and_no_mean(plain):
+    at = plots.part(plain)
+    alone = Result(
+        at.counts[:, :, :1], at.counts[:, :, 0], at.fold_total, at.rows_used, at.angle, at.epsilon, at.label,
+        at.plane_i[:1], at.plane_j[:1], at.plane_angle[:1], at.basis, {**at.attrs, "planes_total": 1, "planes_hit": 1},
+    )  # fmt: skip
+    figure = plots.plot(alone)
+    assert "neurons 0 → 1" in figure.get_suptitle() and "mean of all planes" not in legend(figure)
+    np.testing.assert_array_equal(curve(figure.axes[0], "f in this plane")[1][:-1], plain.fraction()[0, 0, 0])
 
 
-def test_results_are_a_grid_of_stores_and_bases(rng, tmp_path):
-    turned = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    rows = aligned(rng, 300, 4)
-    members = {("l1", "standard"): make(rows, np.eye(4)), ("l1", "random:4"): make(rows, turned, mean_over_rms=0.6)}
-    members["l2", "standard"] = make(rng.normal(size=(300, 4)), np.eye(4))
-    figure = plots.plot(Results(members), tmp_path / "r.png")
-    assert len(figure.axes) == 4 and not figure.axes[3].axison
-    assert [axes.get_title("left") for axes in figure.axes[:2]] == ["standard basis", "random:4 basis"]
-    assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes[::2]] == ["l1", "l2"]
-    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
-    assert "l1: |mean|/rms = 0.60" in words(figure)
-    with pytest.raises(InputError, match="kind of several results must be auto or lines"):
-        plots.plot(Results(members), kind="heatmap")
-    with pytest.raises(InputError, match="holds 1 to 36 results, got 0"):
-        plots.plot(Results({}))
+def test_a_picture_is_checked_before_the_work(tmp_path):
+    assert plots.check_picture(None) is None
+    assert plots.check_picture(str(tmp_path / "a.PDF")) == tmp_path / "a.PDF"
+    with pytest.raises(InputError, match="must end in .png, .pdf, .svg"):
+        plots.check_picture(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="the folder of a figure must exist"):
+        plots.check_picture(tmp_path / "none" / "a.png")
 
 
 @pytest.mark.parametrize(

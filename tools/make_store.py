@@ -2,10 +2,10 @@
 
     python tools/make_store.py OUT.zarr --gib 4 --dim 64 --dtype float16
 
-Rows are correlated normals with a power-law covariance, a mean and a few heavy-tailed columns, as activations
-have. With --outlier 4 and few columns a row often lies near an outlying one and then hits every plane with it;
---outlier 1 leaves few hits. A few blocks are drawn; every chunk is one of them with its rows permuted and the signs of some columns
-flipped, so chunks differ, cost little to make and hardly compress.
+Rows are correlated normals with a power-law covariance, a mean, rarely active columns and outlying ones, as
+activations have. In narrow rows an outlying column often dominates, and such a row hits every plane with it;
+--outlier 1 leaves few hits. A few blocks are drawn; every chunk is one of them with its rows permuted and the
+signs of some columns flipped, so chunks differ, cost little to make and hardly compress.
 """
 
 import argparse
@@ -29,8 +29,12 @@ def main(argv=None):
     parser.add_argument("--dtype", choices=DTYPES, default="float16")
     parser.add_argument("--chunk-mib", type=float, default=16, help="MiB of a chunk (default 16)")
     parser.add_argument("--format", choices=tuple(WRITERS), default="zarr")
-    parser.add_argument("--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise")
-    parser.add_argument("--outlier", type=float, default=4, metavar="F", help="scale of one column in 64 (default 4; 1: none)")
+    parser.add_argument(
+        "--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise"
+    )
+    parser.add_argument(
+        "--outlier", type=float, default=4, metavar="F", help="scale of one column in 64 (default 4; 1: none)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     codec = options.codec or ("blosc-lz4" if options.format == "zarr" else "none")
@@ -65,12 +69,14 @@ def blocks(n, d, dtype, chunk_rows, outlier, seed):
         if number >= len(distinct):
             rows = rows[rng.permutation(chunk_rows)]
             bits = rows.view(f"u{rows.itemsize}")
-            bits ^= np.where(rng.random(d) < 0.5, np.zeros(d, dtype), -np.zeros(d, dtype)).view(bits.dtype)  # sign bits
+            bits ^= np.where(rng.random(d) < 0.5, np.zeros(d, dtype), -np.zeros(d, dtype)).view(
+                bits.dtype
+            )  # sign bits
         yield start, rows[: n - start]
 
 
 def _draw(rng, rows, d, dtype, outlier):
-    """Draw rows with a power-law spectrum (variance ∝ 1/rank), a mean of half their rms, outlying and quiet columns."""
+    """Draw rows with a power-law spectrum (variance ∝ 1/rank), a mean, outlying and quiet columns."""
     spread = (1 + np.arange(d)) ** -0.5
     frame = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
     mix = (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
@@ -88,7 +94,12 @@ def write_zarr(path, shape, dtype, chunk_rows, codec, chunks):
 
     compressor = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle") if codec != "none" else None
     array = zarr.create_array(
-        str(path), shape=shape, chunks=(chunk_rows, shape[1]), dtype=dtype, compressors=compressor, zarr_format=3
+        str(path),
+        shape=shape,
+        chunks=(chunk_rows, shape[1]),
+        dtype=dtype,
+        compressors=compressor,
+        zarr_format=3,
     )
     with ThreadPoolExecutor(1) as writer:  # one chunk is written while the next is made
         written = None

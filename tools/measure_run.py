@@ -17,7 +17,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WAYS = {"zarr": ("1x1", "4x1", "1x2"), "h5": ("1x1", "4x1"), "npy": ("1x1", "4x1")}  # chunks a slab × Python threads
+WAYS = {
+    "zarr": ("1x1", "4x1", "1x2"),
+    "h5": ("1x1", "4x1"),
+    "npy": ("1x1", "4x1"),
+}  # chunks a slab × Python threads
 _PIECE = 16 << 20  # bytes
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 # This process imports nothing heavy: the peak memory of a child is at least that of the process that started it.
@@ -29,12 +33,25 @@ def main(argv=None):
     parser.add_argument("store", metavar="STORE", help="path or path::key; zarr, .h5 or .npy")
     parser.add_argument("--basis", default="standard", metavar="B")
     parser.add_argument("--epsilon", default="0.5", metavar="E[,E…]")
-    parser.add_argument("--memory", default="512MiB", metavar="SIZE", help="budget of the run (default 512MiB)")
+    parser.add_argument(
+        "--memory", default="512MiB", metavar="SIZE", help="budget of the run (default 512MiB)"
+    )
     parser.add_argument("--threads", metavar="T")
-    parser.add_argument("--pairs", type=int, default=3, metavar="N", help="reader and run in turn (default 3)")
-    parser.add_argument("--max-ratio", type=float, default=2.0, metavar="R", help="run over reader (default 2.0)")
-    parser.add_argument("--cold", action="store_true", help="drop the store from the page cache before each process")
-    parser.add_argument("--read", metavar="CxT", help="only read, slabs of C chunks by T threads (what the reader does)")
+    parser.add_argument(
+        "--pairs", type=int, default=3, metavar="N", help="reader and run in turn (default 3)"
+    )
+    parser.add_argument(
+        "--max-ratio", type=float, default=2.0, metavar="R", help="run over reader (default 2.0)"
+    )
+    parser.add_argument(
+        "--cold", action="store_true", help="drop the store from the page cache before each process"
+    )
+    parser.add_argument(
+        "--way", metavar="CxT", help="the reader's slabs of C chunks and T threads (default: the fastest)"
+    )
+    parser.add_argument(
+        "--read", metavar="CxT", help="only read, slabs of C chunks by T threads (what the reader does)"
+    )
     options = parser.parse_args(argv)
     path, _, key = options.store.partition("::")
     if not os.path.exists(path):
@@ -53,7 +70,17 @@ def measure(options, path):
     touch(files)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.zarr"
-        run = [sys.executable, "-m", "srmfast", "run", options.store, "--basis", options.basis, "-o", str(out)]
+        run = [
+            sys.executable,
+            "-m",
+            "srmfast",
+            "run",
+            options.store,
+            "--basis",
+            options.basis,
+            "-o",
+            str(out),
+        ]
         run += ["--epsilon", options.epsilon, "--memory", options.memory, "--progress", "none"]
         run += ["--threads", options.threads] if options.threads else []
 
@@ -66,7 +93,9 @@ def measure(options, path):
             return process(command)
 
         process(run)  # compiles, if anything is left to compile
-        tried = {way: timed(reader(way))[0] for way in WAYS[format_of(path)]}
+        tried = {
+            way: timed(reader(way))[0] for way in ([options.way] if options.way else WAYS[format_of(path)])
+        }
         best = min(tried, key=tried.get)
         reads, runs = [], []
         for _ in range(options.pairs):
@@ -93,14 +122,18 @@ def report(options, size, tried, best, reads, runs, budget):
         )
     peak = max(peak for _, peak in runs)
     too_big, too_slow = peak > budget, ratio > options.max_ratio
-    print(f"\nratio {ratio:.2f} (median of {len(runs)} pairs; at most {options.max_ratio:g}){': TOO SLOW' if too_slow else ''}")
+    print(
+        f"\nratio {ratio:.2f} (median of {len(runs)} pairs; at most {options.max_ratio:g}){': TOO SLOW' if too_slow else ''}"
+    )
     print(f"peak {peak / 2**20:,.0f} of {budget / 2**20:,.0f} MiB{': OVER THE BUDGET' if too_big else ''}")
     return int(too_big or too_slow)
 
 
 def process(command):
     """Run a command to its end; return its seconds and its peak resident bytes. Its failure ends this process."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    }
     with tempfile.TemporaryFile() as said:
         began = time.perf_counter()
         actions = [(os.POSIX_SPAWN_DUP2, said.fileno(), 1), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
@@ -109,7 +142,9 @@ def process(command):
         spent = time.perf_counter() - began
         if code := os.waitstatus_to_exitcode(status):
             said.seek(0)
-            sys.exit(f"{' '.join(command)} ended with {code}: {said.read().decode(errors='replace').strip()[-2000:]}")
+            sys.exit(
+                f"{' '.join(command)} ended with {code}: {said.read().decode(errors='replace').strip()[-2000:]}"
+            )
     return spent, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

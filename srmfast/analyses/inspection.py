@@ -5,17 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast import nulls
-from srmfast.engine.assemble import suggest_epsilon
 from srmfast.engine.block import to_rows
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
+from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.spec import Resources, format_bytes
 
 SAMPLE_ROWS = 2048
 SAMPLE_BYTES = 64 << 20  # that reading the sample may decode
 _READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
-_CANDIDATES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
 _SAMPLE_PLANES = 2000
 
 
@@ -47,10 +46,9 @@ class Inspection:
     seconds : float
         Rough time of reading the whole store.
     epsilon : float or None
-        A value to begin with: the largest candidate at which at least one in a thousand of the sampled
-        (row, plane) pairs is hit; None when the sample has no usable row.
+        A value to begin with, that half of the sampled rows reach in some plane; None without usable rows.
     hits : float
-        Share of the sampled (row, plane) pairs hit at that epsilon.
+        Share of sampled (row, plane) pairs within that epsilon.
     isotropic_hits : float
         What isotropic rows would give.
     """
@@ -97,8 +95,8 @@ class Inspection:
             if self.largest > 2:
                 lines.append(f"massive  the largest entry is {self.largest:.0f}x the median norm: look at rows without it too")
             lines.append(
-                f"epsilon  begin with {self.epsilon:g}: {self.hits:.3%} of (row, plane) pairs are hit there "
-                f"(isotropic rows: {self.isotropic_hits:.2g})"
+                f"epsilon  begin with {self.epsilon:g}: half of the rows come that close to some plane; "
+                f"{self.hits:.2g} of all (row, plane) pairs do, {self.isotropic_hits:.2g} if rows were isotropic"
             )
         lines.append(f"run      {self.plan}")
         lines.append(f"time     reading takes {_time_class(self.seconds)}")
@@ -137,7 +135,8 @@ def inspect(store, *, basis="standard", seed=0):
             f"beside the process, {format_bytes(member.nbytes)} to read"
         )
         if len(usable):
-            epsilon, hits = _propose(usable, prepared, seed)
+            epsilon = suggest_epsilon(usable, prepared.basis)
+            hits = _hits(usable, prepared, epsilon, seed)
     except InputError as error:
         plan = f"not as it is: {error}"
     offset = np.linalg.norm(usable.mean(axis=0)) / np.sqrt((usable**2).sum(axis=1).mean()) if len(usable) else 0.0
@@ -175,23 +174,16 @@ def _sample(store):
     return np.concatenate(parts)
 
 
-def _propose(rows, prepared, seed):
-    """Return the largest candidate epsilon at which a thousandth of the sampled (row, plane) pairs is hit."""
+def _hits(rows, prepared, epsilon, seed):
+    """Return the share of (row, plane) pairs within epsilon, over 2,000 sampled planes."""
     planes, geometry = prepared.planes, prepared.geometry
-    rng = np.random.default_rng(seed)
-    numbers = np.unique(rng.integers(0, planes.slots, _SAMPLE_PLANES))
+    numbers = np.unique(np.random.default_rng(seed).integers(0, planes.slots, _SAMPLE_PLANES))
     i, j = planes.pair(numbers[~np.isin(numbers, planes.parallel_numbers)])
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     u, w = unit @ prepared.basis.vectors[i].T, unit @ prepared.basis.vectors[j].T
     if geometry.g.size:
         w = (w - geometry.g[i, j] * u) / geometry.s[i, j]
-    reach = np.hypot(u, w).ravel()
-    for epsilon in _CANDIDATES:
-        hits = float((reach >= epsilon).mean())
-        if hits >= 1e-3:
-            return epsilon, hits
-    fallback = suggest_epsilon(rows.shape[1], len(rows), planes.total)
-    return fallback, float((reach >= fallback).mean())
+    return float((np.hypot(u, w) >= epsilon).mean())
 
 
 def _itemsize(described):

@@ -19,12 +19,14 @@ _KEYS = 1 << 14  # planes whose peaks are found at once
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
 
 
-def assemble(tally, rows, prepared, selection, moments, spec, *, store, budget, provenance):
+def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None):
     """Make the `Result` of one basis.
 
     Parameters
     ----------
     tally : Tally
+    hits : PlaneDifferences or None
+        The planes that were hit, when they are kept that way.
     rows : RowTally
     prepared : PreparedBasis
     selection : RowSelection
@@ -36,6 +38,8 @@ def assemble(tally, rows, prepared, selection, moments, spec, *, store, budget, 
     budget : int
         Bytes that the result may take.
     provenance : dict
+    suggested : float, optional
+        An epsilon at which something is seen, when nothing was.
 
     Returns
     -------
@@ -48,13 +52,13 @@ def assemble(tally, rows, prepared, selection, moments, spec, *, store, budget, 
     # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
     inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
     totals += (inside * planes.total)[..., None]
-    numbers, counts = _kept_counts(tally, prepared, c, e, a, spec.keep, budget)
+    numbers, counts = _kept_counts(tally, hits, prepared, c, e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
     if extra.any() and prepared.mode == "hits":
         raise InputError("kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary")
     counts += extra[:, :, None, None]
     hit = (counts != 0).any(axis=(0, 1, 3))
-    planes_hit = None if prepared.mode == "none" else int(tally.hits.planes(c * e) if prepared.mode == "hits" else hit.sum())
+    planes_hit = None if prepared.mode == "none" else int(hits.planes(c * e) if prepared.mode == "hits" else hit.sum())
     if spec.keep != "all" and not (spec.keep == "auto" and prepared.mode == "dense"):
         numbers, counts = numbers[hit], counts[:, :, hit]
     kept = {"auto": "all" if prepared.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
@@ -96,24 +100,10 @@ def assemble(tally, rows, prepared, selection, moments, spec, *, store, budget, 
             "planes_hit": planes_hit,
             "skipped_planes": planes.skipped,
             "kept": kept,
-            "suggested_epsilon": suggest_epsilon(basis.vectors.shape[1], int(used.sum()), planes.total),
+            "suggested_epsilon": suggested,
             "provenance": provenance | {"arcs": tally.arcs},
         },
     )
-
-
-def suggest_epsilon(d, n, p):
-    """Return the largest ε (rounded) at which isotropic rows would still hit a plane about a thousand times.
-
-    Parameters
-    ----------
-    d, n, p : int
-        Width, rows and planes.
-    """
-    share = min(0.5, 1000.0 / max(n * p, 1))
-    # Inverts nulls.plane_share; in the plane itself (d = 2) every row is within every ε.
-    epsilon = np.sqrt(1.0 - share ** (2.0 / (d - 2))) if d > 2 else 0.9
-    return float(np.floor(epsilon * 100) / 100)
 
 
 def provenance(plan, seconds, nbytes):
@@ -134,7 +124,7 @@ def provenance(plan, seconds, nbytes):
     }
 
 
-def _kept_counts(tally, prepared, c, e, a, keep, budget):
+def _kept_counts(tally, hits, prepared, c, e, a, keep, budget):
     """Return the plane numbers at hand and their counts, (c, e, p, a) int64."""
     if prepared.mode == "dense":
         numbers = prepared.planes.numbers()
@@ -145,28 +135,33 @@ def _kept_counts(tally, prepared, c, e, a, keep, budget):
                 difference = tally.dense[label, epsilon]
                 np.cumsum((difference if everything else difference[numbers])[:, :a], axis=-1, out=counts[label, epsilon])
         return numbers, counts
-    keys, differences = tally.hits.keys, tally.hits.differences
-    plane, rest = np.divmod(keys, c * e)
+    if hits is None:
+        return np.empty(0, np.int64), np.zeros((c, e, 0, a), np.int64)
+    plane, rest = np.divmod(hits.keys, c * e)
     numbers, row = np.unique(plane, return_inverse=True)
+    wanted = np.arange(hits.keys.size)
     if keep.startswith("top:"):
         peak = np.zeros(numbers.size, np.int64)
-        for start in range(0, keys.size, _KEYS):
-            part = slice(start, start + _KEYS)
-            np.maximum.at(peak, row[part], np.cumsum(differences[part], axis=-1, dtype=np.int64).max(axis=-1))
+        for part in _parts(wanted):
+            np.maximum.at(peak, row[part], hits.counts(part).max(axis=-1))
         best = _highest(peak, int(keep[4:]))
-        wanted = np.isin(row, best)
-        numbers, row = numbers[best], np.searchsorted(best, row[wanted])
-        rest, differences = rest[wanted], differences[wanted]
+        wanted = np.flatnonzero(np.isin(row, best))
+        numbers, row = numbers[best], np.searchsorted(best, row)
     need = numbers.size * c * e * a * 8
-    if need > budget:
+    if need > budget // 2:
         raise InputError(
-            f"the counts of {numbers.size:,} planes that were hit need {format_bytes(need)} of {format_bytes(budget)}; "
-            "use a larger epsilon, --keep top:1000, --keep summary or more --memory"
+            f"the counts of {numbers.size:,} planes that were hit must fit into half of the memory, {format_bytes(budget // 2)}, "
+            f"but need {format_bytes(need)}; use a larger epsilon, --keep top:1000, --keep summary or more --memory"
         )
     counts = np.zeros((c, e, numbers.size, a), np.int64)
     label, epsilon = np.divmod(rest, e)
-    counts[label, epsilon, row] = np.cumsum(differences, axis=-1, dtype=np.int64)[:, :a]
+    for part in _parts(wanted):
+        counts[label[part], epsilon[part], row[part]] = hits.counts(part)
     return numbers, counts
+
+
+def _parts(indices):
+    return (indices[start : start + _KEYS] for start in range(0, indices.size, _KEYS))
 
 
 def _highest(peak, m):

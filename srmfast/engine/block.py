@@ -12,7 +12,7 @@ from srmfast.errors import InputError
 from srmfast.kernels import decode, moments, scan
 from srmfast.kernels.arcs import wrap_table
 from srmfast.planes import Geometry, Planes, choose_planes
-from srmfast.tally import RowTally, Tally, TreeSums, aligned_intervals
+from srmfast.tally import PlaneDifferences, RowTally, Tally, TreeSums, aligned_intervals
 
 _DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
@@ -78,6 +78,8 @@ class Pass:
         Subtracted from every row.
     sums : SharedSums or None
         Collects the sums of the rows.
+    hits : tuple of SharedHits or None
+        For each basis, where its planes are kept when its mode is "hits".
     nonfinite : str
         "error" or "skip".
     block_rows : int
@@ -94,6 +96,7 @@ class Pass:
     table: np.ndarray
     mean: np.ndarray | None
     sums: object
+    hits: tuple
     nonfinite: str
     block_rows: int
     counter: type = np.int32
@@ -109,6 +112,27 @@ class SharedSums:
     def add(self, level, index, values):
         with self._lock:
             self.tree.add(level, index, values)
+
+
+class SharedHits:
+    """The planes hit so far by any worker, within a share of the memory.
+
+    Parameters
+    ----------
+    a : int
+        Number of angles.
+    dtype : numpy integer type
+    nbytes : int
+        What they may hold.
+    """
+
+    def __init__(self, a, dtype, nbytes):
+        self.planes = PlaneDifferences(a, dtype, limit=nbytes)
+        self._lock = threading.Lock()
+
+    def add(self, events):
+        with self._lock:
+            self.planes.add_events(events)
 
 
 class Scratch:
@@ -142,11 +166,14 @@ class Worker:
         ]
         self._filled = [0] * len(task.bases)
 
-    def count(self, raw, start):
-        """Count the rows of `raw`, an (n, d) array of stored values whose first row is the absolute row `start`."""
+    def count(self, raw, start, cancelled=threading.Event()):
+        """Count the rows of `raw`, (n, d) stored values whose first row is the absolute row `start`.
+
+        Gives up between blocks once `cancelled` is set.
+        """
         stop, step = start + len(raw), self.task.block_rows
         at = start
-        while at < stop:
+        while at < stop and not cancelled.is_set():
             end = min(at - at % step + step, stop)
             self._count_block(raw[at - start : end - start], at, end)
             at = end
@@ -218,8 +245,7 @@ class Worker:
     def _flush(self, number):
         filled = self._filled[number]
         if filled:
-            tally = self.tallies[number]
-            tally.hits = tally.hits.add_events(self._events[number][:filled])
+            self.task.hits[number].add(self._events[number][:filled])
             self._filled[number] = 0
 
     def _check_finite(self, absolute, fate):
@@ -244,7 +270,14 @@ class Worker:
 
 
 def warm(dtype, *, centred=False, counter=np.int32):
-    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
+    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time.
+
+    Returns
+    -------
+    bool
+        Whether the cache lacked the largest kernel.
+    """
+    missed = sum(scan.scan.stats.cache_misses.values())
     mean = np.zeros(2) if centred else None
     raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
@@ -252,9 +285,10 @@ def warm(dtype, *, centred=False, counter=np.int32):
         geometry = Geometry.of(basis)
         prepared = PreparedBasis(basis, geometry, choose_planes("permutations", basis, geometry))
         task = Pass(
-            dtype, 2, _AllRows(), (prepared,), np.array([0.5]), wrap_table(*angle_table(4)), mean, SharedSums(2), "skip", 2, counter
+            dtype, 2, _AllRows(), (prepared,), np.array([0.5]), wrap_table(*angle_table(4)), mean, SharedSums(2), (None,), "skip", 2, counter
         )
         Worker(task).count(raw, 0)
+    return sum(scan.scan.stats.cache_misses.values()) > missed
 
 
 class _AllRows:

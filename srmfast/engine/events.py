@@ -8,6 +8,7 @@ class KernelsReady:
     """The kernels are compiled or loaded from the cache."""
 
     seconds: float  # time it took
+    compiled: bool  # whether anything had to be compiled; it is in the cache now
 
 
 @dataclass(frozen=True)

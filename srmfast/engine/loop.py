@@ -1,6 +1,7 @@
 """One reading of a store: reader threads fill a bounded window, a thread pool counts, tallies are added."""
 
 import queue
+import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ def read_and_count(store, task, plan, on_event):
     in the final addition of integers, so neither the order of arrival nor the number of threads can change a count.
     """
     seconds = {"read": 0.0, "compute": 0.0}
+    cancelled = threading.Event()
     workers = [Worker(task) for _ in range(plan.threads)]
     free = queue.SimpleQueue()
     for worker in workers:
@@ -49,7 +51,7 @@ def read_and_count(store, task, plan, on_event):
         began = time.perf_counter()
         worker = free.get()
         try:
-            worker.count(raw, start)
+            worker.count(raw, start, cancelled)
         finally:
             free.put(worker)
         return time.perf_counter() - began
@@ -85,6 +87,7 @@ def read_and_count(store, task, plan, on_event):
                     settle()
                     read_ahead()
         except BaseException:
+            cancelled.set()
             readers.shutdown(wait=False, cancel_futures=True)
             counters.shutdown(wait=False, cancel_futures=True)
             raise

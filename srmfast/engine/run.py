@@ -7,11 +7,12 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.assemble import assemble, provenance
-from srmfast.engine.block import Pass, SharedSums, warm
+from srmfast.engine.block import Pass, SharedHits, SharedSums, to_rows, warm
 from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
+from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.decode import USED, ZERO
@@ -180,28 +181,49 @@ def _execute(member, request, resources, on_event):
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
         block_rows=member.plan.block_rows, counter=np.int32 if store.n < 2**31 else np.int64,
     )  # fmt: skip
-    warm(store.dtype, centred=request.centre is not False, counter=common["counter"])
-    on_event(KernelsReady(time.perf_counter() - began))
+    compiled = warm(store.dtype, centred=request.centre is not False, counter=common["counter"])
+    on_event(KernelsReady(time.perf_counter() - began, compiled))
     seconds = {"read": 0.0, "compute": 0.0}
     sums = SharedSums(store.d)
     if request.centre is True:
-        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, **common), seconds, on_event)
+        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event)
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         mean = sums.tree.total()[:-1] / max(n, 1)
-        task = Pass(bases=member.bases, mean=mean, sums=None, **common)
     else:
         mean_rows = None
-        task = Pass(bases=member.bases, mean=mean, sums=sums if mean is None else None, **common)
+    hits = tuple(
+        SharedHits(request.angles, common["counter"], resources.memory // 4) if basis.mode == "hits" else None
+        for basis in member.bases
+    )
+    counted_sums = sums if mean is None else None
+    task = Pass(bases=member.bases, mean=mean, sums=counted_sums, hits=hits, **common)
     rows, tallies = _read("count", member, task, seconds, on_event)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
     seconds["total"] = time.perf_counter() - began
     origin = provenance(member.plan, seconds, member.nbytes * (2 if request.centre is True else 1))
-    for basis, tally in zip(member.bases, tallies, strict=True):
+    for basis, tally, shared in zip(member.bases, tallies, hits, strict=True):
         yield assemble(
-            tally, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
+            tally, shared and shared.planes, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
             store=(member.name, store.location), budget=resources.memory, provenance=origin,
+            suggested=None if tally.arcs else suggest_epsilon(_some_rows(member, mean), basis.basis),
         )  # fmt: skip
+
+
+def _some_rows(member, mean):
+    """Return usable rows of the first read that has any, as float64."""
+    store, selection, step = member.store, member.selection, member.plan.slab_rows
+    for start in range(0, store.n, step):
+        stop = min(start + step, store.n)
+        keep, _, _ = selection.keep(start, stop) if selection.wants(start, stop) else (np.zeros(stop - start, bool), 0, 0)
+        if keep is None or keep.any():
+            raw = store.read(start, stop)
+            rows = to_rows(raw if keep is None else raw[keep], store.dtype).astype(np.float64)
+            rows = rows if mean is None else rows - mean
+            norms = np.linalg.norm(rows, axis=1)
+            if (usable := np.isfinite(norms) & (norms > 0)).any():
+                return rows[usable]
+    return np.empty((0, store.d))
 
 
 def _read(purpose, member, task, seconds, on_event):

@@ -134,6 +134,8 @@ class RowSelection:
         values, inner = expand(load_column(spec, store), store.row_shape, what)
         if values.dtype.kind not in "biuf":
             raise InputError(f"{what} must be numbers or bools (true keeps the row), got {values.dtype}")
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise InputError(f"{what} must not hold NaN, got {np.isnan(values).sum():,} of them; write 0 or 1")
         return values != 0, inner
 
     @classmethod

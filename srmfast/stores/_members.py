@@ -46,8 +46,6 @@ def choose(arrays, key, location, *, least_rank=2):
     }
     if len(candidates) == 1:
         return next(iter(candidates))
-    if not below:
-        raise InputError(f"{location} holds no array; check the path")
     if not candidates:
         wanted = "an array of numbers with two or more axes" if least_rank == 2 else "an array of numbers"
         raise InputError(
