@@ -515,7 +515,6 @@ def test_values_may_begin_with_a_minus(tmp_path, files, srmfast_main):
 
 def test_force_replaces_a_result_and_leaves_nothing_beside_it(tmp_path, files, srmfast_main):
     command = f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"
-    (tmp_path / "o.zarr.wip").mkdir()  # of a run that was killed
     assert srmfast_main(f"{command} --epsilon 0.5").rc == 0
     refused(srmfast_main(f"{command} --epsilon 0.6"), "use --force")
     assert srmfast.load(tmp_path / "o.zarr").epsilon.tolist() == [0.5]

@@ -1,5 +1,6 @@
 """The compute stage: one worker turns raw rows into integers, block by block, and owns all it writes."""
 
+import functools
 import math
 import threading
 from dataclasses import dataclass, field
@@ -269,6 +270,7 @@ class Worker:
             self.task.sums.add(level, index, values)
 
 
+@functools.cache
 def warm(dtype, *, centred=False, counter=np.int32):
     """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time.
 

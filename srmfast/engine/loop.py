@@ -1,12 +1,13 @@
 """One reading of a store: reader threads fill a bounded window, a thread pool counts, tallies are added."""
 
+import functools
 import queue
 import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone
@@ -69,7 +70,7 @@ def read_and_count(store, task, plan, on_event):
         on_event(BlockDone(rows, nbytes))
 
     with (
-        threadpool_limits(limits=1, user_api="blas"),
+        _blas().limit(limits=1, user_api="blas"),
         ThreadPoolExecutor(plan.readers, "srmfast-read") as readers,
         ThreadPoolExecutor(plan.threads, "srmfast-count") as counters,
     ):
@@ -100,6 +101,12 @@ def read_and_count(store, task, plan, on_event):
             total += part
         worker.tallies.clear()
     return rows, first.tallies, seconds
+
+
+@functools.cache
+def _blas():
+    """Find the BLAS libraries once; looking takes milliseconds."""
+    return ThreadpoolController()
 
 
 def _slabs(store, selection, slab_rows):

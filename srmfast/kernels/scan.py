@@ -12,6 +12,7 @@ from srmfast.kernels.rows import pinned_dot
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # how planes are numbered
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 _SINGLE = 2.0**-24  # unit round-off of float32
+_TILE = 32  # rows
 _STRIP = 256  # rows screened at once: those of a strip without passers are not looked at again
 
 
@@ -28,10 +29,16 @@ def select_coordinates(rows, norms, fate, columns, signs, out):
         b_i is signs[i] times the unit vector of columns[i].
     out : (k, n) float32, filled
     """
+    inverse = np.empty(rows.shape[0])
     for r in range(rows.shape[0]):
+        inverse[r] = 1.0 / norms[r] if fate[r] == USED else 0.0
+    # Tiles of rows, so that the strided reads of a column find the lines of the tile in the cache.
+    for start in range(0, rows.shape[0], _TILE):
+        stop = min(start + _TILE, rows.shape[0])
         for i in range(columns.shape[0]):
-            value = signs[i] * np.float64(rows[r, columns[i]]) / norms[r] if fate[r] == USED else 0.0
-            out[i, r] = np.float32(value)
+            column, sign = columns[i], signs[i]
+            for r in range(start, stop):
+                out[i, r] = np.float32(sign * np.float64(rows[r, column]) * inverse[r]) if fate[r] == USED else np.float32(0.0)
 
 
 @jit
@@ -43,20 +50,30 @@ def plane_number(i, j, k, numbering):
 
 
 @jit_screen
-def _pass_orthogonal(u, w, start, stop, floor):
+def _pass_orthogonal(u, w, floor):
     passers = 0
-    for r in range(start, stop):
+    for r in range(u.shape[0]):
         passers += u[r] * u[r] + w[r] * w[r] >= floor
     return passers
 
 
 @jit_screen
-def _pass_oblique(u, w, start, stop, g, inverse, floor):
+def _pass_oblique(u, w, g, inverse, floor):
     passers = 0
-    for r in range(start, stop):
+    for r in range(u.shape[0]):
         v = (w[r] - g * u[r]) * inverse
         passers += u[r] * u[r] + v * v >= floor
     return passers
+
+
+@jit_screen
+def _gather(u, w, g, inverse, floor, start, passers, m):
+    """Append the rows that pass the screen, without a branch; `passers` has one entry to spare."""
+    for r in range(u.shape[0]):
+        v = (w[r] - g * u[r]) * inverse
+        passers[m] = start + r
+        m += u[r] * u[r] + v * v >= floor
+    return m
 
 
 @jit
@@ -78,15 +95,20 @@ def screen_floor(epsilon, g, s, delta):
 
 
 @jit
-def _coordinate(rows, r, i, vectors, columns, signs, known):
-    """x·b_i in float64 by the pinned dot, remembered in `known` (k, n), NaN = not yet."""
+def _coordinates(rows, passers, i, vectors, columns, signs, known, out):
+    """Fill `out` (m,) with x·b_i in float64 by the pinned dot, remembered in `known` (k, n), NaN = not yet."""
     if columns.shape[0]:
-        return signs[i] * np.float64(rows[r, columns[i]])
-    value = known[i, r]
-    if math.isnan(value):
-        value = pinned_dot(rows[r], vectors[i])
-        known[i, r] = value
-    return value
+        column, sign = columns[i], signs[i]
+        for p in range(passers.shape[0]):
+            out[p] = sign * np.float64(rows[passers[p], column])
+        return
+    for p in range(passers.shape[0]):
+        r = passers[p]
+        value = known[i, r]
+        if math.isnan(value):
+            value = pinned_dot(rows[r], vectors[i])
+            known[i, r] = value
+        out[p] = value
 
 
 @jit_inline
@@ -265,7 +287,7 @@ def scan(
     smallest = epsilons.min()
     listed = numbering == LISTED
     selection = columns.shape[0] > 0
-    passers, u, w = np.empty(n, np.int64), np.empty(n), np.empty(n)
+    passers, u, w = np.empty(n + 1, np.int64), np.empty(n), np.empty(n)
     i, at, resume = state[0], state[1], state[2]
     while i < k:
         partners = first[i + 1] - first[i] if listed else k - 1 - i
@@ -287,28 +309,24 @@ def scan(
             g_single, inverse = np.float32(g), np.float32(1.0 / s)
             u_single, w_single = coordinates[i], coordinates[j]
             m = 0
-            for start in range(0, n, _STRIP):
-                stop = min(start + _STRIP, n)
-                if floor > 0.0:
+            if floor > 0.0:
+                for start in range(0, n, _STRIP):
+                    # Rows that are not used have zero coordinates and do not pass.
+                    u_strip, w_strip = u_single[start : start + _STRIP], w_single[start : start + _STRIP]
                     if g == 0.0:
-                        passing = _pass_orthogonal(u_single, w_single, start, stop, floor)
+                        passing = _pass_orthogonal(u_strip, w_strip, floor)
                     else:
-                        passing = _pass_oblique(u_single, w_single, start, stop, g_single, inverse, floor)
-                    if passing == 0:
-                        continue
-                for r in range(start, stop):
-                    if fate[r] != USED:
-                        continue
-                    if floor > 0.0:
-                        v_single = (w_single[r] - g_single * u_single[r]) * inverse
-                        if u_single[r] * u_single[r] + v_single * v_single < floor:
-                            continue
+                        passing = _pass_oblique(u_strip, w_strip, g_single, inverse, floor)
+                    if passing:
+                        m = _gather(u_strip, w_strip, g_single, inverse, floor, start, passers, m)
+            else:
+                for r in range(n):
                     passers[m] = r
-                    u[m] = _coordinate(rows, r, i, vectors, columns, signs, known)
-                    w[m] = _coordinate(rows, r, j, vectors, columns, signs, known)
-                    m += 1
+                    m += fate[r] == USED
             if m == 0:
                 continue
+            _coordinates(rows, passers[:m], i, vectors, columns, signs, known, u[:m])
+            _coordinates(rows, passers[:m], j, vectors, columns, signs, known, w[:m])
             done = decide(
                 begin, passers[:m], u[:m], w[:m], norms, labels, folds, g, s, s_back, one, two,
                 epsilons, table, counts, totals, events, state,
