@@ -177,7 +177,7 @@ def test_events_tell_every_row_once(rng):
     seen = []
     srmfast.run(rng.normal(size=(999, 4)), "standard", epsilon=0.5, angles=8, centre=True, on_event=seen.append)
     assert [type(event) for event in seen if not isinstance(event, events.BlockDone)] == [
-        events.KernelsReady, events.PassStarted, events.PassFinished, events.PassStarted, events.PassFinished,
+        events.PassStarted, events.KernelsReady, events.PassFinished, events.PassStarted, events.PassFinished,
     ]  # fmt: skip
     assert sum(event.rows for event in seen if isinstance(event, events.BlockDone)) == 2 * 999
 

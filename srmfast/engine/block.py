@@ -18,6 +18,7 @@ from srmfast.tally import PlaneDifferences, RowTally, Tally, TreeSums, aligned_i
 _DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
 _EVENTS = 1 << 18  # arcs collected before they are added to the planes kept by hit
+_LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
 _NO_COORDINATES = np.empty((0, 0))
 
 
@@ -141,14 +142,19 @@ class Scratch:
 
     def __init__(self):
         self._buffers = {}
+        self._views = {}
 
     def array(self, name, shape, dtype=np.float64):
         """Return an uninitialised C-contiguous array, valid until `name` is asked for again."""
-        size = math.prod(shape)
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = np.empty(size, dtype)
-        return buffer[:size].reshape(shape)
+        view = self._views.get((name, shape))
+        if view is None:
+            size = math.prod(shape)
+            buffer = self._buffers.get(name)
+            if buffer is None or buffer.size < size:
+                buffer = self._buffers[name] = np.empty(size, dtype)
+                self._views = {key: view for key, view in self._views.items() if key[0] != name}
+            view = self._views[name, shape] = buffer[:size].reshape(shape)
+        return view
 
 
 class Worker:
@@ -198,33 +204,47 @@ class Worker:
         if not absolute.size:
             return
         n, scratch = absolute.size, self._scratch
-        rows = to_rows(raw, task.dtype, scratch)
-        if task.mean is not None:
-            centred = scratch.array("centred", rows.shape)
-            decode.subtract(rows, task.mean, centred)
-            rows = centred
         norms, fate = scratch.array("norms", (n,)), scratch.array("fate", (n,), np.uint8)
-        decode.measure(rows, norms, fate)
+        if task.dtype == "float16" and task.mean is None and decode.half_instructions():
+            rows = scratch.array("rows", raw.shape, np.float32)
+            decode.measure_halves(writeable(raw).view(np.uint16), rows, norms, fate)
+        else:
+            rows = to_rows(raw, task.dtype, scratch)
+            if task.mean is not None:
+                centred = scratch.array("centred", rows.shape)
+                decode.subtract(rows, task.mean, centred)
+                rows = centred
+            decode.measure(rows, norms, fate)
         labels, folds = task.selection.labels(absolute), task.selection.folds(absolute)
-        decode.tally_fates(folds, labels, fate, self.rows.fate)
-        self._check_finite(absolute, fate)
+        if decode.tally_fates(folds, labels, fate, self.rows.fate) and task.nonfinite == "error":
+            row = absolute[np.argmax(fate == decode.NONFINITE)]
+            raise InputError(
+                f"rows must be finite, got NaN, infinity or an overflowing norm in row {row:,}; "
+                "use --nonfinite skip to leave such rows out"
+            )
         if task.sums is not None:
             self._add_sums(rows, norms, fate, absolute, start, stop)
-        unit = None
         for number, basis in enumerate(task.bases):
             k = len(basis.basis.vectors)
+            coordinates = scratch.array(f"coordinates {number}", (k, n), np.float32)
             if basis.columns.size:
-                coordinates, known = scratch.array(f"coordinates {number}", (k, n), np.float32), _NO_COORDINATES
                 scan.select_coordinates(rows, norms, fate, basis.columns, basis.signs, coordinates)
+                known = _NO_COORDINATES
             else:
-                if unit is None:
-                    unit = scratch.array("unit", rows.shape, np.float32)
-                    decode.narrow(rows, norms, fate, unit)
-                coordinates = scratch.array(f"coordinates {number}", (k, n), np.float32)
-                np.matmul(basis.single, unit.T, out=coordinates)
+                self._project(basis.single, rows, norms, fate, coordinates)
                 known = scratch.array(f"known {number}", (k, n))
                 known.fill(np.nan)
             self._scan(number, rows, norms, fate, labels, folds, coordinates, known)
+
+    def _project(self, vectors, rows, norms, fate, out):
+        """Fill `out` (k, n) with float32 coordinates of the rows divided by their norms."""
+        if rows.dtype == np.float32 and _LOW < norms.min() and norms.max() < _HIGH:  # no zero or non-finite row either
+            np.matmul(vectors, rows.T, out=out)
+            scan.scale_coordinates(norms, out)
+        else:
+            unit = self._scratch.array("unit", rows.shape, np.float32)
+            decode.narrow(rows, norms, fate, unit)
+            np.matmul(vectors, unit.T, out=out)
 
     def _scan(self, number, rows, norms, fate, labels, folds, coordinates, known):
         task, basis, tally = self.task, self.task.bases[number], self.tallies[number]
@@ -249,19 +269,12 @@ class Worker:
             self.task.hits[number].add(self._events[number][:filled])
             self._filled[number] = 0
 
-    def _check_finite(self, absolute, fate):
-        if self.task.nonfinite == "error":
-            bad = np.flatnonzero(fate == decode.NONFINITE)
-            if bad.size:
-                raise InputError(
-                    f"rows must be finite, got NaN, infinity or an overflowing norm in row {absolute[bad[0]]:,}; "
-                    "use --nonfinite skip to leave such rows out"
-                )
-
     def _add_sums(self, rows, norms, fate, absolute, start, stop):
-        place = self._scratch.array("place", (stop - start,), np.int64)
-        place.fill(-1)
-        place[absolute - start] = np.arange(absolute.size)
+        if absolute.size == stop - start:
+            place = absolute - start
+        else:
+            place = np.full(stop - start, -1)
+            place[absolute - start] = np.arange(absolute.size)
         stack = self._scratch.array("stack", (64, self.task.d + 1))
         for level, index in aligned_intervals(start, stop):
             first = (index << level) - start
@@ -308,14 +321,18 @@ class _AllRows:
         return np.zeros(rows.size, np.uint8)
 
 
+def writeable(raw):
+    """Return an array that may be written, because a read-only one is another type to the compiler."""
+    return raw if raw.flags.writeable else raw.copy()
+
+
 def to_rows(raw, dtype, scratch=None):
     """Return stored values (n, d) as float32 (exact) or float64 rows.
 
     Integers of 64 bits are rounded to float64; every other type is converted exactly. With `scratch` the result is
     valid until the next call.
     """
-    if not raw.flags.writeable:
-        raw = raw.copy()  # a read-only array is another type to the compiler: one more compilation
+    raw = writeable(raw)
     if dtype in ("float32", "float64"):
         return raw
     if dtype in _DOUBLE_TYPES:

@@ -13,7 +13,10 @@ from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone
 
 
-def read_and_count(store, task, plan, on_event):
+_COUNTING = 2  # slabs being counted at once, so that no thread waits for the last piece of a slab
+
+
+def read_and_count(store, task, plan, on_event, *, ready=None):
     """Read every selected row of a store once, in storage order, and count it.
 
     Parameters
@@ -22,6 +25,8 @@ def read_and_count(store, task, plan, on_event):
     task : Pass
     plan : Plan
     on_event : callable
+    ready : Future of KernelsReady, optional
+        Waited for before the first row is counted; reading goes on meanwhile.
 
     Returns
     -------
@@ -76,17 +81,19 @@ def read_and_count(store, task, plan, on_event):
     ):
         try:
             read_ahead()
+            if ready is not None:
+                on_event(ready.result())
             while reading or counting:
-                if reading:
+                if reading and len(counting) < _COUNTING:
                     raw, start, spent = reading.popleft().result()
                     seconds["read"] += spent
                     pieces = _pieces(len(raw), plan.threads, plan.block_rows)
                     futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
                     counting.append((futures, len(raw), raw.nbytes))
                     del raw
-                while counting and (not reading or len(reading) + len(counting) >= plan.slabs):
+                else:
                     settle()
-                    read_ahead()
+                read_ahead()
         except BaseException:
             cancelled.set()
             readers.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,7 @@
 """The public runs: prepare, read each store once, assemble what was counted."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -181,12 +182,23 @@ def _execute(member, request, resources, on_event):
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
         block_rows=member.plan.block_rows, counter=np.int32 if store.n < 2**31 else np.int64,
     )  # fmt: skip
-    compiled = warm(store.dtype, centred=request.centre is not False, counter=common["counter"])
-    on_event(KernelsReady(time.perf_counter() - began, compiled))
+    with ThreadPoolExecutor(1, "srmfast-warm") as warming:
+        ready = warming.submit(_warm, store.dtype, request.centre is not False, common["counter"])
+        yield from _passes(member, request, resources, common, mean, ready, began, on_event)
+
+
+def _warm(dtype, centred, counter):
+    began = time.perf_counter()
+    compiled = warm(dtype, centred=centred, counter=counter)
+    return KernelsReady(time.perf_counter() - began, compiled)
+
+
+def _passes(member, request, resources, common, mean, ready, began, on_event):
+    store = member.store
     seconds = {"read": 0.0, "compute": 0.0}
     sums = SharedSums(store.d)
     if request.centre is True:
-        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event)
+        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event, ready)
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         mean = sums.tree.total()[:-1] / max(n, 1)
     else:
@@ -197,7 +209,7 @@ def _execute(member, request, resources, on_event):
     )
     counted_sums = sums if mean is None else None
     task = Pass(bases=member.bases, mean=mean, sums=counted_sums, hits=hits, **common)
-    rows, tallies = _read("count", member, task, seconds, on_event)
+    rows, tallies = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
     seconds["total"] = time.perf_counter() - began
@@ -226,10 +238,10 @@ def _some_rows(member, mean):
     return np.empty((0, store.d))
 
 
-def _read(purpose, member, task, seconds, on_event):
+def _read(purpose, member, task, seconds, on_event, ready):
     on_event(PassStarted(purpose, member.name, member.selection.seen(), member.nbytes))
     began = time.perf_counter()
-    rows, tallies, spent = read_and_count(member.store, task, member.plan, on_event)
+    rows, tallies, spent = read_and_count(member.store, task, member.plan, on_event, ready=ready)
     for stage, value in spent.items():
         seconds[stage] += value
     on_event(PassFinished(time.perf_counter() - began))

@@ -1,5 +1,7 @@
 """Which rows take part, and the label and fold of each."""
 
+import functools
+
 import numpy as np
 
 from srmfast.errors import InputError
@@ -102,7 +104,7 @@ class RowSelection:
     def labels(self, rows):
         """Return the label codes of absolute rows, int32."""
         if self._labels is None:
-            return np.zeros(rows.size, np.int32)
+            return _zeros(rows.size)
         codes, inner = self._labels
         return codes[rows // inner] if inner > 1 else codes[rows]
 
@@ -161,6 +163,11 @@ class RowSelection:
         values, inner = expand(load_column(spec, store), store.row_shape, "groups")
         _, first, code = np.unique(values, return_index=True, return_inverse=True)
         return (first[code.reshape(-1)] * inner * FOLDS // store.n).astype(np.uint8), inner
+
+
+@functools.lru_cache(maxsize=16)
+def _zeros(n):
+    return np.zeros(n, np.int32)  # read only by all: most blocks have the same size
 
 
 def _parse_rows(rows, n):

@@ -42,6 +42,17 @@ def select_coordinates(rows, norms, fate, columns, signs, out):
 
 
 @jit
+def scale_coordinates(norms, coordinates):
+    """Divide products x·b_i, `coordinates` (k, n) float32, by norms (n,) float64 that have a float32 reciprocal."""
+    inverse = np.empty(norms.shape[0], np.float32)
+    for r in range(norms.shape[0]):
+        inverse[r] = 1.0 / norms[r]
+    for i in range(coordinates.shape[0]):
+        for r in range(norms.shape[0]):
+            coordinates[i, r] *= inverse[r]
+
+
+@jit
 def plane_number(i, j, k, numbering):
     """Number of the ordered plane (i, j) when planes are not listed; −1 when it is not among them."""
     if numbering == PERMUTATIONS:
