@@ -63,15 +63,11 @@ def main(argv=None):
 def machine(sizes):
     """Print where the numbers come from, and two speeds by which to place them."""
     blas = ", ".join(
-        f"{pool['internal_api']} {pool['version']}"
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
+        f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"
     )
     versions = [f"{module.__name__} {module.__version__}" for module in (srmfast, np, scipy, numba)]
     print(f"# srmfast benchmark{' (quick: toy sizes)' if sizes is QUICK else ''}\n")
-    print(
-        f"{_cpu()}, {CORES} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    )
+    print(f"{_cpu()}, {CORES} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}")
     print(f"{', '.join(versions)}, BLAS {blas}")
     side = np.ones((sizes.gemm, sizes.gemm), np.float32)
     memory = np.ones(sizes.memory // 8)
@@ -83,9 +79,7 @@ def machine(sizes):
         f"sgemm {flops / min(one['sgemm'].seconds):,.0f} GFLOP/s on one core, {flops / min(all_cores['sgemm'].seconds):,.0f} "
         f"on {CORES}; memory read at {sizes.memory / 1e9 / min(one['read'].seconds):.1f} GB/s by one core"
     )
-    print(
-        "Times are medians of alternating rounds, ratios medians of the rounds' ratios; the collector is off."
-    )
+    print("Times are medians of alternating rounds, ratios medians of the rounds' ratios; the collector is off.")
 
 
 def headline(sizes):
@@ -95,9 +89,7 @@ def headline(sizes):
     basis = srmfast.load_basis(f"thompson:{k}", d)
     result = ours(X, basis, eps, a)
     planes, B = pairs_of(result), basis.vectors
-    print(
-        f"\n## {n:,} × {d} float64 normals, {k} Thompson vectors, {len(planes)} planes, {a} angles, ε = {eps}\n"
-    )
+    print(f"\n## {n:,} × {d} float64 normals, {k} Thompson vectors, {len(planes)} planes, {a} angles, ε = {eps}\n")
     reference = result.counts[0, 0]
     shuffled = np.random.default_rng(1).permutation(len(planes))
 
@@ -117,18 +109,14 @@ def headline(sizes):
     }
     rounds = max(sizes.rounds, 3)
     for name, (way, size) in others.items():
-        candidates[name] = [
-            partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)
-        ]
+        candidates[name] = [partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)]
     series = alternate(candidates, rounds)
     first, *_ = series.values()
     lines = []
     for name, one in series.items():
         size = others[name][1] if name in others else len(planes)
         answers = one.answers if name in others else [answer.counts[0, 0] for answer in one.answers]
-        differing = sum(
-            compare(answer, reference[sample(size, at)], name) for at, answer in enumerate(answers)
-        )
+        differing = sum(compare(answer, reference[sample(size, at)], name) for at, answer in enumerate(answers))
         factor = len(planes) / size
         lines.append(
             [
@@ -248,9 +236,7 @@ def scaling(sizes):
 def arcs(sizes):
     """Rows that hit every plane: the cost of an arc."""
     n = sizes.rows // 3
-    print(
-        f"\n## Low ε, nearly every row hits: {n:,} normal rows, 240 planes, {sizes.angles} angles, one thread\n"
-    )
+    print(f"\n## Low ε, nearly every row hits: {n:,} normal rows, 240 planes, {sizes.angles} angles, one thread\n")
     lines = []
     for d, kind in ((16, "standard"), (16, "random:16"), (16, "thompson:16"), (64, "random:16")):
         X = np.random.default_rng(4).standard_normal((n, d))
@@ -290,8 +276,7 @@ def check_sample(result, X, B, size=2):
     a = result.angle.size
     step = max(1, _CELLS // a)
     wanted = sum(
-        naive.counts(X[start : start + step], B, planes[some], result.epsilon, a)
-        for start in range(0, len(X), step)
+        naive.counts(X[start : start + step], B, planes[some], result.epsilon, a) for start in range(0, len(X), step)
     )
     if not (result.counts.sum(axis=0)[:, some] == wanted).all():
         raise AssertionError("the counts of srmfast differ from the definition")

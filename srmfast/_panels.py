@@ -364,7 +364,9 @@ def _message(axes, words):
     """Say in the middle of empty axes, if there are any, why they are empty."""
     if axes is None:
         return
-    axes.text(0.5, 0.5, words.replace("; ", "\n"), transform=axes.transAxes, ha="center", va="center", color="0.3", wrap=True)
+    axes.text(
+        0.5, 0.5, words.replace("; ", "\n"), transform=axes.transAxes, ha="center", va="center", color="0.3", wrap=True
+    )
     if not axes.get_shared_y_axes().get_siblings(axes)[1:]:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -384,4 +386,5 @@ def _top(axes):
 
 
 def value_name(signed):
+    """Name the y axis."""
     return "f(θ) − f(θ + π)" if signed else "share of rows in the cone"

@@ -73,45 +73,112 @@ def build_parser():
 def _command(commands, name, function, summary):
     parser = commands.add_parser(name, help=summary, description=summary, epilog=_EPILOG[name])
     parser.set_defaults(command=function)
-    parser._negative_number_matcher = re.compile(r"-\.?\d")  # "--epsilon -0.5,0.5" and "--rows -9:" are values, no options
+    parser._negative_number_matcher = re.compile(
+        r"-\.?\d"
+    )  # "--epsilon -0.5,0.5" and "--rows -9:" are values, no options
     return parser
 
 
 def _add_axes(parser):
     group = parser.add_argument_group("arrays of any rank")
-    group.add_argument("--feature-axis", type=int, metavar="A", help="axis of the features (default: last); 0 for (d, n) files")
-    group.add_argument("--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, a layer for example")
+    group.add_argument(
+        "--feature-axis", type=int, metavar="A", help="axis of the features (default: last); 0 for (d, n) files"
+    )
+    group.add_argument(
+        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, a layer for example"
+    )
     group.add_argument("--flatten", action="store_true", help="first axis rows, all others features")
 
 
 def _add_run(commands):
-    parser = _command(commands, "run", _run, "count activations inside a cone of light turning through every plane of a basis")
-    parser.add_argument("stores", nargs="+", metavar="STORE", help="path or path::key (.npy .npz .zarr .h5 …), or a folder or glob of shards")
+    parser = _command(
+        commands, "run", _run, "count activations inside a cone of light turning through every plane of a basis"
+    )
+    parser.add_argument(
+        "stores",
+        nargs="+",
+        metavar="STORE",
+        help="path or path::key (.npy .npz .zarr .h5 …), or a folder or glob of shards",
+    )
     what = parser.add_argument_group("what is counted")
-    what.add_argument("--basis", action="append", metavar="[NAME=]B", help="standard (default), plusminus, simplex, random:K, thompson:K or a (k, d) file; may be repeated")
+    what.add_argument(
+        "--basis",
+        action="append",
+        metavar="[NAME=]B",
+        help="standard (default), plusminus, simplex, random:K, thompson:K or a (k, d) file; may be repeated",
+    )
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
-    what.add_argument("--epsilon", type=_floats, default=(0.9,), metavar="E[,E…]", help="cosine of the cone's half-angle (default 0.9)")
+    what.add_argument(
+        "--epsilon",
+        type=_floats,
+        default=(0.9,),
+        metavar="E[,E…]",
+        help="cosine of the cone's half-angle (default 0.9)",
+    )
     what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
-    what.add_argument("--planes", default="permutations", metavar="KIND", help="permutations (default), combinations, neighbours, random:P or a file of index pairs")
-    what.add_argument("--centre", nargs="?", const=True, default=False, metavar="F", help="subtract the mean of the rows, or the one in F")
-    what.add_argument("--seed", type=_seed, default=0, metavar="S", help="for random bases, planes and samples (default 0)")
+    what.add_argument(
+        "--planes",
+        default="permutations",
+        metavar="KIND",
+        help="permutations (default), combinations, neighbours, random:P or a file of index pairs",
+    )
+    what.add_argument(
+        "--centre",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="F",
+        help="subtract the mean of the rows, or the one in F",
+    )
+    what.add_argument(
+        "--seed", type=_seed, default=0, metavar="S", help="for random bases, planes and samples (default 0)"
+    )
     rows = parser.add_argument_group("which rows")
-    for name, summary in (("labels", "class of each row"), ("groups", "document, image or prompt of each row"), ("mask", "true keeps the row")):
-        rows.add_argument(f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store")
+    for name, summary in (
+        ("labels", "class of each row"),
+        ("groups", "document, image or prompt of each row"),
+        ("mask", "true keeps the row"),
+    ):
+        rows.add_argument(
+            f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
+        )
     rows.add_argument("--rows", metavar="START:STOP[:STEP]", help="use these rows only")
-    rows.add_argument("--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)")
-    rows.add_argument("--zero-rows", choices=("drop", "keep"), default="drop", help="whether rows of zero norm leave the denominator (default drop)")
-    rows.add_argument("--nonfinite", choices=("error", "skip"), default="error", help="rows with NaN or infinity (default error)")
-    rows.add_argument("--missing-chunks", choices=("error", "skip", "zeros"), default="error", help="chunks that are not in the store (default error)")
+    rows.add_argument(
+        "--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)"
+    )
+    rows.add_argument(
+        "--zero-rows",
+        choices=("drop", "keep"),
+        default="drop",
+        help="whether rows of zero norm leave the denominator (default drop)",
+    )
+    rows.add_argument(
+        "--nonfinite", choices=("error", "skip"), default="error", help="rows with NaN or infinity (default error)"
+    )
+    rows.add_argument(
+        "--missing-chunks",
+        choices=("error", "skip", "zeros"),
+        default="error",
+        help="chunks that are not in the store (default error)",
+    )
     _add_axes(parser)
     how = parser.add_argument_group("how (changes no number)")
     how.add_argument("--threads", type=int, metavar="T", help="compute threads (default: all cores)")
-    how.add_argument("--memory", metavar="SIZE", help="of the whole process, 2GiB for example (default: a quarter of what there is)")
-    how.add_argument("--block-rows", type=int, metavar="R", help="rows in one kernel call (default: what fits the cache)")
+    how.add_argument(
+        "--memory", metavar="SIZE", help="of the whole process, 2GiB for example (default: a quarter of what there is)"
+    )
+    how.add_argument(
+        "--block-rows", type=int, metavar="R", help="rows in one kernel call (default: what fits the cache)"
+    )
     how.add_argument("--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error")
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     out = parser.add_argument_group("output")
-    out.add_argument("--keep", default="auto", metavar="RULE", help="planes in the result: auto (default), all, hit, top:K or summary")
+    out.add_argument(
+        "--keep",
+        default="auto",
+        metavar="RULE",
+        help="planes in the result: auto (default), all, hit, top:K or summary",
+    )
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
     out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
     out.add_argument("--force", action="store_true", help="replace an existing output")
@@ -164,8 +231,12 @@ def _run(arguments):
 
 
 def _add_demo(commands):
-    parser = _command(commands, "demo", _demo, "the whole way on real activations inside the package: store, result, figures")
-    parser.add_argument("--out", default="srmfast-demo", metavar="DIR", help="folder for everything it makes (default srmfast-demo)")
+    parser = _command(
+        commands, "demo", _demo, "the whole way on real activations inside the package: store, result, figures"
+    )
+    parser.add_argument(
+        "--out", default="srmfast-demo", metavar="DIR", help="folder for everything it makes (default srmfast-demo)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing folder of an earlier demo")
 
 
@@ -177,9 +248,13 @@ def _demo(arguments):
 
 
 def _add_inspect(commands):
-    parser = _command(commands, "inspect", _inspect, "what a store holds, what a run over it would take, and an epsilon to begin with")
+    parser = _command(
+        commands, "inspect", _inspect, "what a store holds, what a run over it would take, and an epsilon to begin with"
+    )
     parser.add_argument("store", metavar="STORE")
-    parser.add_argument("--basis", default="standard", metavar="B", help="for the projection of planes and memory (default standard)")
+    parser.add_argument(
+        "--basis", default="standard", metavar="B", help="for the projection of planes and memory (default standard)"
+    )
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the sampled rows (default 0)")
     _add_axes(parser)
 
@@ -302,5 +377,3 @@ def _resources(arguments):
     resources = Resources.resolve(arguments.threads, arguments.memory, arguments.block_rows)
     left = max(0, resources.memory - resident_bytes() - RESERVE)
     return Resources(resources.threads, left, resources.block_rows)
-
-

@@ -15,7 +15,17 @@ KEEPS = "auto, all, hit, top:K or summary"
 DEFAULT_EPSILON = 0.9
 DEFAULT_ANGLES = 360
 MINIMUM_MEMORY = 256 << 20  # bytes
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 1 << 10,
+    "mi": 1 << 20,
+    "gi": 1 << 30,
+    "ti": 1 << 40,
+}
 
 
 @dataclass(frozen=True)
@@ -189,4 +199,3 @@ def hash_array(array):
     array = np.ascontiguousarray(array)
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + array.tobytes()).hexdigest()
-

@@ -71,7 +71,8 @@ def test_planes_from_a_file_keep_both_directions_apart(tmp_path, rng):
 def test_hits_and_sums_alone_agree_with_all_planes(rng):
     x = cases.rows("one-hot", 300, 9, rng) + 0.05 * rng.normal(size=(300, 9))
     everything, hit, summary, top = (
-        srmfast.run(x, "standard", epsilon=(0.95, 0.99), angles=360, keep=keep) for keep in ("all", "hit", "summary", "top:7")
+        srmfast.run(x, "standard", epsilon=(0.95, 0.99), angles=360, keep=keep)
+        for keep in ("all", "hit", "summary", "top:7")
     )
     number = {pair: n for n, pair in enumerate(zip(everything.plane_i, everything.plane_j, strict=True))}
     at = [number[pair] for pair in zip(hit.plane_i, hit.plane_j, strict=True)]
@@ -119,9 +120,15 @@ def test_one_entry_far_below_the_others_is_decided_by_the_line(rng):
         assert (result.counts[0] == cases.reference(x, result)).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool"]
+)
 def test_every_stored_type_is_decoded_exactly(dtype, rng):
-    x = (rng.normal(size=(N, 6)) * (3 if dtype != "bool" else 1)).astype(dtype) if dtype != "bool" else rng.integers(0, 2, (N, 6)).astype(bool)
+    x = (
+        (rng.normal(size=(N, 6)) * (3 if dtype != "bool" else 1)).astype(dtype)
+        if dtype != "bool"
+        else rng.integers(0, 2, (N, 6)).astype(bool)
+    )
     if dtype.startswith("u"):
         x = rng.integers(0, 9, (N, 6)).astype(dtype)
     result = srmfast.run(x, "standard", epsilon=(0.5, 0.8), angles=36, keep="all")

@@ -72,9 +72,7 @@ def test_the_benchmark_refuses_wrong_counts():
 
 def test_ways_are_timed_in_turn():
     order = []
-    series = timing.alternate(
-        {"a": lambda: order.append("a"), "b": [lambda n=n: order.append(n) for n in range(3)]}, 3
-    )
+    series = timing.alternate({"a": lambda: order.append("a"), "b": [lambda n=n: order.append(n) for n in range(3)]}, 3)
     assert order == ["a", 0, "a", 1, "a", 2]
     assert [len(one.seconds) for one in series.values()] == [3, 3]
 
@@ -99,9 +97,7 @@ def test_a_zarr_store_is_made(made, dtype, codec):
     rows = array[...]
     assert rows.nbytes == 2**20 and rows.dtype == dtype and array.chunks == (2**18 // 32 // rows.itemsize, 32)
     assert np.isfinite(rows).all() and (np.abs(rows).max(axis=1) > 0).all()
-    assert (
-        len(np.unique(rows, axis=0)) > len(rows) // 2
-    )  # more than the distinct blocks' permutations would give
+    assert len(np.unique(rows, axis=0)) > len(rows) // 2  # more than the distinct blocks' permutations would give
     assert f"{len(rows):,} rows" in said and codec in said
 
 
@@ -135,9 +131,7 @@ def test_an_existing_store_is_left_alone(script, made):
 @pytest.mark.parametrize(("name", "words"), [("x.npy", ("--format", "npy")), ("x.h5", ("--format", "h5"))])
 def test_a_run_is_measured(script, made, name, words):
     path, _ = made(name, *words)
-    ended = script(
-        "tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 1000, "--pairs", 1, "--way", "1x1"
-    )
+    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 1000, "--pairs", 1, "--way", "1x1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"\| merely reads +\| +\d+\.\d\d s", ended.stdout)
     assert re.search(r"\| srmfast run, ε 0.5 +\| +\d+\.\d\d s", ended.stdout)

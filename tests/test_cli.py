@@ -440,7 +440,14 @@ def counts_of(files, srmfast_main, monkeypatch, tmp_path):
 def rows_of(seen, used, zero_norm=0, nonfinite=0, **masked):
     """Row accounting as a result holds it."""
     masked = {rule.replace("_", " "): rows for rule, rows in masked.items()}
-    return {"seen": seen, "used": used, "zero_norm": zero_norm, "zero_kept": 0, "nonfinite": nonfinite, "masked": masked}
+    return {
+        "seen": seen,
+        "used": used,
+        "zero_norm": zero_norm,
+        "zero_kept": 0,
+        "nonfinite": nonfinite,
+        "masked": masked,
+    }
 
 
 def test_nonfinite_rows_are_skipped_and_accounted_for(counts_of):
@@ -465,18 +472,24 @@ def test_missing_chunks_outside_the_rows_asked_for_do_not_matter(counts_of):
 def test_chunks_missing_inside_shards_are_found(files, tmp_path, srmfast_main, counts_of):
     holed = zarr.create_array(files / "shards.zarr", shape=(N, D), chunks=(25, D), shards=(100, D), dtype="f4")
     holed[:125], holed[150:] = sample()[:125], sample()[150:]
-    refused(srmfast_main(f"run shards.zarr -o {tmp_path}/o.zarr"), r"25 rows .*\(inside shards\): lost, or never written")
+    refused(
+        srmfast_main(f"run shards.zarr -o {tmp_path}/o.zarr"), r"25 rows .*\(inside shards\): lost, or never written"
+    )
     assert counts_of("shards.zarr --missing-chunks skip").attrs["rows"] == rows_of(300, 275, missing_chunk=25)
     assert counts_of("shards.zarr --missing-chunks zeros").attrs["rows"] == rows_of(300, 275, zero_norm=25)
 
 
-@pytest.mark.parametrize("basis", ["x.h5::group/basis", "x.zarr::basis", "vectors.npy", "named=vectors.npy", "columns.npy --basis-transpose"])
+@pytest.mark.parametrize(
+    "basis", ["x.h5::group/basis", "x.zarr::basis", "vectors.npy", "named=vectors.npy", "columns.npy --basis-transpose"]
+)
 def test_a_basis_may_be_in_any_file(basis, files, counts_of):
     vectors = np.load(files / "columns.npy").T if "columns" in basis else np.load(files / "vectors.npy")
     assert (counts_of(f"x.npy --basis {basis}").counts[0, 0] == counted(sample(), vectors)).all()
 
 
-@pytest.mark.parametrize("store", ["x.h5::group/x", "x.zarr::x", "x.zarr::/x/", "whole.npz", "trap.npz::vectors", "two.npz::a"])
+@pytest.mark.parametrize(
+    "store", ["x.h5::group/x", "x.zarr::x", "x.zarr::/x/", "whole.npz", "trap.npz::vectors", "two.npz::a"]
+)
 def test_a_store_may_be_in_any_file(store, counts_of):
     assert (counts_of(store).counts[0, 0] == counted(sample())).all()
 
@@ -495,11 +508,23 @@ def test_several_bases_become_groups_and_odd_names_are_refused(tmp_path, files, 
     assert srmfast_main(f"run x.npy --basis standard --basis three=vectors.npy -o {tmp_path}/o.zarr").rc == 0
     assert list(srmfast.load(tmp_path / "o.zarr")) == [("x", "standard"), ("x", "three")]
     for name in ("../up", "a/b", ".zattrs", "__x"):
-        refused(srmfast_main(f"run x.npy --basis standard --basis {name}=simplex -o {tmp_path}/p.zarr"), "becomes a group of the result")
+        refused(
+            srmfast_main(f"run x.npy --basis standard --basis {name}=simplex -o {tmp_path}/p.zarr"),
+            "becomes a group of the result",
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["o.zarr"]
 
 
-@pytest.mark.parametrize("how", ["--threads 7", "--block-rows 3", "--rows 0:99999999999999999999", "--sample 300", "--keep top:99999999999999999999"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "--threads 7",
+        "--block-rows 3",
+        "--rows 0:99999999999999999999",
+        "--sample 300",
+        "--keep top:99999999999999999999",
+    ],
+)
 def test_large_and_crooked_numbers_that_mean_something(how, counts_of):
     words = f"x.npy {how}" if "keep" not in how else "x.npy"
     assert (counts_of(words).counts[0, 0] == counted(sample())).all()
@@ -526,7 +551,11 @@ def test_force_replaces_a_result_and_leaves_nothing_beside_it(tmp_path, files, s
 def test_dry_run_writes_nothing(files, srmfast_main, monkeypatch):
     monkeypatch.chdir(files)
     before = listing(files)
-    for command in ("run x.npy --dry-run", "run x.npy --dry-run -o o.zarr --plot o.png", "run x.npy --dry-run -o done.zarr"):
+    for command in (
+        "run x.npy --dry-run",
+        "run x.npy --dry-run -o o.zarr --plot o.png",
+        "run x.npy --dry-run -o done.zarr",
+    ):
         ended = srmfast_main(command)
         assert ended.rc == 0 and ended.stderr == "" and "30 planes (permutations)" in ended.stdout
     refused(srmfast_main("run x.npy --dry-run --epsilon 2"), "epsilon")
@@ -547,7 +576,9 @@ def test_a_signal_during_a_run_leaves_nothing(sent, tmp_path, srmfast_env):
     np.save(tmp_path / "x.npy", np.random.default_rng(3).normal(size=(100_000, 128)).astype(np.float32))
     words = "run x.npy --basis random:128 --planes random:500 --epsilon 0 --keep summary --progress bar -o o.zarr"
     command = [sys.executable, "-m", "srmfast", *words.split()]
-    with subprocess.Popen(command, cwd=tmp_path, env=srmfast_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=srmfast_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
         told = b""
         while b"counting x" not in told:
             told += os.read(child.stderr.fileno(), 4096)
@@ -566,7 +597,9 @@ def test_an_interrupt_while_the_result_is_written_leaves_nothing(tmp_path, files
         raise KeyboardInterrupt
 
     monkeypatch.setattr(zarr, "consolidate_metadata", interrupt)
-    refused(srmfast_main(f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"), "interrupted; nothing was written", rc=130)
+    refused(
+        srmfast_main(f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"), "interrupted; nothing was written", rc=130
+    )
     assert listing(tmp_path) == []
 
 

@@ -94,5 +94,7 @@ def test_the_projection_accepts_what_isotropy_predicts_and_keeps_raw_coordinates
 
 def test_the_projections_second_axis_is_the_part_of_b_j_orthogonal_to_b_i():
     b = np.array([[1.0, 0.0], [np.cos(np.pi / 6), np.sin(np.pi / 6)]])
-    points = compat.PrivilegedPlaneProjectiveMethod(latent_layer_activations=2 * b[1:], privileged_basis=b, epsilon=0.5, perm_or_comb="COMB")
+    points = compat.PrivilegedPlaneProjectiveMethod(
+        latent_layer_activations=2 * b[1:], privileged_basis=b, epsilon=0.5, perm_or_comb="COMB"
+    )
     assert np.allclose(points, [[np.sqrt(3), 1.0]])

@@ -33,7 +33,11 @@ def test_the_embedded_data_are_small_and_plain():
     path = files("srmfast") / "data" / "qwen2.5-0.5b-layer12.npz"
     assert path.stat().st_size < 2 << 20
     with np.load(path, allow_pickle=False) as archive:
-        assert {name: archive[name].shape for name in archive} == {"activations": (500, 896), "words": (500,), "categories": (500,)}
+        assert {name: archive[name].shape for name in archive} == {
+            "activations": (500, 896),
+            "words": (500,),
+            "categories": (500,),
+        }
 
 
 def test_inspect_finds_what_was_planted(rng):
@@ -65,7 +69,16 @@ def test_inspect_says_why_a_run_is_not_possible(rng):
     assert inspect(srmfast.open_store(np.zeros((10, 4)))).epsilon is None
 
 
-@pytest.mark.parametrize("kind, d, energy", [("thompson:4", 3, -2.449490), ("thompson:6", 3, -3.0), ("thompson:12", 3, 3.747591), ("thompson:17", 16, -11.661904), ("thompson:32", 16, -16.0)])
+@pytest.mark.parametrize(
+    "kind, d, energy",
+    [
+        ("thompson:4", 3, -2.449490),
+        ("thompson:6", 3, -3.0),
+        ("thompson:12", 3, 3.747591),
+        ("thompson:17", 16, -11.661904),
+        ("thompson:32", 16, -16.0),
+    ],
+)
 def test_a_written_basis_has_the_published_energy_and_loads_as_it_was(kind, d, energy, tmp_path):
     written = write_basis(kind, d, tmp_path / "b.npy")
     assert written.energy == pytest.approx(energy, abs=2e-6)

@@ -109,7 +109,9 @@ def test_tree_sums_do_not_depend_on_how_rows_arrive(n, seed):
     totals = []
     for _ in range(3):
         cuts = np.unique(np.concatenate([[0, n], rng.integers(0, n + 1, 5)]))
-        pieces = [piece for low, high in itertools.pairwise(cuts.tolist()) for piece in tally.aligned_intervals(low, high)]
+        pieces = [
+            piece for low, high in itertools.pairwise(cuts.tolist()) for piece in tally.aligned_intervals(low, high)
+        ]
         trees = [tally.TreeSums(2), tally.TreeSums(2)]
         for number, at in enumerate(rng.permutation(len(pieces))):
             trees[number % 2].add(*pieces[at], node(*pieces[at]))
@@ -139,7 +141,9 @@ def test_hit_planes_add():
 
 
 def make(memory, keep="auto", **sizes):
-    default = dict(n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[(32, 992, False)], c=1, e=1, a=360)
+    default = dict(
+        n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[(32, 992, False)], c=1, e=1, a=360
+    )
     return plan.make_plan(**(default | sizes), keep=keep, resources=Resources(4, memory))
 
 
@@ -168,7 +172,16 @@ def test_hits_that_outgrow_the_memory_are_refused_before_they_take_it(rng):
     assert srmfast.run(x, "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="summary").total.sum()
 
 
-@pytest.mark.parametrize("text, count", [("512MiB", 512 << 20), ("2GiB", 2 << 30), ("1.5 GB", 1_500_000_000), (300 << 20, 300 << 20), ("300000000", 3 * 10**8)])
+@pytest.mark.parametrize(
+    "text, count",
+    [
+        ("512MiB", 512 << 20),
+        ("2GiB", 2 << 30),
+        ("1.5 GB", 1_500_000_000),
+        (300 << 20, 300 << 20),
+        ("300000000", 3 * 10**8),
+    ],
+)
 def test_sizes_are_read_as_people_write_them(text, count):
     assert parse_bytes(text) == count
 
@@ -226,11 +239,28 @@ def test_peak_memory_stays_within_the_budget(tmp_path):
     """A store of 320 MB in a process that may use 400 MiB: it cannot hold it."""
     import zarr
 
-    array = zarr.create_array(str(tmp_path / "big.zarr"), shape=(2_500_000, 64), chunks=(65_536, 64), dtype="float16", fill_value=0)
+    array = zarr.create_array(
+        str(tmp_path / "big.zarr"), shape=(2_500_000, 64), chunks=(65_536, 64), dtype="float16", fill_value=0
+    )
     block = np.random.default_rng(0).normal(size=(65_536, 64)).astype(np.float16)
     for start in range(0, 2_500_000, 65_536):
         array[start : start + 65_536] = block[: 2_500_000 - start]
-    command = [sys.executable, "-m", "srmfast", "run", str(tmp_path / "big.zarr"), "--basis", "random:8", "--epsilon", "0.5", "--memory", "400MiB", "--progress", "none", "-o"]
+    command = [
+        sys.executable,
+        "-m",
+        "srmfast",
+        "run",
+        str(tmp_path / "big.zarr"),
+        "--basis",
+        "random:8",
+        "--epsilon",
+        "0.5",
+        "--memory",
+        "400MiB",
+        "--progress",
+        "none",
+        "-o",
+    ]
     for name in ("warm", "measured"):
         code = (
             "import resource, subprocess, sys\n"
@@ -238,7 +268,9 @@ def test_peak_memory_stays_within_the_budget(tmp_path):
             "print(done.stderr, file=sys.stderr)\n"
             "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
-        done = subprocess.run([sys.executable, "-c", code, *command, str(tmp_path / f"{name}.zarr")], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, str(tmp_path / f"{name}.zarr")], capture_output=True, text=True
+        )
     returned, peak = map(int, done.stdout.split())
     assert returned == 0, done.stderr
     assert peak * 1024 <= 400 << 20
@@ -270,6 +302,14 @@ def test_every_format_and_layout_gives_the_same_counts(tmp_path, rng):
         "h.h5::whole": {}, "v2.zarr": {}, "v3.zarr": {}, "parts": {}, "turned.npy": {"feature_axis": 0},
     }.items():  # fmt: skip
         for threads, block in ((1, None), (4, 7)):
-            got = srmfast.run(str(tmp_path / name), "standard", epsilon=(0.4, 0.7), angles=24, threads=threads, block_rows=block, **options)
+            got = srmfast.run(
+                str(tmp_path / name),
+                "standard",
+                epsilon=(0.4, 0.7),
+                angles=24,
+                threads=threads,
+                block_rows=block,
+                **options,
+            )
             assert (got.counts == expected.counts).all() and (got.fold_total == expected.fold_total).all(), name
             assert got.offset == expected.offset

@@ -40,7 +40,9 @@ def test_no_decider_fuses_a_product_with_a_sum(cpu, tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     if cpu == "generic":
         environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    done = subprocess.run([sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     fused = dict(line.split() for line in done.stdout.splitlines())
     assert len(fused) == 6 and set(fused.values()) == {"0"}, fused
@@ -74,7 +76,9 @@ def test_bfloat16_is_decoded_exactly_for_all_patterns():
 
 
 def test_every_row_meets_its_fate():
-    rows = np.array([[1.0, 2.0], [0.0, -0.0], [np.nan, 1.0], [np.inf, 1.0], [1e-200, 0.0], [1e200, 0.0], [-np.inf, np.nan]])
+    rows = np.array(
+        [[1.0, 2.0], [0.0, -0.0], [np.nan, 1.0], [np.inf, 1.0], [1e-200, 0.0], [1e200, 0.0], [-np.inf, np.nan]]
+    )
     norms, fate = np.empty(7), np.empty(7, np.uint8)
     decode.measure(rows, norms, fate)
     assert fate.tolist() == [decode.USED, decode.ZERO] + [decode.NONFINITE] * 2 + [decode.ZERO] + [decode.NONFINITE] * 2

@@ -75,7 +75,9 @@ def test_a_wider_cone_holds_at_least_as_many(seed):
 @given(seeds)
 def test_at_0_and_half_a_turn_the_partner_does_not_matter(seed):
     rng = np.random.default_rng(seed)
-    result = srmfast.run(cases.rows("gaussian", 60, 5, rng), cases.basis("rotated", 5, rng), epsilon=0.4, angles=8, keep="all")
+    result = srmfast.run(
+        cases.rows("gaussian", 60, 5, rng), cases.basis("rotated", 5, rng), epsilon=0.4, angles=8, keep="all"
+    )
     for i in range(5):
         mine = result.counts[0, 0, result.plane_i == i]
         assert (mine[:, [0, 4]] == mine[0, [0, 4]]).all()
@@ -103,7 +105,9 @@ def test_combinations_are_among_the_permutations(seed):
 @pytest.mark.parametrize("d, epsilon", [(2, 0.5), (3, -0.5), (8, 0.75), (16, 0.5)])
 def test_isotropic_rows_fall_on_the_reference_within_the_binomial_band(d, epsilon, rng):
     n = 40_000
-    result = srmfast.run(rng.normal(size=(n, d)), "standard", epsilon=epsilon, angles=8, planes="combinations", keep="all")
+    result = srmfast.run(
+        rng.normal(size=(n, d)), "standard", epsilon=epsilon, angles=8, planes="combinations", keep="all"
+    )
     p = nulls.isotropic(epsilon, d)
     f = result.fraction()[0, 0]
     assert np.abs(f - p).max() < 5 * np.sqrt(p * (1 - p) / n)

@@ -24,7 +24,19 @@ ALLOWED = {
     "stores": {"errors", "stores"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
     "archive": {"errors", "results"},
-    "engine": {"errors", "angles", "spec", "bases", "planes", "nulls", "tally", "kernels", "stores", "results", "engine"},
+    "engine": {
+        "errors",
+        "angles",
+        "spec",
+        "bases",
+        "planes",
+        "nulls",
+        "tally",
+        "kernels",
+        "stores",
+        "results",
+        "engine",
+    },
     "analyses": {"errors", "spec", "bases", "nulls", "engine", "results"},
     "report": {"errors", "nulls", "results", "spec"},
     "_panels": {"errors", "nulls", "results", "report"},
@@ -35,7 +47,13 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-INSIDE_FUNCTIONS_ONLY = {("results", "archive"), ("results", "engine"), ("results", "plots"), ("results", "report"), ("bases", "thompson")}
+INSIDE_FUNCTIONS_ONLY = {
+    ("results", "archive"),
+    ("results", "engine"),
+    ("results", "plots"),
+    ("results", "report"),
+    ("bases", "thompson"),
+}
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
 
 
@@ -71,13 +89,17 @@ def test_imports_point_down(path):
             continue
         target = module.split(".")[1] if "." in module else ""
         assert target in ALLOWED[here], f"{here} must not import {target or 'srmfast'}"
-        assert not (top and (here, target) in INSIDE_FUNCTIONS_ONLY), f"{here} may import {target} inside functions only"
+        assert not (top and (here, target) in INSIDE_FUNCTIONS_ONLY), (
+            f"{here} may import {target} inside functions only"
+        )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_analysis_imports_another(path):
     if part(path) == "analyses":
-        targets = {module for module, _ in imports(ast.parse(path.read_text())) if module.startswith("srmfast.analyses.")}
+        targets = {
+            module for module, _ in imports(ast.parse(path.read_text())) if module.startswith("srmfast.analyses.")
+        }
         assert not targets
 
 

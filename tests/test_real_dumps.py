@@ -102,7 +102,9 @@ def test_a_last_layer_saved_neurons_first(dumps, counted, rng):
     rows = np.load(dumps / "svcca_MNIST_model_0_lay04.npy").T
     assert result.rows.tolist() == [10_000] and result.basis.shape == (10, 10) and result.planes_total == 90
     agrees(result, rows, rng)
-    both = counted(f"{dumps}/svcca_MNIST_model_0_lay04.npy --feature-axis 0 --epsilon 0.5,0.9 --threads 1 --block-rows 64")
+    both = counted(
+        f"{dumps}/svcca_MNIST_model_0_lay04.npy --feature-axis 0 --epsilon 0.5,0.9 --threads 1 --block-rows 64"
+    )
     assert (both.counts == result.counts).all()
 
 

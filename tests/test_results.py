@@ -110,7 +110,10 @@ def test_frame_and_csv_hold_every_count(labelled, tmp_path):
     result.to_csv(tmp_path / "counts.csv")
     read = pandas.read_csv(tmp_path / "counts.csv")
     assert (read["count"].to_numpy() == frame["count"].to_numpy()).all()
-    assert np.allclose(read["fraction"], frame["fraction"]) and (read["angle"].to_numpy() == frame["angle"].to_numpy()).all()
+    assert (
+        np.allclose(read["fraction"], frame["fraction"])
+        and (read["angle"].to_numpy() == frame["angle"].to_numpy()).all()
+    )
 
 
 def test_xarray_opens_a_saved_result_unaided(labelled, tmp_path):
@@ -155,7 +158,9 @@ def test_several_stores_and_bases_share_one_file(tmp_path, rng):
     back = srmfast.load(tmp_path / "both.zarr")
     for key, result in results.items():
         assert (back[key].counts == result.counts).all()
-        alone = srmfast.run(x if key[0] == "x" else y, {"own": "standard", "turned": "random:4"}[key[1]], epsilon=0.5, angles=12)
+        alone = srmfast.run(
+            x if key[0] == "x" else y, {"own": "standard", "turned": "random:4"}[key[1]], epsilon=0.5, angles=12
+        )
         assert (alone.counts == result.counts).all()
 
 

@@ -117,13 +117,9 @@ def test_flatten_makes_features_of_everything_behind_the_first_axis():
 
 def test_image_batches_are_refused_with_the_choices_and_then_read():
     array = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    with pytest.raises(
-        InputError, match="ambiguous: choose --feature-axis 1 .*--feature-axis -1 .*--flatten"
-    ):
+    with pytest.raises(InputError, match="ambiguous: choose --feature-axis 1 .*--feature-axis -1 .*--flatten"):
         open_store(array)
-    assert np.array_equal(
-        open_store(array, feature_axis=1).read(0, 40), array.transpose(0, 2, 3, 1).reshape(-1, 3)
-    )
+    assert np.array_equal(open_store(array, feature_axis=1).read(0, 40), array.transpose(0, 2, 3, 1).reshape(-1, 3))
     assert open_store(array, index={1: 0}).shape == (8, 5)
 
 

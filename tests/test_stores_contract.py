@@ -162,9 +162,7 @@ class TestZarr2Nested(StoreContract):
     def make(self, folder, array):
         encoding = {"name": "v2", "separator": "/"}
         options = {"chunk_key_encoding": encoding, "config": {"write_empty_chunks": True}}
-        write_zarr(
-            folder / "acts.zarr", void(array), node="deep/layer3", chunks=(8, 4), zarr_format=2, **options
-        )
+        write_zarr(folder / "acts.zarr", void(array), node="deep/layer3", chunks=(8, 4), zarr_format=2, **options)
         return f"{folder}/acts.zarr::deep/layer3"
 
 
@@ -181,9 +179,7 @@ class TestZarr3Sharded(StoreContract):
         if array.dtype == ml_dtypes.bfloat16:
             path = folder / "acts.zarr" / "layer3" / "zarr.json"
             path.write_text(
-                path.read_text().replace(
-                    '"uint16"', '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'
-                )
+                path.read_text().replace('"uint16"', '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}')
             )
         return f"{folder}/acts.zarr::layer3"
 
@@ -224,17 +220,13 @@ class TestMarkedUint16(StoreContract):
     def make(self, folder, array):
         if array.dtype != ml_dtypes.bfloat16:
             return array
-        write_zarr(
-            folder / "acts.zarr", raw(array), chunks=(8, D), attributes={"torch_dtype": "torch.bfloat16"}
-        )
+        write_zarr(folder / "acts.zarr", raw(array), chunks=(8, D), attributes={"torch_dtype": "torch.bfloat16"})
         return folder / "acts.zarr"
 
 
 class TestZarrZip(StoreContract):
     def make(self, folder, array):
-        write_zarr(
-            folder / "acts.zarr", void(array), node="x", chunks=(8, D), config={"write_empty_chunks": True}
-        )
+        write_zarr(folder / "acts.zarr", void(array), node="x", chunks=(8, D), config={"write_empty_chunks": True})
         with zipfile.ZipFile(folder / "acts.zarr.zip", "w") as archive:
             for path in sorted((folder / "acts.zarr").rglob("*")):
                 archive.write(path, path.relative_to(folder / "acts.zarr"))

@@ -92,9 +92,7 @@ def test_a_filter_that_is_not_there_names_the_package(tmp_path, monkeypatch):
 def test_a_damaged_chunk_is_one_line(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         rng = np.random.default_rng(0)
-        file.create_dataset(
-            "x", data=rng.random((64, 64)), chunks=(16, 64), compression="gzip", fletcher32=True
-        )
+        file.create_dataset("x", data=rng.random((64, 64)), chunks=(16, 64), compression="gzip", fletcher32=True)
         offset = file["x"].id.get_chunk_info(1).byte_offset
     with open(tmp_path / "a.h5", "r+b") as file:
         file.seek(offset + 100)

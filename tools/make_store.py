@@ -29,9 +29,7 @@ def main(argv=None):
     parser.add_argument("--dtype", choices=DTYPES, default="float16")
     parser.add_argument("--chunk-mib", type=float, default=16, help="MiB of a chunk (default 16)")
     parser.add_argument("--format", choices=tuple(WRITERS), default="zarr")
-    parser.add_argument(
-        "--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise"
-    )
+    parser.add_argument("--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise")
     parser.add_argument(
         "--outlier", type=float, default=4, metavar="F", help="scale of one column in 64 (default 4; 1: none)"
     )
@@ -69,9 +67,7 @@ def blocks(n, d, dtype, chunk_rows, outlier, seed):
         if number >= len(distinct):
             rows = rows[rng.permutation(chunk_rows)]
             bits = rows.view(f"u{rows.itemsize}")
-            bits ^= np.where(rng.random(d) < 0.5, np.zeros(d, dtype), -np.zeros(d, dtype)).view(
-                bits.dtype
-            )  # sign bits
+            bits ^= np.where(rng.random(d) < 0.5, np.zeros(d, dtype), -np.zeros(d, dtype)).view(bits.dtype)  # sign bits
         yield start, rows[: n - start]
 
 

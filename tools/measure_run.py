@@ -33,19 +33,11 @@ def main(argv=None):
     parser.add_argument("store", metavar="STORE", help="path or path::key; zarr, .h5 or .npy")
     parser.add_argument("--basis", default="standard", metavar="B")
     parser.add_argument("--epsilon", default="0.5", metavar="E[,E…]")
-    parser.add_argument(
-        "--memory", default="512MiB", metavar="SIZE", help="budget of the run (default 512MiB)"
-    )
+    parser.add_argument("--memory", default="512MiB", metavar="SIZE", help="budget of the run (default 512MiB)")
     parser.add_argument("--threads", metavar="T")
-    parser.add_argument(
-        "--pairs", type=int, default=3, metavar="N", help="reader and run in turn (default 3)"
-    )
-    parser.add_argument(
-        "--max-ratio", type=float, default=2.0, metavar="R", help="run over reader (default 2.0)"
-    )
-    parser.add_argument(
-        "--cold", action="store_true", help="drop the store from the page cache before each process"
-    )
+    parser.add_argument("--pairs", type=int, default=3, metavar="N", help="reader and run in turn (default 3)")
+    parser.add_argument("--max-ratio", type=float, default=2.0, metavar="R", help="run over reader (default 2.0)")
+    parser.add_argument("--cold", action="store_true", help="drop the store from the page cache before each process")
     parser.add_argument(
         "--way", metavar="CxT", help="the reader's slabs of C chunks and T threads (default: the fastest)"
     )
@@ -93,9 +85,7 @@ def measure(options, path):
             return process(command)
 
         process(run)  # compiles, if anything is left to compile
-        tried = {
-            way: timed(reader(way))[0] for way in ([options.way] if options.way else WAYS[format_of(path)])
-        }
+        tried = {way: timed(reader(way))[0] for way in ([options.way] if options.way else WAYS[format_of(path)])}
         best = min(tried, key=tried.get)
         reads, runs = [], []
         for _ in range(options.pairs):
@@ -131,9 +121,7 @@ def report(options, size, tried, best, reads, runs, budget):
 
 def process(command):
     """Run a command to its end; return its seconds and its peak resident bytes. Its failure ends this process."""
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    }
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     with tempfile.TemporaryFile() as said:
         began = time.perf_counter()
         actions = [(os.POSIX_SPAWN_DUP2, said.fileno(), 1), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
@@ -142,9 +130,7 @@ def process(command):
         spent = time.perf_counter() - began
         if code := os.waitstatus_to_exitcode(status):
             said.seek(0)
-            sys.exit(
-                f"{' '.join(command)} ended with {code}: {said.read().decode(errors='replace').strip()[-2000:]}"
-            )
+            sys.exit(f"{' '.join(command)} ended with {code}: {said.read().decode(errors='replace').strip()[-2000:]}")
     return spent, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -59,7 +59,9 @@ def demo(out, *, force=False, on_event=ignore):
     )
     lines = _tell(activations, everything, ordinary, centred, by_category, neuron)
     seconds = time.perf_counter() - began
-    return "\n".join([*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'all-rows.zarr'}"])
+    return "\n".join(
+        [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'all-rows.zarr'}"]
+    )
 
 
 def _make_folder(out, force):

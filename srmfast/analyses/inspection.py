@@ -93,7 +93,9 @@ class Inspection:
         if self.epsilon is not None:
             lines.append(f"mean     |mean|/rms = {self.mean_over_rms:.2f}{_mean_note(self.mean_over_rms)}")
             if self.largest > 2:
-                lines.append(f"massive  the largest entry is {self.largest:.0f}x the median norm: look at rows without it too")
+                lines.append(
+                    f"massive  the largest entry is {self.largest:.0f}x the median norm: look at rows without it too"
+                )
             lines.append(
                 f"epsilon  begin with {self.epsilon:g}: half of the rows come that close to some plane; "
                 f"{self.hits:.2g} of all (row, plane) pairs do, {self.isotropic_hits:.2g} if rows were isotropic"
@@ -195,7 +197,13 @@ def _mean_note(offset):
 
 
 def _time_class(seconds):
-    for limit, name in ((2, "seconds"), (60, "under a minute"), (600, "minutes"), (3600, "under an hour"), (86400, "hours")):
+    for limit, name in (
+        (2, "seconds"),
+        (60, "under a minute"),
+        (600, "minutes"),
+        (3600, "under an hour"),
+        (86400, "hours"),
+    ):
         if seconds < limit:
             return name
     return "days"

@@ -55,7 +55,9 @@ def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, bu
     numbers, counts = _kept_counts(tally, hits, prepared, c, e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
     if extra.any() and prepared.mode == "hits":
-        raise InputError("kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary")
+        raise InputError(
+            "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
+        )
     counts += extra[:, :, None, None]
     hit = (counts != 0).any(axis=(0, 1, 3))
     planes_hit = None if prepared.mode == "none" else int(hits.planes(c * e) if prepared.mode == "hits" else hit.sum())
@@ -133,7 +135,9 @@ def _kept_counts(tally, hits, prepared, c, e, a, keep, budget):
         for label in range(c):
             for epsilon in range(e):
                 difference = tally.dense[label, epsilon]
-                np.cumsum((difference if everything else difference[numbers])[:, :a], axis=-1, out=counts[label, epsilon])
+                np.cumsum(
+                    (difference if everything else difference[numbers])[:, :a], axis=-1, out=counts[label, epsilon]
+                )
         return numbers, counts
     if hits is None:
         return np.empty(0, np.int64), np.zeros((c, e, 0, a), np.int64)

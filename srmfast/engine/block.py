@@ -300,7 +300,18 @@ def warm(dtype, *, centred=False, counter=np.int32):
         geometry = Geometry.of(basis)
         prepared = PreparedBasis(basis, geometry, choose_planes("permutations", basis, geometry))
         task = Pass(
-            dtype, 2, _AllRows(), (prepared,), np.array([0.5]), wrap_table(*angle_table(4)), mean, SharedSums(2), (None,), "skip", 2, counter
+            dtype,
+            2,
+            _AllRows(),
+            (prepared,),
+            np.array([0.5]),
+            wrap_table(*angle_table(4)),
+            mean,
+            SharedSums(2),
+            (None,),
+            "skip",
+            2,
+            counter,
         )
         Worker(task).count(raw, 0)
     return sum(scan.scan.stats.cache_misses.values()) > missed

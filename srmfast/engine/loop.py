@@ -12,7 +12,6 @@ from threadpoolctl import ThreadpoolController
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone
 
-
 _COUNTING = 2  # slabs being counted at once, so that no thread waits for the last piece of a slab
 
 

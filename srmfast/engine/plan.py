@@ -89,7 +89,9 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     slab_rows = min(slab_rows, n)
     copies = _DECODE_COPIES.get(format, 1)
     readers = max(1, min(readers, threads // 2))  # reading and decoding share the cores with counting
-    slabs = min(readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies))))
+    slabs = min(
+        readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
+    )
     planes = [_plane_bytes(c, e, slots, a) for _, slots, _ in bases]
     modes = tuple(_mode(keep, size, resources.memory) for size in planes)
     if "dense" in modes:

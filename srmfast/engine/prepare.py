@@ -57,7 +57,9 @@ class Member:
         ]
         for prepared in self.bases:
             basis, planes = prepared.basis, prepared.planes
-            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[prepared.mode]
+            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[
+                prepared.mode
+            ]
             skipped = f", {planes.skipped:,} parallel pairs skipped" if planes.skipped else ""
             lines.append(
                 f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
@@ -66,7 +68,9 @@ class Member:
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
         )
-        lines.append(f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:")
+        lines.append(
+            f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:"
+        )
         lines += [f"           {format_bytes(size):>9}  {what}" for what, size in plan.parts if size]
         return "\n".join(lines)
 
@@ -101,13 +105,17 @@ def prepare(stores, bases, request, resources):
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
-            raise InputError(f"a name becomes a group of the result, without '/' and no '.' or '__' in front, got {name!r}; choose another")
+            raise InputError(
+                f"a name becomes a group of the result, without '/' and no '.' or '__' in front, got {name!r}; choose another"
+            )
 
 
 def _member(name, source, bases, request, resources):
     store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
     if store.dtype not in DTYPES:
-        raise InputError(f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them")
+        raise InputError(
+            f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
+        )
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask,
@@ -140,7 +148,9 @@ def _bases(bases, store, request):
                 f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
             )
         if spec.name in chosen:
-            raise InputError(f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}")
+            raise InputError(
+                f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
+            )
         geometry = Geometry.of(spec)
         chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
@@ -164,7 +174,9 @@ def _given_mean(centre, store):
         return None
     mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
     if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}")
+        raise InputError(
+            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
+        )
     return np.ascontiguousarray(mean, np.float64)
 
 

@@ -198,7 +198,9 @@ def _passes(member, request, resources, common, mean, ready, began, on_event):
     seconds = {"read": 0.0, "compute": 0.0}
     sums = SharedSums(store.d)
     if request.centre is True:
-        mean_rows, _ = _read("mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event, ready)
+        mean_rows, _ = _read(
+            "mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event, ready
+        )
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         mean = sums.tree.total()[:-1] / max(n, 1)
     else:
@@ -227,7 +229,9 @@ def _some_rows(member, mean):
     store, selection, step = member.store, member.selection, member.plan.slab_rows
     for start in range(0, store.n, step):
         stop = min(start + step, store.n)
-        keep, _, _ = selection.keep(start, stop) if selection.wants(start, stop) else (np.zeros(stop - start, bool), 0, 0)
+        keep, _, _ = (
+            selection.keep(start, stop) if selection.wants(start, stop) else (np.zeros(stop - start, bool), 0, 0)
+        )
         if keep is None or keep.any():
             raw = store.read(start, stop)
             rows = to_rows(raw if keep is None else raw[keep], store.dtype).astype(np.float64)

@@ -181,7 +181,9 @@ def _parse_rows(rows, n):
                 raise ValueError
             bounds = slice(*parts)
         except ValueError:
-            raise InputError(f"--rows must be START:STOP or START:STOP:STEP, got {rows!r}; for example 0:1000") from None
+            raise InputError(
+                f"--rows must be START:STOP or START:STOP:STEP, got {rows!r}; for example 0:1000"
+            ) from None
     if not isinstance(bounds, slice) or (bounds.step is not None and bounds.step < 1):
         raise InputError(f"--rows needs a STEP of at least 1, got {rows}")
     return bounds.indices(n)

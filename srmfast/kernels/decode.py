@@ -36,7 +36,9 @@ def half_to_single(bits, out):
         for c in range(bits.shape[1]):
             h = np.uint32(bits[r, c])
             special = np.uint32(0x70000000) if (h & np.uint32(0x7C00)) == np.uint32(0x7C00) else np.uint32(0)
-            pattern[c] = ((h & np.uint32(0x7FFF)) << np.uint32(13)) | ((h & np.uint32(0x8000)) << np.uint32(16)) | special
+            pattern[c] = (
+                ((h & np.uint32(0x7FFF)) << np.uint32(13)) | ((h & np.uint32(0x8000)) << np.uint32(16)) | special
+            )
         for c in range(bits.shape[1]):
             out[r, c] *= np.float32(2.0**112)
 
@@ -111,7 +113,9 @@ def _convert_and_square(typingctx, bits, row):
 
 
 def _emit_convert_and_square(context, builder, signature, args):
-    bits, row = (context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, args, strict=True))
+    bits, row = (
+        context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, args, strict=True)
+    )
     d = builder.extract_value(bits.shape, 0)
 
     def product(column, lanes):
@@ -119,7 +123,9 @@ def _emit_convert_and_square(context, builder, signature, args):
             return ir.VectorType(kind, lanes) if lanes > 1 else kind
 
         source = builder.bitcast(builder.gep(bits.data, [column]), wide(ir.IntType(16)).as_pointer())
-        single = builder.fpext(builder.bitcast(builder.load(source, align=1), wide(ir.HalfType())), wide(ir.FloatType()))
+        single = builder.fpext(
+            builder.bitcast(builder.load(source, align=1), wide(ir.HalfType())), wide(ir.FloatType())
+        )
         target = builder.bitcast(builder.gep(row.data, [column]), wide(ir.FloatType()).as_pointer())
         builder.store(single, target, align=1)
         double = builder.fpext(single, wide(DOUBLE))

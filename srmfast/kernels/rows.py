@@ -41,7 +41,9 @@ def _pinned_dot(typingctx, x, y):
 
 
 def _emit(context, builder, signature, args):
-    x, y = (context.make_array(kind)(context, builder, value).data for kind, value in zip(signature.args, args, strict=True))
+    x, y = (
+        context.make_array(kind)(context, builder, value).data for kind, value in zip(signature.args, args, strict=True)
+    )
     d = builder.extract_value(context.make_array(signature.args[0])(context, builder, args[0]).shape, 0)
     return emit_pinned_sum(
         builder,

@@ -38,7 +38,9 @@ def select_coordinates(rows, norms, fate, columns, signs, out):
         for i in range(columns.shape[0]):
             column, sign = columns[i], signs[i]
             for r in range(start, stop):
-                out[i, r] = np.float32(sign * np.float64(rows[r, column]) * inverse[r]) if fate[r] == USED else np.float32(0.0)
+                out[i, r] = (
+                    np.float32(sign * np.float64(rows[r, column]) * inverse[r]) if fate[r] == USED else np.float32(0.0)
+                )
 
 
 @jit
@@ -207,13 +209,9 @@ def decide(
             for e in range(epsilons.shape[0]):
                 t = epsilons[e] * norm
                 if not ordinary:
-                    _record_by_line(
-                        first, second, t, table, plane, label, e, fold, counts, totals, events, state
-                    )
+                    _record_by_line(first, second, t, table, plane, label, e, fold, counts, totals, events, state)
                     if mirrored and two >= 0:
-                        _record_by_line(
-                            second, first, t, table, two, label, e, fold, counts, totals, events, state
-                        )
+                        _record_by_line(second, first, t, table, two, label, e, fold, counts, totals, events, state)
                     continue
                 start, length = arc(first, second, length_in_plane, t, turn, table)
                 if length:

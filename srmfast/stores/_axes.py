@@ -63,9 +63,7 @@ def resolve(shape, location, *, feature_axis=None, index=None, flatten=False):
         )
     if flatten:
         if feature_axis is not None:
-            raise InputError(
-                f"--flatten and --feature-axis {feature_axis} exclude each other; give one of them"
-            )
+            raise InputError(f"--flatten and --feature-axis {feature_axis} exclude each other; give one of them")
         rows, features = free[:1], free[1:]
     else:
         if feature_axis is None:
@@ -88,8 +86,7 @@ def resolve(shape, location, *, feature_axis=None, index=None, flatten=False):
     d = math.prod(shape[axis] for axis in features)
     if d < 2:
         raise InputError(
-            f"a row needs d >= 2 features to span a plane, {location} gives d = {d}; choose another "
-            "--feature-axis"
+            f"a row needs d >= 2 features to span a plane, {location} gives d = {d}; choose another --feature-axis"
         )
     if 0 in (shape[axis] for axis in rows):
         raise InputError(f"a store needs at least one row, {location} is empty: shape {tuple(shape)}")

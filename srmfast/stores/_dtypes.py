@@ -50,14 +50,11 @@ def resolve(dtype, location, marks=None):
     if dtype.kind in "iu" and dtype.itemsize == 2 and marked_bfloat16(marks):
         return "bfloat16", np.dtype(np.uint16)
     if dtype.name.startswith("float8"):
-        raise InputError(
-            f"{location} holds {dtype.name}, which cannot be read yet; convert it to float16 or bfloat16"
-        )
+        raise InputError(f"{location} holds {dtype.name}, which cannot be read yet; convert it to float16 or bfloat16")
     native = dtype.newbyteorder("=")
     if native.name not in NAMES:
         raise InputError(
-            f"activations must be real numbers (float, int or bool), {location} holds {dtype}; convert it "
-            "first"
+            f"activations must be real numbers (float, int or bool), {location} holds {dtype}; convert it first"
         )
     return native.name, native
 
@@ -75,7 +72,5 @@ def marked_bfloat16(marks):
 
 def fixed_text(array):
     """Convert variable-width text (StringDType or Python strings) to fixed width; others stay as they are."""
-    text = array.dtype.kind == "T" or (
-        array.dtype.hasobject and all(isinstance(value, str) for value in array.flat)
-    )
+    text = array.dtype.kind == "T" or (array.dtype.hasobject and all(isinstance(value, str) for value in array.flat))
     return np.array(array.tolist(), dtype=str).reshape(array.shape) if text else array

@@ -99,9 +99,7 @@ class Hdf5Source(Source):
     def _sampled_rows(self):
         """Hash the beginning of evenly spread positions on the first axis."""
         rest = tuple(slice(0, min(size, _fingerprint.SLICE_BYTES)) for size in self.shape[1:])
-        return _fingerprint.digest(
-            self.read((i, *rest)).tobytes() for i in _fingerprint.spread(self.shape[0])
-        )
+        return _fingerprint.digest(self.read((i, *rest)).tobytes() for i in _fingerprint.spread(self.shape[0]))
 
     def describe(self):
         dataset = self._dataset
@@ -136,9 +134,7 @@ def _open_file(path):
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        if "flag values don't match" in str(
-            error
-        ):  # this process has it open already: the library wants equal flags
+        if "flag values don't match" in str(error):  # this process has it open already: the library wants equal flags
             return h5py.File(path, "r")
         if "already open for write" in str(error):
             raise InputError(
@@ -199,13 +195,10 @@ def _filters(dataset, location):
     filters = [(code, name.decode("utf-8", "replace") or str(code)) for code, _, _, name in listed]
     for code, name in filters:
         if not h5py.h5z.filter_avail(code):
-            require(
-                "hdf5plugin", purpose=f"reading {location}, compressed with filter {name}", extra="hdf5plugin"
-            )
+            require("hdf5plugin", purpose=f"reading {location}, compressed with filter {name}", extra="hdf5plugin")
             if not h5py.h5z.filter_avail(code):
                 raise InputError(
-                    f"{location} uses HDF5 filter {name} ({code}), which hdf5plugin lacks; h5repack it "
-                    "elsewhere"
+                    f"{location} uses HDF5 filter {name} ({code}), which hdf5plugin lacks; h5repack it elsewhere"
                 )
     return filters
 
@@ -218,9 +211,7 @@ def _refuse_lost_sources(dataset, location):
     names = sorted({source.file_name for source in dataset.virtual_sources()})
     # A name with a block number ("%b") stands for any number of files, "." for the file itself.
     lost = [
-        name
-        for name in names
-        if name != "." and "%" not in name and not os.path.exists(os.path.join(folder, name))
+        name for name in names if name != "." and "%" not in name and not os.path.exists(os.path.join(folder, name))
     ]
     if lost:
         raise InputError(
@@ -237,9 +228,7 @@ def _load(dataset):
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=str)
     if dataset.dtype.hasobject:
-        raise InputError(
-            f"{location} holds references or ragged rows, not one value a row; save it as text or numbers"
-        )
+        raise InputError(f"{location} holds references or ragged rows, not one value a row; save it as text or numbers")
     _filters(dataset, location)
     return dataset[()]
 

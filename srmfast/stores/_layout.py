@@ -76,9 +76,7 @@ def warnings(source, axes, rows, unit):
             f"{times} times in blocks of {_size(BLOCK_BYTES)}{remedy}"
         )
     elif unit > LARGE_UNIT_BYTES:
-        lines.append(
-            f"large chunks {chunks}: the smallest unit of {rows} rows decodes {_size(unit)} at once{remedy}"
-        )
+        lines.append(f"large chunks {chunks}: the smallest unit of {rows} rows decodes {_size(unit)} at once{remedy}")
     for axis in axes.fixed:
         across = min(chunks[axis], shape[axis])
         if across > 1:
@@ -87,9 +85,7 @@ def warnings(source, axes, rows, unit):
                 f"the bytes are read{remedy}"
             )
     if chunk_bytes < SMALL_CHUNK_BYTES and source.nbytes > 64 * SMALL_CHUNK_BYTES:
-        lines.append(
-            f"small chunks {chunks} of {_size(chunk_bytes)}: reading is dominated by the calls{remedy}"
-        )
+        lines.append(f"small chunks {chunks} of {_size(chunk_bytes)}: reading is dominated by the calls{remedy}")
     return lines
 
 

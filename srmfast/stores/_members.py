@@ -32,18 +32,12 @@ def choose(arrays, key, location, *, least_rank=2):
         name = key.strip("/")
         if name in arrays:
             return name
-        below = (
-            {other: what for other, what in arrays.items() if other.startswith(name + "/")}
-            if name
-            else arrays
-        )
+        below = {other: what for other, what in arrays.items() if other.startswith(name + "/")} if name else arrays
         if not below:
             raise InputError(f"{location} has no array {key!r}; it holds {listing(arrays)}")
     else:
         below = arrays
-    candidates = {
-        name: what for name, what in below.items() if len(what[0]) >= least_rank and is_number(what[1])
-    }
+    candidates = {name: what for name, what in below.items() if len(what[0]) >= least_rank and is_number(what[1])}
     if len(candidates) == 1:
         return next(iter(candidates))
     if not candidates:

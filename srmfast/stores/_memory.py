@@ -47,15 +47,12 @@ def to_numpy(value):
         For masked arrays (a hidden value would be counted) and anything that is not an array.
     """
     if isinstance(value, np.ma.MaskedArray):
-        raise InputError(
-            "a masked array hides values that would be counted; use .filled() and pass the mask by --mask"
-        )
+        raise InputError("a masked array hides values that would be counted; use .filled() and pass the mask by --mask")
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         return _from_torch(value)
     if not (hasattr(value, "__array__") or isinstance(value, (list, tuple))):
         raise InputError(
-            f"activations must be an array or a path, got {type(value).__name__}; convert it with "
-            "numpy.asarray"
+            f"activations must be an array or a path, got {type(value).__name__}; convert it with numpy.asarray"
         )
     try:
         return np.asarray(value)

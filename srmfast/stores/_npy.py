@@ -49,12 +49,8 @@ def load_open(file, location):
     try:
         return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        reason = (
-            "it holds Python objects, which are never unpickled" if "pickle" in str(error) else _line(error)
-        )
-        raise InputError(
-            f"{location} cannot be read: {reason}; save it as a plain array or a text file"
-        ) from error
+        reason = "it holds Python objects, which are never unpickled" if "pickle" in str(error) else _line(error)
+        raise InputError(f"{location} cannot be read: {reason}; save it as a plain array or a text file") from error
 
 
 def read_header(file, location):
@@ -83,12 +79,8 @@ def read_header(file, location):
         if version == (2, 0):
             return np.lib.format.read_array_header_2_0(file)
     except (ValueError, EOFError) as error:
-        raise InputError(
-            f"{location} is not a .npy file ({_line(error)}); save the array with numpy.save"
-        ) from error
-    raise InputError(
-        f"{location} has .npy version {version}, used for records only; save a plain array of numbers"
-    )
+        raise InputError(f"{location} is not a .npy file ({_line(error)}); save the array with numpy.save") from error
+    raise InputError(f"{location} has .npy version {version}, used for records only; save a plain array of numbers")
 
 
 class NpySource(Source):
@@ -186,9 +178,7 @@ class NpySource(Source):
         while done < len(view):
             count = os.preadv(self._fd, [view[done:]], offset + done)
             if count <= 0:
-                raise InputError(
-                    f"{self.location} became shorter while it was read; write the file again and restart"
-                )
+                raise InputError(f"{self.location} became shorter while it was read; write the file again and restart")
             done += count
 
     def _read_bytes(self, offset, nbytes):

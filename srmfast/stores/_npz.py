@@ -114,12 +114,7 @@ def _data_offset(archive, info):
     """Find the first byte of a stored member: its local header has a length of its own."""
     archive.fp.seek(info.header_offset)
     local = archive.fp.read(30)
-    return (
-        info.header_offset
-        + 30
-        + int.from_bytes(local[26:28], "little")
-        + int.from_bytes(local[28:30], "little")
-    )
+    return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
 
 
 def _unpack(archive, info):

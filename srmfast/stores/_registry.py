@@ -81,8 +81,7 @@ def split(spec):
     path, mark, key = spec.partition("::")
     if "://" in key:
         raise InputError(
-            f"a chained URL cannot be read ('://' after '::' in {spec}); copy the inner file and give its "
-            "own path"
+            f"a chained URL cannot be read ('://' after '::' in {spec}); copy the inner file and give its own path"
         )
     if not path or (mark and not key.strip("/")):
         raise InputError(f"a store is PATH or PATH::KEY, got {spec!r}; drop the empty part")

@@ -57,9 +57,7 @@ def expand(pattern, recognise):
         what = f"the folder {pattern} holds no store" if folder else f"no store matches {pattern}"
         raise InputError(f"{what} (found {held}); give a file, a Zarr folder or a folder of such parts")
     if len(kinds) > 1:
-        mixed = " and ".join(
-            f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2]
-        )
+        mixed = " and ".join(f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2])
         raise InputError(
             f"the parts of a store must have one format, {pattern} mixes {mixed}; use a glob such as '*.npy'"
         )
@@ -85,9 +83,7 @@ class ShardedSource(Source):
         self.location = location
         self._parts, self._open_part = parts, open_part
         self._lock = threading.Lock()
-        self._idle = (
-            collections.OrderedDict()
-        )  # number of a part -> its open source, least recently used first
+        self._idle = collections.OrderedDict()  # number of a part -> its open source, least recently used first
         self._busy = {}  # number of a part -> [source, callers]
         try:
             self._join(axis_of)
@@ -111,9 +107,7 @@ class ShardedSource(Source):
                 shapes.append(part.shape)
                 if part.chunks != self.chunks:
                     self.chunks = (
-                        None
-                        if None in (part.chunks, self.chunks)
-                        else tuple(map(max, part.chunks, self.chunks))
+                        None if None in (part.chunks, self.chunks) else tuple(map(max, part.chunks, self.chunks))
                     )
         self._shapes = shapes
         self._starts = [
@@ -166,8 +160,7 @@ class ShardedSource(Source):
             if gaps is None:
                 return None
             found.append(
-                gaps
-                + np.where(np.arange(len(self.shape)) == self._axis, self._starts[number], 0)[None, :, None]
+                gaps + np.where(np.arange(len(self.shape)) == self._axis, self._starts[number], 0)[None, :, None]
             )
         return np.concatenate(found)
 

@@ -47,9 +47,7 @@ def load_array(path, key=None):
 
 def from_array(array):
     """Make a source of a `zarr.Array` the caller has opened, and leaves open."""
-    with (
-        warnings.catch_warnings()
-    ):  # zarr warns that two-byte void has no specification; it is read as bfloat16
+    with warnings.catch_warnings():  # zarr warns that two-byte void has no specification; it is read as bfloat16
         warnings.simplefilter("ignore")
         doc = array.metadata.to_dict()
     doc.setdefault("node_type", "array")
@@ -67,9 +65,7 @@ class ZarrSource(Source):
         self._root, self._node, self._doc, self._path, self._owned = root, node, doc, path, owned
         self._array = _open_array(root, node, doc, location)
         self.shape = tuple(self._array.shape)
-        self.dtype_name, self.dtype = _dtypes.resolve(
-            _declared(doc, self._array), location, doc.get("attributes")
-        )
+        self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))
         self.chunks = _chunks(self._array)
 
     def read(self, selection):
@@ -77,8 +73,7 @@ class ZarrSource(Source):
             values = self._array[selection]
         except Exception as error:  # codecs raise whatever they like
             raise InputError(
-                f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it "
-                "again"
+                f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it again"
             ) from error
         values = np.asarray(values)
         if values.dtype == np.int16 and self.dtype_name == "bfloat16":
@@ -133,9 +128,7 @@ class ZarrSource(Source):
     def describe(self):
         doc = self._doc
         codecs = (
-            [codec["name"] for codec in doc["codecs"]]
-            if "codecs" in doc
-            else [(doc.get("compressor") or {}).get("id")]
+            [codec["name"] for codec in doc["codecs"]] if "codecs" in doc else [(doc.get("compressor") or {}).get("id")]
         )
         inner = list(self._array.chunks) if self._array.shards else None
         return {"zarr_format": doc.get("zarr_format"), "codecs": codecs, "inner_chunks": inner}
@@ -152,11 +145,7 @@ class ZarrSource(Source):
         parent = self._node.rpartition("/")[0]
         near = f"{parent}/{key}" if parent else key
         arrays = {name: _zarr_tree.summary(doc) for name, doc in docs.items()}
-        name = (
-            near
-            if near in docs
-            else _members.choose(arrays, key, self.location.partition("::")[0], least_rank=1)
-        )
+        name = near if near in docs else _members.choose(arrays, key, self.location.partition("::")[0], least_rank=1)
         return _load(self._root, name, docs[name], f"{self.location.partition('::')[0]}::{name}")
 
     def close(self):
@@ -197,9 +186,7 @@ def _open_array(root, node, doc, location):
     doc["attributes"] = {}
     shape, dtype = _zarr_tree.summary(doc)
     if dtype in ("bfloat16", "|V2"):
-        doc["dtype" if doc["zarr_format"] == 2 else "data_type"] = (
-            "<u2" if doc["zarr_format"] == 2 else "uint16"
-        )
+        doc["dtype" if doc["zarr_format"] == 2 else "data_type"] = "<u2" if doc["zarr_format"] == 2 else "uint16"
         doc["fill_value"] = _bits(doc.get("fill_value"))
         if "codecs" in doc:
             doc["codecs"] = _in_order(doc["codecs"])
@@ -227,9 +214,7 @@ def _bits(fill):
     if isinstance(fill, str) and fill.endswith("="):
         return int.from_bytes(base64.b64decode(fill), "little")
     number = 0.0 if fill is None else float(str(fill).replace("Infinity", "inf"))
-    return int(
-        np.float32(number).view(np.uint32) >> np.uint32(16)
-    )  # truncated: fill values are round numbers
+    return int(np.float32(number).view(np.uint32) >> np.uint32(16))  # truncated: fill values are round numbers
 
 
 def _in_order(codecs):

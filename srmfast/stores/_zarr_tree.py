@@ -52,9 +52,7 @@ def open_root(path):
         wait(root._open())
         return root
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(
-            f"{path} is not a whole Zarr zip file ({_line(error)}); copy or write it again"
-        ) from error
+        raise InputError(f"{path} is not a whole Zarr zip file ({_line(error)}); copy or write it again") from error
 
 
 def wait(coroutine):
@@ -176,7 +174,9 @@ def summary(doc):
     """Give (shape, dtype as text) of an array's document."""
     dtype = doc.get("dtype" if doc.get("zarr_format") == 2 else "data_type")
     if dtype is None or "shape" not in doc:
-        raise InputError("the description of a Zarr array must hold its shape and data type; the store is damaged, write it again")
+        raise InputError(
+            "the description of a Zarr array must hold its shape and data type; the store is damaged, write it again"
+        )
     if isinstance(dtype, dict):
         size = dtype.get("configuration", {}).get("length_bytes")
         dtype = "|V2" if dtype.get("name") == "raw_bytes" and size == 2 else dtype.get("name")

@@ -105,9 +105,7 @@ class Source(abc.ABC):
         InputError
             When there is none of that name, listing what there is.
         """
-        raise InputError(
-            f"{self.location} is a single array and has no {key!r} beside it; give a file, or PATH::KEY"
-        )
+        raise InputError(f"{self.location} is a single array and has no {key!r} beside it; give a file, or PATH::KEY")
 
     def close(self):  # noqa: B027 - most formats hold nothing open
         """Release files; a second call does nothing."""

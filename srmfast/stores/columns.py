@@ -42,9 +42,7 @@ def load_column(spec, store=None):
         return _plain(_read_lines(path), path)
     if key is None and not (_registry.by_suffix(path) or os.path.exists(path)):
         if store is None:
-            raise InputError(
-                f"{spec} does not exist; give a file of {', '.join(TEXT_SUFFIXES)}, {_registry.known()}"
-            )
+            raise InputError(f"{spec} does not exist; give a file of {', '.join(TEXT_SUFFIXES)}, {_registry.known()}")
         return _plain(store.sibling(spec), spec)
     if "://" not in path and not os.path.exists(path):
         raise InputError(f"{path} does not exist; check the path")
@@ -52,9 +50,7 @@ def load_column(spec, store=None):
     if kind is None:
         if store is not None and key is None and spec in store.siblings():
             return _plain(store.sibling(spec), spec)
-        raise InputError(
-            f"{path} is of an unknown kind; known are {', '.join(TEXT_SUFFIXES)}, {_registry.known()}"
-        )
+        raise InputError(f"{path} is of an unknown kind; known are {', '.join(TEXT_SUFFIXES)}, {_registry.known()}")
     return _plain(kind.load_array(path, key), spec)
 
 
@@ -138,6 +134,4 @@ def _read_lines(path):
 
 def _integers(lines):
     """Tell whether every line is an integer that survives the round trip (007 is a name)."""
-    return all(
-        line.lstrip("-").isdecimal() and line == str(int(line)) and abs(int(line)) < 2**63 for line in lines
-    )
+    return all(line.lstrip("-").isdecimal() and line == str(int(line)) and abs(int(line)) < 2**63 for line in lines)

@@ -93,9 +93,7 @@ def _open_path(spec, options):
         if kind is not None:
             return kind.open_source(path, key), stem
         if not os.path.isdir(path):
-            raise InputError(
-                f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files"
-            )
+            raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
     elif not glob.has_magic(path):
         folder = os.path.dirname(path) or "."
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"

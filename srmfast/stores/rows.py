@@ -92,9 +92,7 @@ class Store:
         if self._closed:
             raise InputError(f"{self.location} is closed; open it again to read")
         if not 0 <= start <= stop <= self.n:
-            raise InputError(
-                f"rows must satisfy 0 <= start <= stop <= {self.n}, got {start}:{stop} of {self.location}"
-            )
+            raise InputError(f"rows must satisfy 0 <= start <= stop <= {self.n}, got {start}:{stop} of {self.location}")
         parts = [self._read_box(box) for box in _ranges.boxes(start, stop, self.row_shape)]
         if len(parts) == 1:
             return np.ascontiguousarray(parts[0], dtype=self._source.dtype)
@@ -109,9 +107,7 @@ class Store:
         """Read one rectangle of rows as (rows, d)."""
         shape = self._source.shape
         selection = self._axes.selection(box)
-        whole = tuple(
-            slice(0, size) if want is None else want for want, size in zip(selection, shape, strict=True)
-        )
+        whole = tuple(slice(0, size) if want is None else want for want, size in zip(selection, shape, strict=True))
         values = self._source.read(whole)
         kept = [axis for axis in range(len(shape)) if axis not in self._axes.fixed]
         order = [kept.index(axis) for axis in self._axes.rows + self._axes.features]
