@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast import nulls
 from srmfast.engine.block import to_rows
+from srmfast.engine.plan import time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.suggest import suggest_epsilon
@@ -14,7 +15,6 @@ from srmfast.spec import Resources, format_bytes
 
 SAMPLE_ROWS = 2048
 SAMPLE_BYTES = 64 << 20  # that reading the sample may decode
-_READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
 _SAMPLE_PLANES = 2000
 
 
@@ -43,8 +43,8 @@ class Inspection:
         The largest |entry| over the median row norm: far above 1, massive activations are there.
     plan : str
         Planes, memory and reading of a run, as --dry-run prints them; or why there is none.
-    seconds : float
-        Rough time of reading the whole store.
+    nbytes : int
+        What the whole store takes when it is decoded.
     epsilon : float or None
         A value to begin with, that half of the sampled rows reach in some plane; None without usable rows.
     hits : float
@@ -65,7 +65,7 @@ class Inspection:
     mean_over_rms: float
     largest: float
     plan: str
-    seconds: float
+    nbytes: int
     epsilon: float | None
     hits: float
     isotropic_hits: float
@@ -101,7 +101,7 @@ class Inspection:
                 f"{self.hits:.2g} of all (row, plane) pairs do, {self.isotropic_hits:.2g} if rows were isotropic"
             )
         lines.append(f"run      {self.plan}")
-        lines.append(f"time     reading takes {_time_class(self.seconds)}")
+        lines.append(f"time     reading takes {time_class(self.nbytes)}")
         return "\n".join(lines)
 
 
@@ -155,7 +155,7 @@ def inspect(store, *, basis="standard", seed=0):
         mean_over_rms=float(offset),
         largest=float(np.abs(usable).max() / np.median(np.linalg.norm(usable, axis=1))) if len(usable) else 0.0,
         plan=plan,
-        seconds=store.n * store.d * _itemsize(described) / _READING,
+        nbytes=store.n * store.d * _itemsize(described),
         epsilon=epsilon,
         hits=hits,
         isotropic_hits=float(nulls.plane_share(epsilon, store.d)) if epsilon is not None else 0.0,
@@ -194,16 +194,3 @@ def _itemsize(described):
 
 def _mean_note(offset):
     return ": the cloud lies off the origin; compare --centre" if offset >= 0.5 else ""
-
-
-def _time_class(seconds):
-    for limit, name in (
-        (2, "seconds"),
-        (60, "under a minute"),
-        (600, "minutes"),
-        (3600, "under an hour"),
-        (86400, "hours"),
-    ):
-        if seconds < limit:
-            return name
-    return "days"

@@ -13,6 +13,14 @@ _BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates: they sho
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
 _HIT_SHARE = 0.25  # of the memory, for planes kept in full
 _EVENT_BYTES = 24 << 18
+_READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
+_TIME_CLASSES = (
+    (2, "seconds"),
+    (60, "under a minute"),
+    (600, "minutes"),
+    (3600, "under an hour"),
+    (86400, "hours"),
+)
 
 
 @dataclass(frozen=True)
@@ -144,3 +152,9 @@ def _block_rows(d, bases):
 def _block_bytes(block_rows, d, bases):
     vectors = sum(12 * k for k, _, _ in bases)
     return block_rows * (16 * d + vectors + 64) + 64 * (d + 1) * 8
+
+
+def time_class(nbytes):
+    """Say roughly how long reading so many decoded bytes takes."""
+    seconds = nbytes / _READING
+    return next((name for limit, name in _TIME_CLASSES if seconds < limit), "days")

@@ -7,7 +7,7 @@ import numpy as np
 
 from srmfast.bases import Basis, load_basis
 from srmfast.engine.block import DTYPES, PreparedBasis
-from srmfast.engine.plan import Plan, make_plan
+from srmfast.engine.plan import Plan, make_plan, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.errors import InputError
 from srmfast.planes import Geometry, choose_planes
@@ -67,6 +67,9 @@ class Member:
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
+        )
+        lines.append(
+            f"  time     reading takes {time_class(self.nbytes)}; counting depends on how many rows come near a plane"
         )
         lines.append(
             f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:"
