@@ -1,8 +1,10 @@
 """Results on disk: a Zarr v2 group that xarray opens unaided, written whole or not at all."""
 
+import errno
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,8 @@ def check_output(path, *, force=False):
     Path
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
     if path.exists() and not _is_result(path):
@@ -52,10 +56,8 @@ def check_output(path, *, force=False):
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InputError(f"output folder must exist, got {parent}; create it first")
-    wip = _wip(path)
     try:
-        wip.mkdir()
-        wip.rmdir()
+        _wip(path).rmdir()
     except OSError as error:
         raise InputError(f"output folder must be writable, got {parent}: {error.strerror}") from None
     return path
@@ -80,8 +82,9 @@ def save(result, path, *, force=False):
     import zarr
 
     path = check_output(path, force=force)
-    wip = _wip(path)
+    wip = None
     try:
+        wip = _wip(path)
         root = zarr.open_group(str(wip), mode="w", zarr_format=2)
         if isinstance(result, Result):
             _write(result, root)
@@ -92,29 +95,39 @@ def save(result, path, *, force=False):
         zarr.consolidate_metadata(root.store, zarr_format=2)
         _move_in(wip, path)
     except OSError as error:
-        raise InputError(f"the result must fit on the disk of {path}: {error.strerror or error}") from None
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        rule = "the result must fit on the disk of" if full else "the result cannot be written to"
+        raise InputError(f"{rule} {path}: {error.strerror or error}") from None
     finally:
-        shutil.rmtree(wip, ignore_errors=True)
+        if wip is not None:
+            shutil.rmtree(wip, ignore_errors=True)
 
 
 def _move_in(wip, path):
     """Put the new result in place of an old one, which is deleted last and comes back if anything fails."""
+    wip.chmod(0o777 & ~_umask())  # a temporary folder is private
     if not path.exists():
         wip.rename(path)
         return
-    aside = path.absolute().with_name(f"{path.name}.{os.getpid()}.old.wip")
+    aside = _wip(path)  # an empty folder, which a rename replaces
     path.rename(aside)
     try:
         wip.rename(path)
     except BaseException:
         aside.rename(path)
         raise
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _wip(path):
-    """Name the folder that a result is written to; runs that write beside each other do not meet."""
-    return path.absolute().with_name(f"{path.name}.{os.getpid()}.wip")
+    """Make a folder of its own beside the result: runs that write to one place do not meet."""
+    return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _is_result(path):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import threading
 
 from srmfast import __version__
 from srmfast.errors import SrmfastError
@@ -23,22 +24,38 @@ _EPILOG = {
 def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
     arguments = build_parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupted = []
+
+    def interrupt(signum, frame):
+        interrupted.append(signum)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():  # the only one that may set handlers
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, interrupt)
     try:
         code = arguments.command(arguments) or 0
         sys.stdout.flush()
         return code
-    except SrmfastError as error:
+    except (KeyboardInterrupt, Exception) as error:
+        # Whatever library code was interrupted may have turned the interrupt into an error of its own.
+        if interrupted or isinstance(error, KeyboardInterrupt):
+            return _fail("interrupted; nothing half-written is left", code=130)
+        return _explain(error)
+
+
+def _explain(error):
+    """Print the one line for an error that is the user's to mend; raise any other again."""
+    if isinstance(error, SrmfastError):
         return _fail(error)
-    except MemoryError as error:
+    if isinstance(error, MemoryError):
         return _fail(f"the machine ran out of memory ({error}); use a smaller --memory")
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", code=130)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `srmfast show … | head` is no failure
         return 0
-    except OSError as error:
+    if isinstance(error, OSError):
         return _fail(f"files must be readable and writable, got {error}; check the path and the disk")
+    raise error
 
 
 def _fail(message, code=1):
@@ -46,10 +63,6 @@ def _fail(message, code=1):
     bar = "\r\x1b[K" if sys.stderr.isatty() else ""  # an unfinished progress bar gives way
     print(f"{bar}srmfast:", *str(message).split(), file=sys.stderr)
     return code
-
-
-def _terminate(signum, frame):
-    raise KeyboardInterrupt
 
 
 def build_parser():

@@ -128,7 +128,7 @@ class Planes:
         return first.astype(np.int64), j.astype(np.int32), forward, reverse
 
     def digest(self):
-        """Return a hash of the planes counted: the same for the same set, however it was asked for."""
+        """Return a hash of the planes and of how they are numbered."""
         return hashlib.sha256(
             f"{self.numbering} {self.k} ".encode()
             + self.pairs.astype("<i4").tobytes()
@@ -238,7 +238,8 @@ def _from_file(source, k):
                 f"planes file {name} must hold index pairs, one a row: {' '.join(str(error).split())}"
             ) from None
     pairs = np.asarray(source)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or (pairs != np.floor(pairs)).any():
+    numeric = pairs.dtype.kind in "iuf"
+    if not numeric or pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or (pairs != np.floor(pairs)).any():
         raise InputError(f"planes must be whole-number pairs of shape (p, 2), got shape {pairs.shape} in {name}")
     pairs = pairs.astype(np.int64)
     bad = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= k).any(axis=1) | (pairs[:, 0] == pairs[:, 1]))

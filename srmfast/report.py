@@ -193,8 +193,9 @@ def _planes(result):
     attrs = result.attrs
     kept = {"all": "all", "hit": "those that were hit", "summary": "only their sum"}
     skipped = f" + {attrs['skipped_planes']:,} skipped (parallel vectors)" if attrs["skipped_planes"] else ""
+    hit = "not counted" if attrs["planes_hit"] is None else f"{attrs['planes_hit']:,}"
     return (
-        f"planes  {result.planes_total:,} counted{skipped}; hit by any row: {attrs['planes_hit']:,}; "
+        f"planes  {result.planes_total:,} counted{skipped}; hit by any row: {hit}; "
         f"kept: {kept.get(attrs['kept'], attrs['kept'])}"
     )
 

@@ -118,7 +118,7 @@ class Result:
         zeros = self.planes_total - self.plane_i.size
         values = np.sort(self.fraction(), axis=2)
         position = np.atleast_1d(np.asarray(q, float)) * (self.planes_total - 1)
-        if (position < 0).any() or (position > self.planes_total - 1).any():
+        if not ((position >= 0) & (position <= self.planes_total - 1)).all():  # NaN as well
             raise InputError(f"quantiles must lie in [0, 1], got {q}")
         low = np.floor(position).astype(int)
         high = np.minimum(low + 1, self.planes_total - 1)

@@ -109,7 +109,7 @@ class Resources:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = cores if threads is None else threads
         for name, value in (("threads", threads), ("block_rows", block_rows)):
-            if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
                 raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
         memory = max(MINIMUM_MEMORY, available_memory() // 4) if memory is None else parse_bytes(memory)
         if memory < MINIMUM_MEMORY:

@@ -79,7 +79,7 @@ class PlaneDifferences:
             return max(needed, wanted)
         if needed * row > self._limit:
             raise InputError(
-                f"the planes that are hit must fit into a quarter of the memory, {format_bytes(self._limit)}, but the first "
+                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, but the first "
                 f"{needed:,} of them already need {format_bytes(needed * row)}; use a larger epsilon, --keep summary or "
                 "more --memory"
             )
@@ -132,14 +132,11 @@ class RowTally:
         Rows used, of zero norm and non-finite, by fold and label.
     masked : dict of str to int
         Rows left out by each rule, counted at the first rule that applies.
-    first_nonfinite : int
-        The lowest such row, −1 when there is none.
     """
 
     seen: int
     fate: np.ndarray
     masked: dict = field(default_factory=dict)
-    first_nonfinite: int = -1
 
     @classmethod
     def zero(cls, c):
@@ -147,8 +144,7 @@ class RowTally:
 
     def __add__(self, other):
         masked = {rule: self.masked.get(rule, 0) + other.masked.get(rule, 0) for rule in self.masked | other.masked}
-        found = [row for row in (self.first_nonfinite, other.first_nonfinite) if row >= 0]
-        return RowTally(self.seen + other.seen, self.fate + other.fate, masked, min(found, default=-1))
+        return RowTally(self.seen + other.seen, self.fate + other.fate, masked)
 
 
 class TreeSums:
@@ -190,7 +186,8 @@ class TreeSums:
                 parent = (level + 1, index >> 1)  # there already only if the left half was just promoted
                 waiting[parent] = waiting[parent] + values if parent in waiting else values
             level += 1
-        return next(iter(waiting.values())) if waiting else np.zeros(self.width)
+        # + 0.0: whether a −0.0 survives would depend on which rows that were left out were added as zeros.
+        return next(iter(waiting.values())) + 0.0 if waiting else np.zeros(self.width)
 
 
 def aligned_intervals(start, stop):

@@ -54,7 +54,7 @@ def srmfast_cli(srmfast_env):
 @pytest.fixture
 def srmfast_main(capsys):
     """`srmfast_main("run x.npy …")` in this process: no imports to wait for."""
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
 
     def call(command):
         capsys.readouterr()
@@ -65,4 +65,5 @@ def srmfast_main(capsys):
         return Ended(rc, *capsys.readouterr())
 
     yield call
-    signal.signal(signal.SIGTERM, handler)
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)

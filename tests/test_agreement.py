@@ -87,7 +87,7 @@ def test_hits_and_sums_alone_agree_with_all_planes(rng):
 def test_planes_kept_by_hit_in_many_small_buffers_equal_dense_ones(monkeypatch, rng):
     from srmfast.engine import block, plan
 
-    monkeypatch.setattr(plan, "_HIT_SHARE", 0.0)
+    monkeypatch.setattr(plan, "_DENSE_SHARE", 0.0)
     monkeypatch.setattr(block, "_EVENTS", 1)
     x = cases.rows("gaussian", 211, 7, rng)
     b = cases.basis("oblique", 7, rng)

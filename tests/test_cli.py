@@ -587,7 +587,7 @@ def test_a_signal_during_a_run_leaves_nothing(sent, tmp_path, srmfast_env):
         began = time.monotonic()
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and out == b""
-    assert err.endswith(b"srmfast: interrupted; nothing was written\n") and b"Traceback" not in err
+    assert err.endswith(b"srmfast: interrupted; nothing half-written is left\n") and b"Traceback" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
     assert time.monotonic() - began < 20
 
@@ -598,7 +598,9 @@ def test_an_interrupt_while_the_result_is_written_leaves_nothing(tmp_path, files
 
     monkeypatch.setattr(zarr, "consolidate_metadata", interrupt)
     refused(
-        srmfast_main(f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"), "interrupted; nothing was written", rc=130
+        srmfast_main(f"run {files}/x.npy --angles 8 -o {tmp_path}/o.zarr"),
+        "interrupted; nothing half-written is left",
+        rc=130,
     )
     assert listing(tmp_path) == []
 

@@ -142,7 +142,7 @@ def test_hit_planes_add():
 
 def make(memory, keep="auto", **sizes):
     default = dict(
-        n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[(32, 992, False)], c=1, e=1, a=360
+        n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[(32, 992, False, 0)], c=1, e=1, a=360
     )
     return plan.make_plan(**(default | sizes), keep=keep, resources=Resources(4, memory))
 
@@ -151,12 +151,12 @@ def test_the_plan_fits_the_memory_or_says_why_not():
     for memory in (64 << 20, 1 << 30, 16 << 30):
         assert make(memory).nbytes <= memory
     with pytest.raises(srmfast.InputError, match=r"must fit into memory, but needs .* = .* \+ .* of 64 MiB"):
-        make(64 << 20, keep="all", bases=[(4096, 16_773_120, True)])
+        make(64 << 20, keep="all", bases=[(4096, 16_773_120, True, 0)])
 
 
 def test_all_planes_are_kept_only_while_they_fit_a_quarter_of_the_memory():
     assert make(1 << 30).modes == ("dense",)
-    assert make(1 << 30, bases=[(4096, 16_773_120, True)]).modes == ("hits",)
+    assert make(1 << 30, bases=[(4096, 16_773_120, True, 0)]).modes == ("hits",)
     assert make(1 << 30, keep="summary").modes == ("none",)
 
 
@@ -167,7 +167,7 @@ def test_a_chunk_larger_than_the_memory_is_refused():
 
 def test_hits_that_outgrow_the_memory_are_refused_before_they_take_it(rng):
     x = rng.normal(size=(50, 80))
-    with pytest.raises(srmfast.InputError, match="planes that are hit must fit into a quarter of the memory, 64 MiB"):
+    with pytest.raises(srmfast.InputError, match="planes that are hit must fit into an eighth of the memory, 32 MiB"):
         srmfast.run(x, "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="hit")
     assert srmfast.run(x, "standard", epsilon=0.05, angles=6000, memory=256 << 20, keep="summary").total.sum()
 
@@ -313,3 +313,137 @@ def test_every_format_and_layout_gives_the_same_counts(tmp_path, rng):
             )
             assert (got.counts == expected.counts).all() and (got.fold_total == expected.fold_total).all(), name
             assert got.offset == expected.offset
+
+
+# ---- contracts around the counts -------------------------------------------------------------------
+
+
+def test_a_column_of_negative_zeros_does_not_tell_how_blocks_were_cut(rng):
+    x = rng.normal(size=(64, 8))
+    x[:, 0] = -0.0
+    mask = np.arange(64) >= 16
+    digests = {
+        srmfast.run(x, "standard", epsilon=0.5, angles=8, mask=mask, centre=True, block_rows=rows).attrs["spec_digest"]
+        for rows in (1, 16, 64)
+    }
+    assert len(digests) == 1
+
+
+def test_the_suggested_epsilon_does_not_depend_on_resources(rng):
+    x = rng.normal(size=(5000, 300)).astype(np.float32)
+    x[2500:, 0] += 30
+    found = {
+        srmfast.run(x, "standard", epsilon=0.99999, angles=8, block_rows=rows, memory=256 << 20).attrs[
+            "suggested_epsilon"
+        ]
+        for rows in (16, 256, 4096)
+    }
+    assert len(found) == 1
+
+
+def test_overlapping_runs_give_blas_its_threads_back(rng):
+    from threadpoolctl import threadpool_info
+
+    from srmfast.engine.loop import _ONE_BLAS_THREAD
+
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    _ONE_BLAS_THREAD.__enter__()
+    _ONE_BLAS_THREAD.__enter__()
+    _ONE_BLAS_THREAD.__exit__()
+    assert set(threads()) == {1}
+    _ONE_BLAS_THREAD.__exit__()
+    assert threads() == before
+
+
+def test_progress_counts_the_rows_that_are_read(rng):
+    seen = []
+    result = srmfast.run(rng.normal(size=(3000, 8)), "standard", epsilon=0.5, angles=8, sample=10, on_event=seen.append)
+    started = next(event for event in seen if isinstance(event, events.PassStarted))
+    done = [event for event in seen if isinstance(event, events.BlockDone)]
+    assert started.rows == sum(event.rows for event in done)
+    assert started.nbytes == sum(event.nbytes for event in done) == result.attrs["provenance"]["bytes_read"]
+
+
+def test_numpy_integers_and_lists_are_what_they_look_like(rng):
+    x = rng.normal(size=(50, 4))
+    result = srmfast.run(
+        x, "standard", epsilon=0.5, angles=np.int64(8), seed=np.int64(3), planes=[[0, 1], [1, 2]], sample=np.int64(20)
+    )
+    assert result.planes_total == 2 and result.attrs["spec"]["seed"] == 3
+    for planes in (np.array([["a", "b"]]), [[0.5, 1]]):
+        with pytest.raises(srmfast.InputError, match="whole-number pairs"):
+            srmfast.run(x, "standard", planes=planes)
+    with pytest.raises(srmfast.InputError, match="whole numbers"):
+        srmfast.run(x, "standard", rows=slice(1.5, None))
+
+
+def test_labels_of_other_names_are_another_spec(rng):
+    x, codes = rng.normal(size=(40, 4)), rng.integers(0, 2, 40)
+    one, two = (
+        srmfast.run(x, "standard", epsilon=0.5, angles=8, labels=np.array(names)[codes])
+        for names in (["cat", "dog"], ["yes", "zoo"])
+    )
+    assert one.attrs["spec_digest"] != two.attrs["spec_digest"]
+    mixed = srmfast.run(x, "standard", epsilon=0.5, angles=8, labels=np.array(["unlabelled", ""])[codes])
+    assert mixed.label.tolist() == ["unlabelled"]
+
+
+def test_stores_that_a_run_opens_are_closed_again(tmp_path, rng, monkeypatch):
+    closed = []
+    monkeypatch.setattr(srmfast.stores.Store, "close", lambda self: closed.append(self.location))
+    np.save(tmp_path / "x.npy", rng.normal(size=(20, 4)))
+    srmfast.run(str(tmp_path / "x.npy"), "standard", epsilon=0.5, angles=8)
+    assert len(closed) == 1
+    with srmfast.open_store(rng.normal(size=(20, 4))) as mine:
+        srmfast.run(mine, "standard", epsilon=0.5, angles=8)
+        assert len(closed) == 1
+
+
+def test_an_epsilon_that_hits_every_plane_is_refused_early_when_they_do_not_fit(rng):
+    with pytest.raises(srmfast.InputError, match="epsilon <= 0 every plane is hit"):
+        srmfast.run(rng.normal(size=(20, 400)), "standard", epsilon=0.0, keep="hit", memory=256 << 20)
+
+
+def test_bases_share_the_memory_of_planes():
+    four = [(64, 4032, False, 0)] * 4
+    assert make(1 << 30, bases=four, a=2000).modes == ("dense", "dense", "dense", "dense")
+    assert make(512 << 20, bases=four, a=2000).modes == ("dense", "hits", "hits", "hits")
+
+
+def test_count_rows_refuses_pairs_that_span_no_plane():
+    from srmfast.engine import count_rows
+
+    basis = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(srmfast.InputError, match="1 of 2 are parallel"):
+        count_rows(np.eye(2), basis, [[0, 1], [0, 2]], 0.9, 4)
+
+
+@pytest.mark.parametrize("keep", ["auto", "all", "hit", "top:3", "summary"])
+def test_every_rule_for_planes_can_be_saved_shown_and_drawn(keep, tmp_path, rng):
+    result = srmfast.run(rng.normal(size=(300, 8)), "standard", epsilon=(0.5, 0.7), angles=24, keep=keep)
+    result.save(tmp_path / "o.zarr")
+    back = srmfast.load(tmp_path / "o.zarr")
+    assert "rows" in back.summary()
+    back.plot(tmp_path / "o.png", epsilon=0.5)
+    assert (tmp_path / "o.png").stat().st_size > 1000
+
+
+def test_a_linked_result_is_replaced_where_it_lies(tmp_path, rng):
+    result = srmfast.run(rng.normal(size=(30, 4)), "standard", epsilon=0.5, angles=8)
+    result.save(tmp_path / "real.zarr")
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "real.zarr")
+    result.save(tmp_path / "link.zarr", force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.zarr", "real.zarr"]
+    assert (tmp_path / "link.zarr").is_symlink() and (
+        srmfast.load(tmp_path / "real.zarr").counts == result.counts
+    ).all()
+
+
+def test_rows_whose_squares_underflow_pass_the_screen(rng):
+    x = rng.normal(size=(40, 512)) * 1.5e-162
+    x[:, 7] *= 40
+    result = srmfast.run(x, "standard", epsilon=(0.9, 0.99), angles=24, planes="random:200", keep="all")
+    assert (result.counts[0] == cases.reference(x, result)).all() and result.total.any()

@@ -152,9 +152,9 @@ def _kept_counts(tally, hits, prepared, c, e, a, keep, budget):
         wanted = np.flatnonzero(np.isin(row, best))
         numbers, row = numbers[best], np.searchsorted(best, row)
     need = numbers.size * c * e * a * 8
-    if need > budget // 2:
+    if need > budget // 4:
         raise InputError(
-            f"the counts of {numbers.size:,} planes that were hit must fit into half of the memory, {format_bytes(budget // 2)}, "
+            f"the counts of {numbers.size:,} planes that were hit must fit into a quarter of the memory, {format_bytes(budget // 4)}, "
             f"but need {format_bytes(need)}; use a larger epsilon, --keep top:1000, --keep summary or more --memory"
         )
     counts = np.zeros((c, e, numbers.size, a), np.int64)

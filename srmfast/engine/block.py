@@ -85,7 +85,7 @@ class Pass:
     nonfinite : str
         "error" or "skip".
     block_rows : int
-        Rows in one kernel call, a power of two.
+        Rows in one kernel call.
     counter : type
         Integer type of the plane accumulators.
     """

@@ -1,6 +1,5 @@
 """One reading of a store: reader threads fill a bounded window, a thread pool counts, tallies are added."""
 
-import functools
 import queue
 import threading
 import time
@@ -15,14 +14,14 @@ from srmfast.engine.events import BlockDone
 _COUNTING = 2  # slabs being counted at once, so that no thread waits for the last piece of a slab
 
 
-def read_and_count(store, task, plan, on_event, *, ready=None):
+def read_and_count(member, task, on_event, *, ready=None):
     """Read every selected row of a store once, in storage order, and count it.
 
     Parameters
     ----------
-    store : Store
+    member : Member
+        Its store, reads and plan.
     task : Pass
-    plan : Plan
     on_event : callable
     ready : Future of KernelsReady, optional
         Waited for before the first row is counted; reading goes on meanwhile.
@@ -40,6 +39,7 @@ def read_and_count(store, task, plan, on_event, *, ready=None):
     Readers only read. A worker, with all its accumulators, is held by one thread at a time; workers meet only
     in the final addition of integers, so neither the order of arrival nor the number of threads can change a count.
     """
+    store, plan = member.store, member.plan
     seconds = {"read": 0.0, "compute": 0.0}
     cancelled = threading.Event()
     workers = [Worker(task) for _ in range(plan.threads)]
@@ -61,7 +61,7 @@ def read_and_count(store, task, plan, on_event, *, ready=None):
             free.put(worker)
         return time.perf_counter() - began
 
-    slabs = iter(_slabs(store, task.selection, plan.slab_rows))
+    slabs = member.reads()
     reading, counting = deque(), deque()
 
     def read_ahead():
@@ -74,7 +74,7 @@ def read_and_count(store, task, plan, on_event, *, ready=None):
         on_event(BlockDone(rows, nbytes))
 
     with (
-        _blas().limit(limits=1, user_api="blas"),
+        _ONE_BLAS_THREAD,
         ThreadPoolExecutor(plan.readers, "srmfast-read") as readers,
         ThreadPoolExecutor(plan.threads, "srmfast-count") as counters,
     ):
@@ -109,17 +109,30 @@ def read_and_count(store, task, plan, on_event, *, ready=None):
     return rows, first.tallies, seconds
 
 
-@functools.cache
-def _blas():
-    """Find the BLAS libraries once; looking takes milliseconds."""
-    return ThreadpoolController()
+class _OneBlasThread:
+    """Pins BLAS to one thread while any run counts; overlapping runs share the pin."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit = None
+        self._libraries = None
+
+    def __enter__(self):
+        with self._lock:
+            if not self._users:
+                self._libraries = self._libraries or ThreadpoolController()  # looking for them takes milliseconds
+                self._limit = self._libraries.limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._limit.restore_original_limits()
 
 
-def _slabs(store, selection, slab_rows):
-    for start in range(0, store.n, slab_rows):
-        stop = min(start + slab_rows, store.n)
-        if selection.wants(start, stop):
-            yield start, stop
+_ONE_BLAS_THREAD = _OneBlasThread()
 
 
 def _pieces(rows, threads, block_rows):

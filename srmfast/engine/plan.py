@@ -11,8 +11,10 @@ _SLAB_SHARE = 1 / 32  # of the memory, for one read
 _READ_SHARE = 0.5  # of the memory, for all reads
 _BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates: they should stay in cache
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
-_HIT_SHARE = 0.25  # of the memory, for planes kept in full
+_DENSE_SHARE = 0.25  # of the memory, for the counts of planes kept in full, all results of a run together
+HIT_SHARE = 0.125  # of the memory, for the difference arrays of planes kept by hit, all results together
 _EVENT_BYTES = 24 << 18
+_LISTED_BYTES = 100  # a listed plane: its pair, its partner lists and what sorting them takes
 _READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
 _TIME_CLASSES = (
     (2, "seconds"),
@@ -35,7 +37,7 @@ class Plan:
         Reads held in memory at once.
     readers, threads : int
     block_rows : int
-        Rows in one kernel call, a power of two.
+        Rows in one kernel call.
     modes : tuple of str
         For each basis: "dense", "hits" or "none".
     parts : tuple of (str, int)
@@ -56,7 +58,7 @@ class Plan:
         return sum(size for _, size in self.parts)
 
 
-def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0):
+def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1):
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -69,15 +71,17 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         Rows that whole chunks cover.
     readers : int
         Threads that may read at once.
-    bases : sequence of (k, slots, selection)
-        Vectors and plane numbers of each basis, and whether it is made of ±unit vectors.
+    bases : sequence of (k, slots, selection, listed)
+        Vectors and plane numbers of each basis, whether it is made of ±unit vectors, and how many planes are listed.
     c, e, a : int
         Labels, epsilons and angles.
     keep : str
         The planes that stay in the result.
     resources : Resources
     columns : int
-        Bytes of masks, labels and groups.
+        Bytes of masks, labels, groups and samples.
+    stores : int
+        Stores of the run: the results of all are held to its end.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         When the memory cannot hold even one thread's share, with the arithmetic.
     """
     threads = resources.threads
-    block_rows = resources.block_rows or _block_rows(d, bases)
+    block_rows = min(resources.block_rows or _block_rows(d, bases), n)
     row = d * itemsize
     slab_rows = max(unit_rows, int(min(_SLAB, resources.memory * _SLAB_SHARE) // row) // unit_rows * unit_rows)
     if unit_rows == 1:
@@ -100,23 +104,25 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     slabs = min(
         readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
     )
-    planes = [_plane_bytes(c, e, slots, a) for _, slots, _ in bases]
-    modes = tuple(_mode(keep, size, resources.memory) for size in planes)
-    if "dense" in modes:
-        dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
-        threads = max(1, min(threads, int(resources.memory * 0.6) // max(dense // 2, 1) - 2))
+    planes = [_plane_bytes(c, e, slots, a) for _, slots, _, _ in bases]
+    modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
+    dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
+    threads = max(1, min(threads, int(resources.memory * _READ_SHARE) // max(dense // 2, 1)))
+    hits = modes.count("hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
+        # While counting, each thread holds int32 accumulators; afterwards the result is held up to three times over:
+        # counts, a part of them or their shares, and these sorted.
+        (f"planes of {threads} threads or the result", dense * max(threads, 6) // 2),
+        ("results of other stores", dense * (stores - 1)),
         (
-            f"planes of {threads} threads and the result",
-            sum(
-                size * (threads + 2) // 2 if mode == "dense" else threads * _EVENT_BYTES if mode == "hits" else 0
-                for size, mode in zip(planes, modes, strict=True)
-            ),
+            "planes that are hit, and their events",
+            int(bool(hits) * resources.memory * HIT_SHARE) + threads * hits * _EVENT_BYTES,
         ),
-        ("geometry of the bases", sum(k * d * 12 + (0 if selection else 16 * k * k) for k, _, selection in bases)),
+        ("lists of planes", sum(_LISTED_BYTES * listed for *_, listed in bases)),
+        ("geometry of the bases", sum(k * d * 12 + (0 if selection else 16 * k * k) for k, _, selection, _ in bases)),
         ("labels, groups and masks", columns),
     )
     plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, parts)
@@ -135,22 +141,28 @@ def _plane_bytes(c, e, slots, a):
     return c * e * slots * (a + 1) * 8
 
 
-def _mode(keep, size, memory):
-    if keep == "summary":
-        return "none"
-    if keep == "all" or size <= memory * _HIT_SHARE:
-        return "dense"
-    return "hits"
+def _modes(keep, planes, share):
+    """Return how the planes of each basis are kept; `auto` and `hit` keep all in memory while their share lasts."""
+    modes = []
+    for size in planes:
+        if keep == "summary":
+            modes.append("none")
+        elif keep == "all" or size <= share:
+            modes.append("dense")
+            share -= size
+        else:
+            modes.append("hits")
+    return tuple(modes)
 
 
 def _block_rows(d, bases):
-    widest = max((k for k, _, _ in bases), default=1)
+    widest = max((k for k, *_ in bases), default=1)
     rows = _BLOCK // max(4 * d, 12 * widest)
     return 1 << max(4, min(12, rows.bit_length() - 1))
 
 
 def _block_bytes(block_rows, d, bases):
-    vectors = sum(12 * k for k, _, _ in bases)
+    vectors = sum(12 * k for k, *_ in bases)
     return block_rows * (16 * d + vectors + 64) + 64 * (d + 1) * 8
 
 

@@ -33,6 +33,8 @@ class Member:
         A mean given to centre by.
     bases : tuple of PreparedBasis
     plan : Plan
+    owned : bool
+        Whether the store was opened here and has to be closed.
     """
 
     name: str
@@ -42,11 +44,25 @@ class Member:
     mean: np.ndarray | None
     bases: tuple
     plan: Plan
+    owned: bool
 
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.selection.seen() * self.store.d * _itemsize(self.store)
+        return self.rows_read * self.store.d * _itemsize(self.store)
+
+    @property
+    def rows_read(self):
+        """Rows that will be read: whole reads that hold a selected row."""
+        return sum(stop - start for start, stop in self.reads())
+
+    def reads(self):
+        """Yield the (start, stop) of every read of a pass, in storage order."""
+        step = self.plan.slab_rows
+        for start in range(0, self.store.n, step):
+            stop = min(start + step, self.store.n)
+            if self.selection.wants(start, stop):
+                yield start, stop
 
     def describe(self, resources):
         """Return the plan of this store's run as text: what --dry-run prints."""
@@ -95,7 +111,8 @@ def prepare(stores, bases, request, resources):
     list of Member
         One for each store.
     """
-    members = [_member(name, source, bases, request, resources) for name, source in stores]
+    stores, bases = list(stores), list(bases)
+    members = [_member(name, source, bases, request, resources, len(stores)) for name, source in stores]
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -113,7 +130,7 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, bases, request, resources):
+def _member(name, source, bases, request, resources, stores):
     store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
     if store.dtype not in DTYPES:
         raise InputError(
@@ -126,20 +143,31 @@ def _member(name, source, bases, request, resources):
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
-    chosen = _bases(bases, store, request)
+    chosen = _bases(bases, store, request, resources)
     plan = make_plan(
         n=store.n, d=store.d, itemsize=_itemsize(store), format=store.describe()["format"],
         unit_rows=store.rows_per_block, readers=store.readers,
-        bases=[(len(basis.vectors), planes.slots, basis.selection is not None) for basis, _, planes in chosen],
+        bases=[
+            (len(basis.vectors), planes.slots, basis.selection is not None, len(planes.pairs))
+            for basis, _, planes in chosen
+        ],
+        stores=stores,
         c=selection.label_names.size, e=len(request.epsilon), a=request.angles, keep=request.keep,
         resources=resources, columns=selection.nbytes(),
     )  # fmt: skip
+    if min(request.epsilon) <= 0 and "hits" in plan.modes:
+        raise InputError(
+            "with an epsilon <= 0 every plane is hit, and all of them do not fit into a quarter of the memory; use "
+            "--keep summary, a larger epsilon, fewer planes or more --memory"
+        )
     prepared = tuple(PreparedBasis(*parts, mode) for parts, mode in zip(chosen, plan.modes, strict=True))
     mean = _given_mean(request.centre, store)
-    return Member(name or store.name, store, store.fingerprint(), selection, mean, prepared, plan)
+    return Member(
+        name or store.name, store, store.fingerprint(), selection, mean, prepared, plan, not isinstance(source, Store)
+    )
 
 
-def _bases(bases, store, request):
+def _bases(bases, store, request, resources):
     chosen = {}
     for name, spec in bases:
         if not isinstance(spec, Basis):
@@ -153,6 +181,11 @@ def _bases(bases, store, request):
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
+            )
+        if spec.selection is None and 16 * len(spec.vectors) ** 2 > resources.memory:
+            raise InputError(
+                f"the cosines of all pairs of basis vectors must fit into memory, but {len(spec.vectors):,} vectors need "
+                f"{format_bytes(16 * len(spec.vectors) ** 2)} of {format_bytes(resources.memory)}; use fewer vectors or more --memory"
             )
         geometry = Geometry.of(spec)
         chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))

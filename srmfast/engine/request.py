@@ -38,6 +38,9 @@ class Request:
         check_keep(self.keep)
         if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
             raise InputError(f"seed must be a whole number of at least 0, got {self.seed!r}")
+        object.__setattr__(self, "seed", int(self.seed))
+        if isinstance(self.planes, (list, tuple)):
+            object.__setattr__(self, "planes", np.asarray(self.planes))
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
@@ -45,4 +48,4 @@ class Request:
     @property
     def planes_name(self):
         """How the result calls the planes asked for."""
-        return "array" if isinstance(self.planes, (np.ndarray, list, tuple)) else str(self.planes)
+        return "array" if isinstance(self.planes, np.ndarray) else str(self.planes)

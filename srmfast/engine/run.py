@@ -11,9 +11,10 @@ from srmfast.engine.assemble import assemble, provenance
 from srmfast.engine.block import Pass, SharedHits, SharedSums, to_rows, warm
 from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
 from srmfast.engine.loop import read_and_count
+from srmfast.engine.plan import HIT_SHARE
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
-from srmfast.engine.suggest import suggest_epsilon
+from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.decode import USED, ZERO
@@ -150,9 +151,15 @@ def execute(members, request, resources, *, on_event=ignore):
     Results
     """
     results = {}
-    for member in members:
-        for result in _execute(member, request, resources, on_event):
-            results[member.name, result.attrs["basis_name"]] = result
+    share = resources.memory // max(1, sum(len(member.bases) for member in members))
+    try:
+        for member in members:
+            for result in _execute(member, request, share, on_event):
+                results[member.name, result.attrs["basis_name"]] = result
+    finally:
+        for member in members:
+            if member.owned:
+                member.store.close()
     return Results(results)
 
 
@@ -169,12 +176,16 @@ def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
         zero_rows=zero_rows, memory=1 << 40,
     )  # fmt: skip
     k = len(vectors)
-    numbers = np.searchsorted(result.plane_i * k + result.plane_j, pairs[:, 0] * k + pairs[:, 1])
+    counted = result.plane_i.astype(np.int64) * k + result.plane_j
+    wanted = pairs[:, 0] * k + pairs[:, 1]
+    if missing := np.setdiff1d(wanted, counted).size:
+        raise InputError(f"every pair must span a plane, but {missing} of {len(pairs)} are parallel; leave them out")
+    numbers = np.searchsorted(counted, wanted)
     return result.counts[0][:, numbers]
 
 
-def _execute(member, request, resources, on_event):
-    """Yield the result of each basis of one store."""
+def _execute(member, request, share, on_event):
+    """Yield the result of each basis of one store; `share` is the memory for each."""
     began = time.perf_counter()
     store, mean = member.store, member.mean
     common = dict(
@@ -184,7 +195,7 @@ def _execute(member, request, resources, on_event):
     )  # fmt: skip
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
         ready = warming.submit(_warm, store.dtype, request.centre is not False, common["counter"])
-        yield from _passes(member, request, resources, common, mean, ready, began, on_event)
+        yield from _passes(member, request, share, common, mean, ready, began, on_event)
 
 
 def _warm(dtype, centred, counter):
@@ -193,7 +204,7 @@ def _warm(dtype, centred, counter):
     return KernelsReady(time.perf_counter() - began, compiled)
 
 
-def _passes(member, request, resources, common, mean, ready, began, on_event):
+def _passes(member, request, share, common, mean, ready, began, on_event):
     store = member.store
     seconds = {"read": 0.0, "compute": 0.0}
     sums = SharedSums(store.d)
@@ -202,11 +213,11 @@ def _passes(member, request, resources, common, mean, ready, began, on_event):
             "mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event, ready
         )
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
-        mean = sums.tree.total()[:-1] / max(n, 1)
+        mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
     else:
         mean_rows = None
     hits = tuple(
-        SharedHits(request.angles, common["counter"], resources.memory // 4) if basis.mode == "hits" else None
+        SharedHits(request.angles, common["counter"], int(share * HIT_SHARE)) if basis.mode == "hits" else None
         for basis in member.bases
     )
     counted_sums = sums if mean is None else None
@@ -219,33 +230,29 @@ def _passes(member, request, resources, common, mean, ready, began, on_event):
     for basis, tally, shared in zip(member.bases, tallies, hits, strict=True):
         yield assemble(
             tally, shared and shared.planes, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
-            store=(member.name, store.location), budget=resources.memory, provenance=origin,
-            suggested=None if tally.arcs else suggest_epsilon(_some_rows(member, mean), basis.basis),
+            store=(member.name, store.location), budget=share, provenance=origin,
+            suggested=None if tally.totals.any() else suggest_epsilon(_some_rows(member, mean), basis.basis),
         )  # fmt: skip
 
 
 def _some_rows(member, mean):
-    """Return usable rows of the first read that has any, as float64."""
-    store, selection, step = member.store, member.selection, member.plan.slab_rows
-    for start in range(0, store.n, step):
-        stop = min(start + step, store.n)
-        keep, _, _ = (
-            selection.keep(start, stop) if selection.wants(start, stop) else (np.zeros(stop - start, bool), 0, 0)
-        )
-        if keep is None or keep.any():
-            raw = store.read(start, stop)
-            rows = to_rows(raw if keep is None else raw[keep], store.dtype).astype(np.float64)
-            rows = rows if mean is None else rows - mean
-            norms = np.linalg.norm(rows, axis=1)
-            if (usable := np.isfinite(norms) & (norms > 0)).any():
-                return rows[usable]
-    return np.empty((0, store.d))
+    """Return the usable ones of 256 rows at fixed places of the store, as float64."""
+    store, found = member.store, [np.empty((0, member.store.d))]
+    for start in np.unique(np.linspace(0, store.n - 1, 8).astype(np.int64)).tolist():
+        stop = min(start + SAMPLE // 8, store.n)
+        keep, _, _ = member.selection.keep(start, stop)
+        raw = store.read(start, stop)
+        rows = to_rows(raw if keep is None else raw[keep], store.dtype).astype(np.float64)
+        found.append(rows if mean is None else rows - mean)
+    rows = np.concatenate(found)
+    norms = np.sqrt((rows**2).sum(axis=1))
+    return rows[np.isfinite(norms) & (norms > 0)]
 
 
 def _read(purpose, member, task, seconds, on_event, ready):
-    on_event(PassStarted(purpose, member.name, member.selection.seen(), member.nbytes))
+    on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
     began = time.perf_counter()
-    rows, tallies, spent = read_and_count(member.store, task, member.plan, on_event, ready=ready)
+    rows, tallies, spent = read_and_count(member, task, on_event, ready=ready)
     for stage, value in spent.items():
         seconds[stage] += value
     on_event(PassFinished(time.perf_counter() - began))
@@ -278,7 +285,7 @@ def _spec(member, prepared, request, mean):
         planes_hash=prepared.planes.digest(),
         epsilon=request.epsilon,
         angles=request.angles,
-        labels=hash_array(columns["labels"] and columns["labels"][0]),
+        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.label_names),
         groups=hash_array(columns["groups"] and columns["groups"][0]),
         mask=hash_array(columns["mask"] and columns["mask"][0]),
         rows=member.selection.bounds,

@@ -118,8 +118,9 @@ class RowSelection:
         return (rows * FOLDS // self.n).astype(np.uint8)
 
     def nbytes(self):
-        """Return the bytes that the columns hold."""
-        return sum(column[0].nbytes for column in self.columns.values() if column is not None)
+        """Return the bytes that the columns and the sample hold."""
+        sample = 0 if self.sampled is None else self.sampled.nbytes
+        return sample + sum(column[0].nbytes for column in self.columns.values() if column is not None)
 
     @staticmethod
     def _drop(keep, condition, rule, masked):
@@ -145,16 +146,16 @@ class RowSelection:
         if spec is None:
             return np.array(["all"]), None
         values, inner = expand(load_column(spec, store), store.row_shape, "labels")
-        gone = np.isnan(values) if values.dtype.kind == "f" else values == "" if values.dtype.kind == "U" else None
-        names, codes = np.unique(values, return_inverse=True)
+        gone = np.zeros(values.size, bool)
+        if values.dtype.kind == "f":
+            gone = np.isnan(values)
+        elif values.dtype.kind == "U":
+            gone = (values == "") | (values == UNLABELLED)
+        names, known = np.unique(values[~gone], return_inverse=True)
+        codes = np.full(values.size, names.size, np.int32)
+        codes[~gone] = known
         names = names.astype(str)
-        codes = codes.reshape(-1).astype(np.int32)
-        if gone is not None and gone.any():
-            kept, codes_kept = np.unique(values[~gone], return_inverse=True)
-            codes = np.full(values.size, kept.size, np.int32)
-            codes[~gone] = codes_kept
-            names = np.append(kept.astype(str), UNLABELLED)
-        return names, (codes, inner)
+        return np.append(names, UNLABELLED) if gone.any() else names, (codes, inner)
 
     @staticmethod
     def _fold_column(spec, store):
@@ -184,8 +185,11 @@ def _parse_rows(rows, n):
             raise InputError(
                 f"--rows must be START:STOP or START:STOP:STEP, got {rows!r}; for example 0:1000"
             ) from None
-    if not isinstance(bounds, slice) or (bounds.step is not None and bounds.step < 1):
-        raise InputError(f"--rows needs a STEP of at least 1, got {rows}")
+    whole = isinstance(bounds, slice) and all(
+        part is None or isinstance(part, (int, np.integer)) for part in (bounds.start, bounds.stop, bounds.step)
+    )
+    if not whole or (bounds.step is not None and bounds.step < 1):
+        raise InputError(f"--rows needs whole numbers and a STEP of at least 1, got {rows}")
     return bounds.indices(n)
 
 
@@ -197,5 +201,15 @@ def _draw(everything, sample, seed):
     if sample >= len(everything):
         return None
     rng = np.random.Generator(np.random.PCG64(seed))
-    drawn = np.sort(rng.choice(len(everything), sample, replace=False, shuffle=False))
+    n = len(everything)
+    if 2 * sample >= n:
+        drawn = np.sort(rng.choice(n, sample, replace=False, shuffle=False))
+    else:
+        # The first distinct ones of independent draws: a uniform sample in memory of its own size.
+        drawn = np.empty(0, np.int64)
+        while drawn.size < sample:
+            more = np.concatenate([drawn, rng.integers(0, n, sample + sample // 8 + 16)])
+            _, first = np.unique(more, return_index=True)
+            drawn = more[np.sort(first)[:sample]]
+        drawn.sort()
     return everything.start + drawn * everything.step

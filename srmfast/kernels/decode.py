@@ -141,13 +141,9 @@ def narrow(rows, norms, fate, out):
         if fate[r] != USED:
             out[r] = np.float32(0.0)
             continue
-        inverse = 1.0 / norms[r]
-        if inverse < math.inf:
-            for c in range(rows.shape[1]):
-                out[r, c] = np.float32(np.float64(rows[r, c]) * inverse)
-        else:
-            for c in range(rows.shape[1]):  # a subnormal norm has no reciprocal
-                out[r, c] = np.float32(np.float64(rows[r, c]) / norms[r])
+        inverse = 1.0 / norms[r]  # finite: the root of a positive float64 is above 1e-162
+        for c in range(rows.shape[1]):
+            out[r, c] = np.float32(np.float64(rows[r, c]) * inverse)
 
 
 @jit

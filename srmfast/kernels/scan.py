@@ -128,7 +128,6 @@ def _coordinates(rows, passers, i, vectors, columns, signs, known, out):
 def _record(start, length, plane, label, e, fold, counts, totals, events, state):
     """Add one arc of one plane, label and epsilon to whatever is being kept."""
     add_arc(totals, fold, label, e, start, length)
-    state[3] += 1
     if counts.shape[2]:
         add_arc(counts, label, e, plane, start, length)
     elif events.shape[0]:
@@ -147,14 +146,16 @@ def _record_by_line(u, v, t, table, plane, label, e, fold, counts, totals, event
         if 0.0 >= t:
             _record(0, a, plane, label, e, fold, counts, totals, events, state)
         return
-    m = 0
+    m, found = 0, 0
     while m < a:
         first = m
         while m < a and is_inside(u, v, t, m, table):
             m += 1
         if m > first:
             _record(first, m - first, plane, label, e, fold, counts, totals, events, state)
+            found = 1
         m += 1
+    state[3] += found
 
 
 @jit
@@ -215,6 +216,7 @@ def decide(
                     continue
                 start, length = arc(first, second, length_in_plane, t, turn, table)
                 if length:
+                    state[3] += 1 + (mirrored and two >= 0)
                     _record(start, length, plane, label, e, fold, counts, totals, events, state)
                     if mirrored and two >= 0:
                         # cos(π/2 − θ) = sin θ on this grid: (j, i) sees the same arc from the other side.
@@ -294,6 +296,9 @@ def scan(
     """
     n, k = rows.shape[0], vectors.shape[0]
     smallest = epsilons.min()
+    for r in range(n):
+        if fate[r] == USED and norms[r] < SMALL_NORM:
+            smallest = -1.0  # its float32 coordinates are not bounded: let the whole block pass
     listed = numbering == LISTED
     selection = columns.shape[0] > 0
     passers, u, w = np.empty(n + 1, np.int64), np.empty(n), np.empty(n)
