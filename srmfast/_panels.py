@@ -111,6 +111,9 @@ def lines(axes, panel, notes, strip=None):
         _message(strip, "")
         return
     notes.add(panel.note)
+    reach = np.cos(panel.one.plane_angle.min() / 2) if panel.one.plane_angle.size else -1.0
+    if panel.reference is not None and panel.one.epsilon[0] <= reach:
+        notes.add(f"at ε ≤ {reach:.2f} one cone holds b_i and b_j at once, and self-SRM peaks between them")
     if panel.thinned:
         notes.thinned(*panel.thinned)
     if not panel.alone:

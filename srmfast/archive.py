@@ -162,6 +162,10 @@ def load(path):
         version = root.attrs.asdict().get("format_version")
     except Exception as error:  # zarr and its stores raise many kinds
         raise InputError(f"a result must be a folder written by srmfast, got {path}: {_line(error)}") from None
+    if version is None:
+        raise InputError(
+            f"a result must be a folder written by srmfast run, got {path}; to look at a store: srmfast inspect"
+        )
     if version != FORMAT_VERSION:
         raise InputError(f"result format_version must be {FORMAT_VERSION}, got {version} in {path}")
     keys = root.attrs.asdict().get("results")

@@ -124,7 +124,8 @@ def _draw_labels(result, at, free, signed, planes):
     """Return the figure of small multiples: a panel for each label, those with the highest peak first."""
     only = first_hit(result) if free else at[0]
     peaks = label_peaks(result, only)
-    order = np.argsort(-peaks, kind="stable")[:LABELS]
+    hit = max(1, int((peaks > 0).sum()))  # empty panels say nothing
+    order = np.argsort(-peaks, kind="stable")[: min(LABELS, hit)]
     reference = self_curve(part(result, epsilon=[only]), signed)
     parts = [part(result, label=result.label[c], epsilon=[only]) for c in order]
     panels = [prepare(one, signed, planes, limit=DRAWN_SMALL, reference=reference) for one in parts]
@@ -135,8 +136,9 @@ def _draw_labels(result, at, free, signed, planes):
     figure = _figure(max(7.2, 1.9 * columns), each * height + 1.2)
     notes = Notes()
     _draw_panels(figure, columns, panels, titles, notes, share="all", small=True)
-    left = result.label.size - len(order)
+    left, empty = hit - len(order), result.label.size - hit
     notes.add(f"{plural(left, 'label')} with lower peaks left out" if left else "")
+    notes.add(f"{plural(empty, 'label')} without a row in any cone left out" if empty else "")
     notes.add(offset_note(result))
     words = [f"ε = {number(result.epsilon[only])}", "labels by peak"]
     return _finish(figure, _title(result, result.attrs["rows"]["used"], words), notes)

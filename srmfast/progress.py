@@ -31,7 +31,7 @@ class Progress:
     def __call__(self, event):
         if self.mode == "none":
             return
-        if isinstance(event, KernelsReady) and event.compiled:
+        if isinstance(event, KernelsReady) and event.compiled and event.seconds >= 1:
             self._line(f"kernels compiled in {event.seconds:.0f} s (once for this version; cached)")
         elif isinstance(event, PassStarted):
             self._pass, self._rows, self._nbytes = event, 0, 0

@@ -12,7 +12,8 @@ OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
 SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
 EVEN = 1.1  # ratios below this are not worth a word
 UNDERFLOW = 5e-324  # stands for an isotropic expectation too small for a float
-_ENOUGH = 30  # counts that a ratio in words rests on, at least
+_CENTRED = 0.1  # |mean|/rms below this is nothing to speak of
+_ENOUGH = 30  # rows near a direction that a ratio in words rests on, at least
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
 
 
@@ -229,7 +230,7 @@ def _offset(result):
     if result.attrs.get("centred"):
         return [f"{head} as stored; the mean was subtracted (--centre)"]
     if offset < OFFSET_NOTED:
-        return [f"{head}: the rows spread around the origin"]
+        return [f"{head}{': the rows are centred' if offset < _CENTRED else '; compare --centre'}"]
     return [
         f"{head}: most rows lie to one side of the origin, and that alone can bend the",
         "        curves; run again with --centre and compare",
@@ -259,17 +260,21 @@ def _epsilons(result):
     if pooled.epsilon.size > _EPSILONS:
         lines.append(f"        … and {pooled.epsilon.size - _EPSILONS} more ε")
     at = _telling(pooled, mean, shared)
-    return lines + _oscillation(pooled.epsilon[at], shared, mean[at])
+    return lines + _oscillation(pooled, at, shared, mean[at])
+
+
+def _rows_near(pooled, values):
+    """Return roughly how many distinct rows stand behind means over planes: a row near b_i counts in all its planes."""
+    return [value * int(pooled.rows[0]) * len(pooled.basis) for value in values if value is not None]
 
 
 def _telling(pooled, mean, shared):
-    """Return the position of the highest ε at which the mean on or midway rests on enough counts, else the first hit.
+    """Return the position of the highest ε at which the mean on and midway rests on enough rows, else the first hit.
 
     At low ε a row is in the cones of neighbouring basis directions at once, and midway collects them all.
     """
-    enough = _ENOUGH / (max(int(pooled.rows[0]), 1) * pooled.planes_total)
     for at in np.argsort(-pooled.epsilon):
-        if max(value for value in _on_and_midway(mean[at], shared) if value is not None) >= enough:
+        if sum(_rows_near(pooled, _on_and_midway(mean[at], shared))) >= _ENOUGH:
             return at
     return first_hit(pooled)
 
@@ -283,18 +288,24 @@ def _on_and_midway(curve, shared):
     return float(at[:2].mean()), float(at[2])
 
 
-def _oscillation(epsilon, shared, curve):
+def _oscillation(pooled, position, shared, curve):
+    epsilon = pooled.epsilon[position]
     on, midway = _on_and_midway(curve, shared)
     at = f"        at ε = {number(epsilon)} the mean"
     if midway is None:
         return [f"{at} runs from {number(curve.min())} to {number(curve.max())} (planes differ in their angle)"]
     if midway == 0 and on == 0:
         return [f"{at} holds nothing on the basis directions nor midway between them"]
+    near = _rows_near(pooled, (on, midway))
+    if sum(near) < _ENOUGH:
+        return [f"{at} rests on about {sum(near):.0f} rows near these directions: too few to compare them"]
+    # Two standard errors of the ratio of two counts; a factor below it, or below EVEN, is not worth a word.
+    even = max(EVEN, math.exp(2 * math.sqrt(sum(1 / max(rows, 1) for rows in near))))
     if midway == 0:
         return [f"{at} oscillates: basis directions hold rows, the directions midway hold none"]
-    if on > midway * EVEN:
+    if on > midway * even:
         return [f"{at} oscillates: basis directions hold {times(on / midway)} what the directions midway hold"]
-    if midway <= on * EVEN:
+    if midway <= on * even:
         return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
     ratio = f"{times(midway / on)} what basis directions hold" if on else "rows, basis directions hold none"
     lines = [f"{at} oscillates: the directions midway hold {ratio}"]
@@ -381,6 +392,8 @@ def _several(results):
         pooled = part(result, epsilon=[at])
         curve = pooled.mean()[0, 0]
         on, midway = _on_and_midway(curve, shared_angle(pooled))
+        if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
+            midway = None  # too few rows to compare
         ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
         offset = f"{result.offset:.2f}" if _finite(result.offset) else "-"
         offset = "subtracted" if result.attrs.get("centred") else offset
@@ -393,6 +406,6 @@ def _several(results):
     return [
         *lines,
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
-        "on/midway: that mean on the basis directions b_i and b_j over the same midway between them",
+        "on/midway: that mean on the basis directions b_i and b_j over the same midway between them; - too few rows",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",
     ]

@@ -128,7 +128,9 @@ def check_epsilons(epsilon):
     for value in values.astype(float):
         if not -1.0 <= value <= 1.0:
             degrees = abs(value) > 1.0 and abs(value) <= 180.0
-            hint = f"; for a half-angle in degrees use {np.cos(np.radians(value)):.6g}" if degrees else ""
+            hint = (
+                f"; for a half-angle in degrees use {np.cos(np.radians(value)).round(12) + 0.0:.6g}" if degrees else ""
+            )
             raise InputError(f"epsilon must lie in [-1, 1] (a cosine), got {value:g}{hint}")
     if np.unique(values).size != values.size:
         raise InputError(f"each epsilon may be given once, got {', '.join(f'{value:g}' for value in values)}")

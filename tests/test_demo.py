@@ -12,14 +12,15 @@ from srmfast.analyses.inspection import inspect
 def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
     text = demo(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "qwen2.5-0.5b.zarr", "all-rows.zarr", "ordinary-rows.zarr", "ordinary-rows-centred.zarr",
-        "all-rows.png", "categories.png", "raw-and-centred.png",
+        "qwen2.5-0.5b.zarr", "all-rows.zarr", "ordinary-rows-centred.zarr",
+        "all-rows.png", "categories.png", "neurons-and-rotation.png",
     }  # fmt: skip
     assert "neuron 62" in text and "220 of 500 rows" in text and "|mean|/rms = 0.73" in text
     result = srmfast.load(tmp_path / "out" / "all-rows.zarr")
     assert result.counts[0, 0, result.plane_i == 62, 0].tolist() == [220] * 895
-    ordinary = srmfast.load(tmp_path / "out" / "ordinary-rows-centred.zarr")
-    assert ordinary.rows[0] == 280 and ordinary.attrs["centred"]
+    neurons, rotated = srmfast.load(tmp_path / "out" / "ordinary-rows-centred.zarr").values()
+    assert neurons.rows[0] == rotated.rows[0] == 280 and neurons.attrs["centred"]
+    assert neurons.mean().mean() > 100 * rotated.mean().mean()
     with pytest.raises(srmfast.InputError, match="--force"):
         demo(tmp_path / "out")
     (tmp_path / "precious").mkdir()

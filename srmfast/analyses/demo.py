@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.engine import run
+from srmfast.engine import Request, run, run_many
 from srmfast.engine.events import ignore
 from srmfast.errors import InputError
-from srmfast.results import Results
 
 STORE = "qwen2.5-0.5b.zarr"
 DATA = "qwen2.5-0.5b-layer12.npz"
-WIDE, NARROW = 0.3, 0.9  # epsilons: 72.5 and 25.8 degrees
+WIDE, NARROW = 0.15, 0.9  # epsilons: 81 and 26 degrees
 MASSIVE = 10.0  # a row whose norm exceeds the median this many times carries a massive activation
 
 
@@ -24,7 +23,7 @@ def demo(out, *, force=False, on_event=ignore):
     Parameters
     ----------
     out : str or Path
-        Folder to be made: a Zarr store, three results and three figures.
+        Folder to be made: a Zarr store, two results and three figures.
     force : bool
         Replace the folder of an earlier demo.
     on_event : callable
@@ -41,23 +40,21 @@ def demo(out, *, force=False, on_event=ignore):
     """
     began = time.perf_counter()
     out = _make_folder(Path(out), force)
-    activations, categories = _write_store(out / STORE)
+    activations, categories, ordinary = _write_store(out / STORE)
     rows = f"{out / STORE}::layer12"
-    common = dict(keep="hit", epsilon=(NARROW, 0.5, WIDE), on_event=on_event)
-    everything = run(rows, "standard", **common)
-    ordinary = run(rows, "standard", mask="ordinary", **common)
-    centred = run(rows, "standard", mask="ordinary", centre=True, **common)
+    everything = run(rows, "standard", epsilon=(NARROW, 0.5), keep="hit", on_event=on_event)
     neuron = _busiest(everything)
-    partner = 0 if neuron else 1
-    by_category = run(rows, "standard", labels="categories", planes=np.array([[neuron, partner]]), on_event=on_event)
-    for name, result in (("all-rows", everything), ("ordinary-rows", ordinary), ("ordinary-rows-centred", centred)):
-        result.save(out / f"{name}.zarr")
+    plane = np.array([[neuron, 0 if neuron else 1]])
+    by_category = run(rows, "standard", labels="categories", planes=plane, on_event=on_event)
+    request = Request(epsilon=WIDE, angles=360, planes="random:20000", mask="ordinary", centre=True, keep="hit")
+    bases = {"neurons": "standard", "random rotation": f"random:{activations.shape[1]}"}
+    controlled = run_many({"": rows}, bases, request, on_event=on_event)
+    everything.save(out / "all-rows.zarr")
+    controlled.save(out / "ordinary-rows-centred.zarr")
     everything.plot(out / "all-rows.png", epsilon=NARROW)
     by_category.plot(out / "categories.png")
-    Results({("as stored", "standard"): ordinary, ("mean subtracted", "standard"): centred}).plot(
-        out / "raw-and-centred.png", epsilon=WIDE
-    )
-    lines = _tell(activations, everything, ordinary, centred, by_category, neuron)
+    controlled.plot(out / "neurons-and-rotation.png")
+    lines = _tell(activations, ordinary, everything, controlled, by_category, neuron)
     seconds = time.perf_counter() - began
     return "\n".join(
         [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'all-rows.zarr'}"]
@@ -79,7 +76,7 @@ def _make_folder(out, force):
 
 
 def _write_store(path):
-    """Write the embedded vectors as a Zarr group and return them with their categories."""
+    """Write the embedded vectors as a Zarr group; return them, their categories and which are ordinary."""
     import zarr
 
     with files("srmfast").joinpath("data", DATA).open("rb") as file, np.load(file) as archive:
@@ -89,7 +86,7 @@ def _write_store(path):
     ordinary = norms < MASSIVE * np.median(norms)
     for name, values in (("layer12", activations), ("categories", categories), ("ordinary", ordinary)):
         group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(100, *values.shape[1:]))[...] = values
-    return activations, categories
+    return activations, categories, ordinary
 
 
 def _busiest(result):
@@ -97,38 +94,38 @@ def _busiest(result):
     return int(result.plane_i[np.argmax(result.counts[0, 0, :, 0])])
 
 
-def _tell(activations, everything, ordinary, centred, by_category, neuron):
+def _tell(activations, ordinary, everything, controlled, by_category, neuron):
     n, d = activations.shape
     narrow = everything.counts[0, 0, everything.plane_i == neuron, 0].max()
     share = by_category.fraction()[:, 0, 0, 0]
     order = np.argsort(-share, kind="stable")
-    full = [str(by_category.label[c]) for c in order if share[c] == 1.0]
+    full = ", ".join(str(by_category.label[c]) for c in order if share[c] == 1.0)
     last = order[-1]
     typical = np.median(np.linalg.norm(activations, axis=1))
-    axis = np.abs(activations).max()
+    neurons, rotated = controlled.values()
+    rows = activations[ordinary].astype(np.float64)
+    rows -= rows.mean(axis=0)
+    near = np.abs(rows) >= WIDE * np.linalg.norm(rows, axis=1, keepdims=True)
+    on, against, isotropic = (value.mean() for value in (neurons.mean(), rotated.mean(), neurons.null()))
     return [
         f"{n} words, as Qwen2.5-0.5B holds them after layer 12: vectors of width {d}, {len(by_category.label)} categories.",
-        f"Basis: the {d} neurons. {everything.planes_total:,} planes, 360 angles, three cones, counted exactly.",
+        f"Basis: the {d} neurons. {everything.planes_total:,} planes, 360 angles, counted exactly.",
         "",
-        f"1. One neuron holds {narrow / n:.0%} of all words. Within {np.degrees(np.arccos(NARROW)):.0f} degrees of neuron {neuron} "
-        f"lie {narrow} of {n} rows;",
-        f"   in most planes no row is that close to anything. By category: {', '.join(full)}: every word;",
-        f"   {by_category.label[last]}: {share[last]:.0%}. These rows carry one massive entry, {axis:,.0f} where a typical row",
-        f"   has norm {typical:.0f}: a mark of the position in the text rather than of a meaning.  -> categories.png",
+        f"1. One neuron holds {narrow / n:.0%} of all words: within {_degrees(NARROW)} degrees of neuron {neuron} lie {narrow} of {n} rows,",
+        "   and in most planes no row is that close to anything. By category:",
+        f"   {full}: every word; {by_category.label[last]}: {share[last]:.0%}.",
+        f"   These rows carry one massive entry, up to {np.abs(activations).max():,.0f} where a typical row has norm {typical:.0f}.",
+        "   -> all-rows.png, categories.png",
         "",
-        f"2. Without them, {ordinary.rows[0]} rows are left, and their cloud sits off the origin: |mean|/rms = {ordinary.offset:.2f}.",
-        "   As stored, the picture shows where that mean points.",
+        f"2. Without them {neurons.rows[0]} rows are left. Their cloud lies off the origin, |mean|/rms = {neurons.offset:.2f}:",
+        "   as stored, a picture would show where that mean points. It is subtracted for what follows.",
         "",
-        f"3. With the mean subtracted, {_contrast(centred)} (cone of {np.degrees(np.arccos(WIDE)):.0f} degrees;",
-        f"   as stored {_contrast(ordinary, short=True)}): the rows still keep to the neurons.  -> raw-and-centred.png",
-        "   Whether that is beyond chance is a question for a test, not for a picture.",
+        f"3. A cone of {_degrees(WIDE)} degrees turned through planes of neurons holds {on:.2%} of these rows on average,",
+        f"   {on / isotropic:.0f} times what isotropic rows give; through planes of a random rotation of the neurons it holds",
+        f"   {against:.4%}. {near.any(axis=1).sum()} of the rows come so close to one of {near.any(axis=0).sum()} neurons.  -> neurons-and-rotation.png",
+        "   Whether that is beyond chance, or beyond the covariance of the rows, is a question for a test.",
     ]
 
 
-def _contrast(result, *, short=False):
-    """Compare the mean at the basis directions with the mean midway between them, at the wide cone."""
-    curve = result.mean()[0, -1]
-    quarter = curve.size // 4
-    on, between = curve[::quarter].mean(), curve[quarter // 2 :: quarter].mean()
-    ratio = f"{on / between:.1f}x" if between else "infinitely many times"
-    return ratio if short else f"directions of neurons hold {ratio} the rows of directions midway between two"
+def _degrees(epsilon):
+    return f"{np.degrees(np.arccos(epsilon)):.0f}"

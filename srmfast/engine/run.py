@@ -225,7 +225,8 @@ def _passes(member, request, share, common, mean, ready, began, on_event):
     rows, tallies = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
-    seconds["total"] = time.perf_counter() - began
+    loaded = ready.result()
+    seconds["total"] = time.perf_counter() - began - (loaded.seconds if loaded.compiled else 0.0)
     origin = provenance(member.plan, seconds, member.nbytes * (2 if request.centre is True else 1))
     for basis, tally, shared in zip(member.bases, tallies, hits, strict=True):
         yield assemble(

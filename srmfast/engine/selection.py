@@ -139,6 +139,11 @@ class RowSelection:
             raise InputError(f"{what} must be numbers or bools (true keeps the row), got {values.dtype}")
         if values.dtype.kind == "f" and np.isnan(values).any():
             raise InputError(f"{what} must not hold NaN, got {np.isnan(values).sum():,} of them; write 0 or 1")
+        if values.dtype.kind != "b" and not ((values == 0) | (values == 1)).all():
+            raise InputError(
+                f"{what} must be true or false, or 1 or 0, got {values.min():g} to {values.max():g}; write VALUES != 0, "
+                "or did you mean --labels?"
+            )
         return values != 0, inner
 
     @classmethod

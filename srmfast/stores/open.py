@@ -9,6 +9,8 @@ from srmfast.stores import _axes, _registry, _shards
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
+_TENSOR_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+
 
 def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
     """Open activations as a matrix of rows and features.
@@ -93,6 +95,10 @@ def _open_path(spec, options):
         if kind is not None:
             return kind.open_source(path, key), stem
         if not os.path.isdir(path):
+            if path.lower().endswith(_TENSOR_FILES):
+                raise InputError(
+                    f"{path} is of a kind that is not read; save the tensor: numpy.save('acts.npy', tensor.float().numpy())"
+                )
             raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
     elif not glob.has_magic(path):
         folder = os.path.dirname(path) or "."
