@@ -10,7 +10,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.ticker import ScalarFormatter
 
 from srmfast.errors import InputError
-from srmfast.report import UNDERFLOW, nothing_hit, number, shared_angle
+from srmfast.excerpts import UNDERFLOW, nothing_hit, number, shared_angle
 from srmfast.results import Result
 
 NAMED = 6  # up to this many planes have a colour and a name of their own

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError
-from srmfast.report import common_epsilon, first_hit, label_peaks, number, offset_note, part, plural, shorten
+from srmfast.excerpts import common_epsilon, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
 KINDS = ("auto", "lines", "heatmap", "labels")

@@ -1,17 +1,28 @@
 """The one-screen summary of a result, in words that need no statistics; it describes and never judges."""
 
-import dataclasses
 import math
 
 import numpy as np
 
+from srmfast.excerpts import (
+    OFFSET_NOTED,
+    UNDERFLOW,
+    common_epsilon,
+    finite,
+    first_hit,
+    label_peaks,
+    nothing_hit,
+    number,
+    part,
+    plural,
+    shared_angle,
+    shorten,
+    times,
+)
 from srmfast.results import Result, centre_of_peak
 
 LINES, COLUMNS = 24, 100
-OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
-SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
 EVEN = 1.1  # ratios below this are not worth a word
-UNDERFLOW = 5e-324  # stands for an isotropic expectation too small for a float
 _CENTRED = 0.1  # |mean|/rms below this is nothing to speak of
 _ENOUGH = 30  # rows near a direction that a ratio in words rests on, at least
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
@@ -31,135 +42,6 @@ def summarise(result):
     """
     lines = _one(result) if isinstance(result, Result) else _several(result)
     return "\n".join(shorten(line, COLUMNS, at_end=True) for line in lines)
-
-
-# ---- pieces that the figures use too -----------------------------------------------------------------
-
-
-def part(result, *, label=None, epsilon=None):
-    """Return the result of one label and some epsilons; labels that split the rows are pooled.
-
-    Parameters
-    ----------
-    result : Result
-    label : str, optional
-        When omitted, all rows: the label "all" if there is one, otherwise the sum over labels.
-    epsilon : list of int, optional
-        Positions in `result.epsilon`; every one when omitted.
-
-    Returns
-    -------
-    Result
-        With one label.
-    """
-    names = [str(name) for name in result.label]
-    if label is None:
-        chosen = [names.index("all")] if "all" in names else list(range(len(names)))
-    else:
-        chosen = [names.index(str(label))]
-    at = list(range(result.epsilon.size)) if epsilon is None else epsilon
-
-    def of(array, label_axis, epsilon_axis=None):
-        if epsilon_axis is not None:
-            array = _take(array, at, epsilon_axis)
-        array = _take(array, chosen, label_axis)
-        return array.sum(axis=label_axis, keepdims=True) if len(chosen) > 1 else array
-
-    return dataclasses.replace(
-        result,
-        counts=of(result.counts, 0, 1),
-        total=of(result.total, 0, 1),
-        fold_total=of(result.fold_total, 1, 2),
-        rows_used=of(result.rows_used, 1),
-        epsilon=result.epsilon[at],
-        label=np.array(["all" if label is None else str(label)]),
-    )
-
-
-def _take(array, positions, axis):
-    """Return entries along an axis without copying when they are all of them or one."""
-    if len(positions) == array.shape[axis]:
-        return array
-    if len(positions) == 1:
-        return np.moveaxis(np.moveaxis(array, axis, 0)[positions[0] : positions[0] + 1], 0, axis)
-    return array.take(positions, axis)
-
-
-def first_hit(result):
-    """Return the position of the first epsilon at which any plane was hit; 0 when none was."""
-    return int(np.argmax(result.total.any(axis=(0, 2))))
-
-
-def common_epsilon(results):
-    """Return the first ε at which every one of several results was hit, or None when there is none."""
-    hit = [set(member.epsilon[member.total.any(axis=(0, 2))].tolist()) for member in results.values()]
-    shared = set.intersection(*hit)
-    first = next(iter(results.values())).epsilon.tolist()
-    return next((epsilon for epsilon in first if epsilon in shared), None)
-
-
-def shared_angle(result):
-    """Return the angle from b_i to b_j in radians when all kept planes share it, otherwise None."""
-    angles = result.plane_angle
-    return float(np.median(angles)) if angles.size and np.ptp(angles) < SAME_ANGLE else None
-
-
-def label_peaks(result, at):
-    """Return the highest f of each label at one ε over kept planes and angles (without any, of the mean), (c,)."""
-    if not result.plane_i.size:
-        return result.mean()[:, at].max(axis=-1)
-    return result.counts[:, at].max(axis=(1, 2)) / np.maximum(result.rows, 1)
-
-
-def offset_note(result, *, compare=True):
-    """Return the words for a cloud whose mean is large, or "" when there is nothing to note."""
-    offset = result.offset
-    if result.attrs.get("centred") or not _finite(offset) or offset < OFFSET_NOTED:
-        return ""
-    note = f"|mean|/rms = {offset:.2f}: the cloud's mean shapes this picture"
-    return f"{note}; compare --centre" if compare else note
-
-
-def nothing_hit(result):
-    """Return the words for a result in which no row came near any plane."""
-    epsilon = number(result.epsilon.min()) if result.epsilon.size == 1 else f"any of the {result.epsilon.size} ε"
-    where = f"ε = {epsilon}" if result.epsilon.size == 1 else epsilon
-    suggested = result.attrs.get("suggested_epsilon")
-    if _finite(suggested):
-        return f"no row within {where} of any plane; try ε = {number(suggested)}"
-    return f"no row within {where} of any plane; try a smaller ε"
-
-
-def plural(count, noun):
-    """Return a count with its noun: '1 row', '60,000 rows'."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def number(value):
-    """Return a float in few characters that a person reads: 0.85, 0.00213, 3.1e-07, <1e-300."""
-    if 0 < abs(value) < 1e-300:
-        return "<1e-300"
-    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
-
-
-def times(ratio):
-    """Return a ratio in words: '5.2x', '1,200x', 'more than a million x'."""
-    if ratio >= 1e6:
-        return "over 1e6x"
-    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2g}x"
-
-
-def shorten(text, width, *, at_end=False):
-    """Return text on one line of at most `width` characters, cut in the middle or at the end."""
-    text = text if at_end else " ".join(text.split())
-    if len(text) <= width:
-        return text
-    tail = 0 if at_end else (width - 1) // 2
-    return text[: width - 1 - tail] + "…" + (text[-tail:] if tail else "")
-
-
-def _finite(value):
-    return value is not None and math.isfinite(value)
 
 
 # ---- one result --------------------------------------------------------------------------------------
@@ -224,7 +106,7 @@ def _rows(result):
 
 def _offset(result):
     offset = result.offset
-    if not _finite(offset):
+    if not finite(offset):
         return []
     head = f"mean    |mean|/rms = {offset:.2f}"
     if result.attrs.get("centred"):
@@ -395,7 +277,7 @@ def _several(results):
         if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
             midway = None  # too few rows to compare
         ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
-        offset = f"{result.offset:.2f}" if _finite(result.offset) else "-"
+        offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
         offset = "subtracted" if result.attrs.get("centred") else offset
         lines.append(
             f"{shorten(store, 24):<24} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>11,} "
@@ -406,6 +288,6 @@ def _several(results):
     return [
         *lines,
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
-        "on/midway: that mean on the basis directions b_i and b_j over the same midway between them; - too few rows",
+        "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",
     ]

@@ -41,7 +41,7 @@ def test_the_summary_says_what_was_measured(rng):
     assert line_of(text, "planes").split(None, 1)[1] == "12 counted; hit by any row: 12; kept: all"
     assert "ε = 0.8 (37°): cosine and half-angle; 72 angles a turn" in text
     assert line_of(text, "speed").split(None, 1)[1] == "2 s, 3,006 rows/s, 50 MB/s read, peak memory 300 MiB"
-    assert "|mean|/rms = 0.10: the rows spread around the origin" in text
+    assert "|mean|/rms = 0.10; compare --centre" in text
 
 
 def test_rows_add_up(rng):
