@@ -11,8 +11,30 @@ from srmfast.errors import InputError, require
 SELF_PLANES = 2000  # planes that a self-SRM curve is averaged over, at most
 
 
+class Presented:
+    """What one result and several have in common: a picture, a summary and a file."""
+
+    def plot(self, path=None, **options):
+        """Draw it; see `srmfast.plots.plot` for the options."""
+        from srmfast import plots
+
+        return plots.plot(self, path, **options)
+
+    def summary(self):
+        """Return the one-screen summary that `srmfast show` prints."""
+        from srmfast.report import summarise
+
+        return summarise(self)
+
+    def save(self, path, *, force=False):
+        """Write it as a Zarr v2 group, several results each under `<store>/<basis>`; see `srmfast.archive.save`."""
+        from srmfast.archive import save
+
+        save(self, path, force=force)
+
+
 @dataclass(frozen=True)
-class Result:
+class Result(Presented):
     """Spotlight resonance of one store with one basis.
 
     Attributes
@@ -212,26 +234,8 @@ class Result:
                             for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True)
                         )
 
-    def plot(self, path=None, **options):
-        """Draw the result; see `srmfast.plots.plot` for the options."""
-        from srmfast import plots
 
-        return plots.plot(self, path, **options)
-
-    def summary(self):
-        """Return the one-screen summary that `srmfast show` prints."""
-        from srmfast.report import summarise
-
-        return summarise(self)
-
-    def save(self, path, *, force=False):
-        """Write the result as a Zarr v2 group that xarray opens unaided; see `srmfast.archive.save`."""
-        from srmfast.archive import save
-
-        save(self, path, force=force)
-
-
-class Results(Mapping):
+class Results(Presented, Mapping):
     """Results of several stores or bases: a mapping from (store, basis) names to `Result`.
 
     Parameters
@@ -253,24 +257,6 @@ class Results(Mapping):
 
     def __repr__(self):
         return f"Results({', '.join('/'.join(key) for key in self)})"
-
-    def plot(self, path=None, **options):
-        """Draw the results side by side; see `srmfast.plots.plot` for the options."""
-        from srmfast import plots
-
-        return plots.plot(self, path, **options)
-
-    def summary(self):
-        """Return the one-screen summary that `srmfast show` prints."""
-        from srmfast.report import summarise
-
-        return summarise(self)
-
-    def save(self, path, *, force=False):
-        """Write all results into one Zarr v2 group, each under `<store>/<basis>`; see `srmfast.archive.save`."""
-        from srmfast.archive import save
-
-        save(self, path, force=force)
 
 
 def centre_of_peak(curve):

@@ -37,7 +37,7 @@ ALLOWED = {
         "results",
         "engine",
     },
-    "analyses": {"errors", "spec", "bases", "nulls", "engine", "results"},
+    "analyses": {"errors", "spec", "bases", "thompson", "nulls", "engine", "results"},
     "excerpts": {"results"},
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},

@@ -8,6 +8,7 @@ import numpy as np
 
 from srmfast.bases import load_basis
 from srmfast.errors import InputError
+from srmfast.thompson import energy
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,5 @@ def write_basis(kind, d, path, *, seed=0, force=False):
 def _spread(vectors):
     cosine = vectors @ vectors.T
     others = cosine[~np.eye(len(vectors), dtype=bool)]
-    distance = np.sqrt(np.maximum(2.0 - 2.0 * others, 0.0))
-    energy = np.divide(others, distance, out=np.zeros_like(others), where=distance > 0).sum()
     axis = np.degrees(np.arccos(min(1.0, np.abs(vectors).max())))
-    return float(energy), float(others.min()), float(others.max()), float(axis)
+    return float(energy(vectors)[0]), float(others.min()), float(others.max()), float(axis)
