@@ -41,8 +41,10 @@ class Spec:
     epsilon : tuple of float
         Cosines of the half-angle of the cone, in the order of the result.
     angles, angles_hash : int, str
-    labels, groups, mask : str
-        Hash of the array, or "" without one.
+    labels : str
+        Hashes of the rows' label codes ("" without labels) and of the label names.
+    groups, mask : str
+        Hash of the folds that the groups give and of what the mask keeps; "" without them.
     rows : tuple of int or None
         START, STOP, STEP of the rows read.
     sample, sample_hash : int, str

@@ -157,7 +157,7 @@ def _member(name, source, bases, request, resources, stores):
     )  # fmt: skip
     if min(request.epsilon) <= 0 and "hits" in plan.modes:
         raise InputError(
-            "with an epsilon <= 0 every plane is hit, and all of them do not fit into a quarter of the memory; use "
+            "with an epsilon <= 0 every plane is hit, and all of them do not fit into their share of the memory; use "
             "--keep summary, a larger epsilon, fewer planes or more --memory"
         )
     prepared = tuple(PreparedBasis(*parts, mode) for parts, mode in zip(chosen, plan.modes, strict=True))
