@@ -9,6 +9,8 @@ import numpy as np
 from srmfast.bases import read_table
 from srmfast.errors import InputError
 
+_CUTS = tuple(step / 20 for step in range(1, 20))
+_ROWS = 256  # of a matrix at a time
 NEIGHBOUR = 1 + 1e-6  # "neighbouring" up to this factor of the smallest angle
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/scan.py
 KINDS = "permutations, combinations, neighbours, random:P or a file of index pairs"
@@ -46,6 +48,40 @@ class Geometry:
         parallel = np.argwhere(np.triu(s == 0.0, 1))
         orthogonal = not parallel.size and np.count_nonzero(g) == np.count_nonzero(np.diagonal(g))
         return cls(empty, empty, parallel) if orthogonal else cls(g, s, parallel)
+
+    @property
+    def orthogonal(self):
+        """Whether every pair is orthogonal or parallel, so that no matrix is needed."""
+        return not self.g.size
+
+    def of_pairs(self, i, j):
+        """Return g and s of the planes (i, j), and s of (j, i), float64; i, j are index arrays."""
+        if self.orthogonal:
+            return np.zeros(np.shape(i)), np.ones(np.shape(i)), np.ones(np.shape(i))
+        return self.g[i, j], self.s[i, j], self.s[j, i]
+
+    def cut(self, most):
+        """Return the smallest of the cuts 0.05, 0.1 … 0.95 with at most `most` pairs i < j of larger |g|."""
+        if self.orthogonal:
+            return 0.0
+        for cut in _CUTS:
+            above = sum(np.count_nonzero(np.abs(rows) > cut) for rows in self._blocks())  # the diagonal, too
+            if (above - len(self.g)) // 2 <= most:
+                break
+        return cut
+
+    def near(self, cut):
+        """Return the pairs i < j that span a plane and have |g| > cut, as two int32 arrays in order."""
+        found, start = [np.empty((0, 2), np.int64)], 0
+        for rows in self._blocks():
+            pairs = np.argwhere(np.abs(rows) > cut) + (start, 0)
+            found.append(pairs[(pairs[:, 1] > pairs[:, 0]) & (self.s[pairs[:, 0], pairs[:, 1]] > 0.0)])
+            start += len(rows)
+        i, j = np.concatenate(found).astype(np.int32).T
+        return np.ascontiguousarray(i), np.ascontiguousarray(j)
+
+    def _blocks(self):
+        return (self.g[start : start + _ROWS] for start in range(0, len(self.g), _ROWS))
 
     def angles(self, i, j, basis):
         """Return the angle between vectors i and j in radians; i, j are index arrays."""

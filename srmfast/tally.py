@@ -4,120 +4,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from srmfast.errors import InputError
-from srmfast.spec import format_bytes
-
 FOLDS = 64
 
 
-class PlaneDifferences:
-    """Difference arrays of the planes that were hit, one row for each (plane, label, epsilon) key.
-
-    Rows are appended in the order of first hits, in a buffer that grows in place; an index finds them by key.
+def to_counts(differences, mirrored=None):
+    """Return counts (…, a) int64 of difference arrays (…, a + 1).
 
     Parameters
     ----------
-    a : int
-        Number of angles.
-    dtype : numpy integer type
-    limit : int, optional
-        Bytes that they may hold.
+    differences : ndarray of integers
+    mirrored : ndarray of integers, optional
+        Difference arrays, of the same shape, of the same planes turned round: (j, i) for (i, j).
 
-    Attributes
-    ----------
-    keys : ndarray, (h,) int64, sorted
-        (plane·c + label)·e + epsilon.
+    Notes
+    -----
+    Turned round, an orthogonal plane shows θ at π/2 − θ, where cos and sin of the grid exchange to the bit.
     """
-
-    def __init__(self, a, dtype=np.int32, limit=None):
-        self._limit = limit
-        self.keys = np.empty(0, np.int64)
-        self._rows = np.empty(0, np.int64)  # where the difference array of each key lies
-        self._buffer = np.zeros((0, a + 1), dtype)
-
-    def planes(self, keys_per_plane):
-        """Return how many planes were hit at all."""
-        return np.unique(self.keys // keys_per_plane).size
-
-    def counts(self, part):
-        """Return the counts of `keys[part]`, (m, a) int64; `part` is a slice or index array."""
-        return np.cumsum(self._buffer[self._rows[part]], axis=-1, dtype=np.int64)[:, :-1]
-
-    def add_events(self, events):
-        """Add arcs given as (m, 3) int64 rows of key, start (in [0, a)) and length ≥ 1, in place."""
-        a = self._buffer.shape[1] - 1
-        keys, which = np.unique(events[:, 0], return_inverse=True)
-        row = self._find(keys)[which]
-        start, length = events[:, 1], events[:, 2]
-        end = start + length
-        full, wraps = length >= a, end > a
-        np.add.at(self._buffer, (row, np.where(full, 0, start)), 1)
-        np.add.at(self._buffer, (row[wraps & ~full], 0), 1)
-        np.subtract.at(self._buffer, (row[~full], np.where(wraps, end - a, end)[~full]), 1)
-
-    def add(self, other):
-        """Add the planes of another, in place."""
-        self._buffer[self._find(other.keys)] += other._buffer[other._rows]
-
-    def _find(self, keys):
-        """Return the rows of sorted keys, making room for those that are new."""
-        new = np.setdiff1d(keys, self.keys, assume_unique=True)
-        if new.size:
-            held = self.keys.size
-            if held + new.size > len(self._buffer):
-                room = self._room(held + new.size, held + held // 2)
-                self._buffer.resize((room, self._buffer.shape[1]), refcheck=False)  # grows in place, with zeros
-            order = np.argsort(np.concatenate([self.keys, new]), kind="stable")
-            self.keys = np.concatenate([self.keys, new])[order]
-            self._rows = np.concatenate([self._rows, np.arange(held, held + new.size)])[order]
-        return self._rows[np.searchsorted(self.keys, keys)]
-
-    def _room(self, needed, wanted):
-        """Return how many rows to make room for: more than needed while the limit allows."""
-        row = self._buffer.itemsize * self._buffer.shape[1] + 16  # with key and index
-        if self._limit is None:
-            return max(needed, wanted)
-        if needed * row > self._limit:
-            raise InputError(
-                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, but the first "
-                f"{needed:,} of them already need {format_bytes(needed * row)}; use a larger epsilon, --keep summary or "
-                "more --memory"
-            )
-        return max(needed, min(wanted, self._limit // row))
-
-
-@dataclass
-class Tally:
-    """Integer counts of one basis over some rows; `+` is exact, so order and partition change nothing.
-
-    Attributes
-    ----------
-    dense : ndarray, (c, e, slots, a + 1) int32 or int64
-        Difference arrays of every plane number; slots = 0 when planes are kept by hit or not at all.
-    totals : ndarray, (64, c, e, a + 1) int64
-        Difference arrays summed over all planes, by fold.
-    arcs : int
-        (row, plane, epsilon) triples with at least one angle inside.
-    """
-
-    dense: np.ndarray
-    totals: np.ndarray
-    arcs: int = 0
-
-    @classmethod
-    def zero(cls, c, e, slots, a, *, dtype=np.int32):
-        """Return the tally of no rows; `slots` = 0 keeps no dense planes."""
-        shape = (c, e, slots, a + 1) if slots else (c, e, 0, 0)
-        return cls(np.zeros(shape, dtype), np.zeros((FOLDS, c, e, a + 1), np.int64))
-
-    def __add__(self, other):
-        return Tally(self.dense + other.dense, self.totals + other.totals, self.arcs + other.arcs)
-
-    def __iadd__(self, other):
-        self.dense += other.dense
-        self.totals += other.totals
-        self.arcs += other.arcs
-        return self
+    counts = np.cumsum(differences, axis=-1, dtype=np.int64)[..., :-1]
+    if mirrored is not None:
+        a = counts.shape[-1]
+        counts = counts + np.cumsum(mirrored, axis=-1, dtype=np.int64)[..., (a // 4 - np.arange(a)) % a]
+    return counts
 
 
 @dataclass

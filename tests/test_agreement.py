@@ -84,19 +84,6 @@ def test_hits_and_sums_alone_agree_with_all_planes(rng):
     assert sorted(top.counts.max(axis=(0, 1, 3))) == sorted(np.sort(peaks)[-7:])
 
 
-def test_planes_kept_by_hit_in_many_small_buffers_equal_dense_ones(monkeypatch, rng):
-    from srmfast.engine import block, plan
-
-    monkeypatch.setattr(plan, "_DENSE_SHARE", 0.0)
-    monkeypatch.setattr(block, "_EVENTS", 1)
-    x = cases.rows("gaussian", 211, 7, rng)
-    b = cases.basis("oblique", 7, rng)
-    hit = srmfast.run(x, b, epsilon=(0.2, 0.7), angles=36, keep="hit", threads=2, block_rows=16)
-    assert (hit.counts[0] == cases.reference(x, hit)).all()
-    everything = srmfast.run(x, b, epsilon=(0.2, 0.7), angles=36, keep="all")
-    assert (hit.total == everything.total).all()
-
-
 @pytest.mark.parametrize("scale", [1e-24, 1e20])
 def test_extreme_float32_rows_count_as_they_should(scale, rng):
     x = (cases.rows("gaussian", N, 8, rng) * scale).astype(np.float32)

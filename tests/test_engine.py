@@ -128,21 +128,21 @@ def test_a_large_offset_does_not_swallow_the_mean(rng):
     assert share == pytest.approx(float(result.null()[0]), abs=0.02)  # centred, the cloud is isotropic again
 
 
-def test_hit_planes_add():
-    one, two = tally.PlaneDifferences(8), tally.PlaneDifferences(8)
-    one.add_events(np.array([[5, 6, 4], [2, 0, 8]]))
-    two.add_events(np.array([[5, 1, 2], [9, 7, 1]]))
-    one.add(two)
-    assert one.keys.tolist() == [2, 5, 9] and one.planes(3) == 3
-    assert one.counts(slice(None)).tolist() == [[1] * 8, [1, 2, 1, 0, 0, 0, 1, 1], [0] * 7 + [1]]
-
-
 # ---- plan, events, faults --------------------------------------------------------------------------
 
 
 def make(memory, keep="auto", **sizes):
     default = dict(
-        n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[(32, 992, False, 0)], c=1, e=1, a=360
+        n=10**6,
+        d=64,
+        itemsize=2,
+        format="npy",
+        unit_rows=1,
+        readers=4,
+        bases=[plan.BasisSize(32, 992, False, 0, 0)],
+        c=1,
+        e=1,
+        a=360,
     )
     return plan.make_plan(**(default | sizes), keep=keep, resources=Resources(4, memory))
 
@@ -151,12 +151,12 @@ def test_the_plan_fits_the_memory_or_says_why_not():
     for memory in (64 << 20, 1 << 30, 16 << 30):
         assert make(memory).nbytes <= memory
     with pytest.raises(srmfast.InputError, match=r"must fit into memory, but needs .* = .* \+ .* of 64 MiB"):
-        make(64 << 20, keep="all", bases=[(4096, 16_773_120, True, 0)])
+        make(64 << 20, keep="all", bases=[plan.BasisSize(4096, 16_773_120, True, 0, 0)])
 
 
 def test_all_planes_are_kept_only_while_they_fit_a_fifth_of_the_memory():
     assert make(1 << 30).modes == ("dense",)
-    assert make(1 << 30, bases=[(4096, 16_773_120, True, 0)]).modes == ("hits",)
+    assert make(1 << 30, bases=[plan.BasisSize(4096, 16_773_120, True, 0, 0)]).modes == ("hits",)
     assert make(1 << 30, keep="summary").modes == ("none",)
 
 
@@ -408,7 +408,7 @@ def test_an_epsilon_that_hits_every_plane_is_refused_early_when_they_do_not_fit(
 
 
 def test_bases_share_the_memory_of_planes():
-    four = [(64, 4032, False, 0)] * 4
+    four = [plan.BasisSize(64, 4032, False, 0, 0)] * 4
     assert make(2 << 30, bases=four, a=2000).modes == ("dense", "dense", "dense", "dense")
     assert make(1 << 30, bases=four, a=2000).modes == ("dense", "dense", "dense", "hits")
     assert make(1 << 30, bases=four, a=2000).nbytes <= 1 << 30

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast import nulls
-from srmfast.engine.block import to_rows
 from srmfast.engine.plan import time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
+from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.spec import Resources, format_bytes
@@ -172,7 +172,7 @@ def _sample(store):
         start = max(start, read_to)  # runs of a small store overlap
         read_to = min(start + length, store.n)
         if start < read_to:
-            parts.append(to_rows(store.read(start, read_to), store.dtype))
+            parts.append(to_floats(store.read(start, read_to), store.dtype))
     return np.concatenate(parts)
 
 

@@ -14,19 +14,20 @@ from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
 from srmfast.spec import format_bytes
+from srmfast.tally import to_counts
 
-_KEYS = 1 << 14  # planes whose peaks are found at once
+_CELLS = 1 << 21  # counts held at once while they are copied or their peaks are found
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
 
 
-def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None):
+def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None):
     """Make the `Result` of one basis.
 
     Parameters
     ----------
-    tally : Tally
-    hits : PlaneDifferences or None
-        The planes that were hit, when they are kept that way.
+    totals : ndarray, (64, c, e, a + 1) int64
+        Difference arrays summed over planes, by fold.
+    ledger : Ledger
     rows : RowTally
     prepared : PreparedBasis
     selection : RowSelection
@@ -47,12 +48,12 @@ def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, bu
     """
     planes, basis = prepared.planes, prepared.basis
     c, e, a = selection.label_names.size, len(spec.epsilon), spec.angles
-    totals = np.cumsum(tally.totals, axis=-1)[..., :a]
+    totals = to_counts(totals, totals if prepared.mirrored else None)
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
     inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
     totals += (inside * planes.total)[..., None]
-    numbers, counts = _kept_counts(tally, hits, prepared, c, e, a, spec.keep, budget)
+    numbers, counts = _kept_counts(ledger, c, e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
     if extra.any() and prepared.mode == "hits":
         raise InputError(
@@ -60,7 +61,7 @@ def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, bu
         )
     counts += extra[:, :, None, None]
     hit = (counts != 0).any(axis=(0, 1, 3))
-    planes_hit = None if prepared.mode == "none" else int(hits.planes(c * e) if prepared.mode == "hits" else hit.sum())
+    planes_hit = {"none": None, "hits": ledger.numbers().size}.get(prepared.mode, int(hit.sum()))
     if spec.keep != "all" and not (spec.keep == "auto" and prepared.mode == "dense"):
         numbers, counts = numbers[hit], counts[:, :, hit]
     kept = {"auto": "all" if prepared.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
@@ -103,7 +104,8 @@ def assemble(tally, hits, rows, prepared, selection, moments, spec, *, store, bu
             "skipped_planes": planes.skipped,
             "kept": kept,
             "suggested_epsilon": suggested,
-            "provenance": provenance | {"arcs": tally.arcs},
+            "provenance": provenance
+            | {"arcs": ledger.arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
         },
     )
 
@@ -126,46 +128,31 @@ def provenance(plan, seconds, nbytes):
     }
 
 
-def _kept_counts(tally, hits, prepared, c, e, a, keep, budget):
+def _kept_counts(ledger, c, e, a, keep, budget):
     """Return the plane numbers at hand and their counts, (c, e, p, a) int64."""
-    if prepared.mode == "dense":
-        numbers = prepared.planes.numbers()
-        counts = np.empty((c, e, numbers.size, a), np.int64)
-        everything = numbers.size == prepared.planes.slots
-        for label in range(c):
-            for epsilon in range(e):
-                difference = tally.dense[label, epsilon]
-                np.cumsum(
-                    (difference if everything else difference[numbers])[:, :a], axis=-1, out=counts[label, epsilon]
-                )
-        return numbers, counts
-    if hits is None:
-        return np.empty(0, np.int64), np.zeros((c, e, 0, a), np.int64)
-    plane, rest = np.divmod(hits.keys, c * e)
-    numbers, row = np.unique(plane, return_inverse=True)
-    wanted = np.arange(hits.keys.size)
-    if keep.startswith("top:"):
-        peak = np.zeros(numbers.size, np.int64)
-        for part in _parts(wanted):
-            np.maximum.at(peak, row[part], hits.counts(part).max(axis=-1))
-        best = _highest(peak, int(keep[4:]))
-        wanted = np.flatnonzero(np.isin(row, best))
-        numbers, row = numbers[best], np.searchsorted(best, row)
-    need = numbers.size * c * e * a * 8
-    if need > budget // 4:
-        raise InputError(
-            f"the counts of {numbers.size:,} planes that were hit must fit into a quarter of the memory, {format_bytes(budget // 4)}, "
-            f"but need {format_bytes(need)}; use a larger epsilon, --keep top:1000, --keep summary or more --memory"
-        )
-    counts = np.zeros((c, e, numbers.size, a), np.int64)
-    label, epsilon = np.divmod(rest, e)
-    for part in _parts(wanted):
-        counts[label[part], epsilon[part], row[part]] = hits.counts(part)
+    numbers = ledger.numbers()
+    if ledger.prepared.mode == "hits":
+        if keep.startswith("top:"):
+            peaks = [ledger.counts(part).max(axis=(0, 1, 3)) for part in _parts(numbers, c * e * a)]
+            numbers = numbers[_highest(np.concatenate([np.empty(0, np.int64), *peaks]), int(keep[4:]))]
+        need = numbers.size * c * e * a * 8
+        if need > budget // 4:
+            raise InputError(
+                f"the counts of {numbers.size:,} planes that were hit must fit into a quarter of the memory, "
+                f"{format_bytes(budget // 4)}, but need {format_bytes(need)}; use a larger epsilon, --keep top:1000, "
+                "--keep summary or more --memory"
+            )
+    counts = np.empty((c, e, numbers.size, a), np.int64)
+    done = 0
+    for part in _parts(numbers, c * e * a):
+        counts[:, :, done : done + part.size] = ledger.counts(part)
+        done += part.size
     return numbers, counts
 
 
-def _parts(indices):
-    return (indices[start : start + _KEYS] for start in range(0, indices.size, _KEYS))
+def _parts(numbers, cells):
+    step = max(1, _CELLS // cells)
+    return (numbers[start : start + step] for start in range(0, numbers.size, step))
 
 
 def _highest(peak, m):

@@ -3,63 +3,27 @@
 import functools
 import math
 import threading
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 
 import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
+from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.ledger import Ledger
+from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
-from srmfast.kernels import decode, moments, scan
+from srmfast.kernels import count, decode, moments, scan, search
 from srmfast.kernels.arcs import wrap_table
-from srmfast.planes import Geometry, Planes, choose_planes
-from srmfast.tally import PlaneDifferences, RowTally, Tally, TreeSums, aligned_intervals
+from srmfast.kernels.arguments import Block, Candidates, Cones
+from srmfast.planes import Geometry, choose_planes
+from srmfast.tally import FOLDS, RowTally, TreeSums, aligned_intervals
 
-_DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
-_EVENTS = 1 << 18  # arcs collected before they are added to the planes kept by hit
+LARGE = 1 << 16  # large coordinates listed at once
+ROOM = 1 << 14  # candidates collected before they are decided: their arrays fit the second cache
 _LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
-_NO_COORDINATES = np.empty((0, 0))
-
-
-@dataclass(frozen=True)
-class PreparedBasis:
-    """A basis with its planes in the form the kernels read.
-
-    Attributes
-    ----------
-    basis : Basis
-    geometry : Geometry
-    planes : Planes
-    mode : str
-        How planes are kept while counting: "dense" (every number), "hits" (those hit) or "none".
-    """
-
-    basis: object
-    geometry: Geometry
-    planes: Planes
-    mode: str = "dense"
-    single: np.ndarray = field(init=False, repr=False)
-    columns: np.ndarray = field(init=False, repr=False)
-    signs: np.ndarray = field(init=False, repr=False)
-    partners: tuple = field(init=False, repr=False)
-
-    def __post_init__(self):
-        selection = self.basis.selection
-        columns, signs = selection if selection is not None else (np.empty(0, np.int64), np.empty(0))
-        single = np.empty((0, 0), np.float32) if columns.size else self.basis.vectors.astype(np.float32)
-        for name, value in (
-            ("single", single),
-            ("columns", columns),
-            ("signs", signs),
-            ("partners", self.planes.partners()),
-        ):
-            object.__setattr__(self, name, value)
-
-    @property
-    def delta(self):
-        """Bound on the error of a float32 coordinate of a row of norm 1 (kernels/README.md)."""
-        return (2 if self.columns.size else self.basis.vectors.shape[1] + 8) * 2.0**-24
+STAGES = ("decode", "screen", "arcs")
 
 
 @dataclass(frozen=True)
@@ -74,14 +38,14 @@ class Pass:
     selection : RowSelection
     bases : tuple of PreparedBasis
         Empty when only the mean is wanted.
+    ledgers : tuple of Ledger or None
+        For each basis, where its planes are counted; None when each worker has a ledger of its own.
     epsilons : ndarray, (e,) float64
     table : ndarray, (2a + 5, 2) float64
     mean : ndarray, (d,) float64, or None
         Subtracted from every row.
     sums : SharedSums or None
         Collects the sums of the rows.
-    hits : tuple of SharedHits or None
-        For each basis, where its planes are kept when its mode is "hits".
     nonfinite : str
         "error" or "skip".
     block_rows : int
@@ -94,14 +58,19 @@ class Pass:
     d: int
     selection: object
     bases: tuple
+    ledgers: tuple
     epsilons: np.ndarray
     table: np.ndarray
     mean: np.ndarray | None
     sums: object
-    hits: tuple
     nonfinite: str
     block_rows: int
     counter: type = np.int32
+
+    @property
+    def shape(self):
+        """Labels, epsilons and angles."""
+        return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
 
 
 class SharedSums:
@@ -114,27 +83,6 @@ class SharedSums:
     def add(self, level, index, values):
         with self._lock:
             self.tree.add(level, index, values)
-
-
-class SharedHits:
-    """The planes hit so far by any worker, within a share of the memory.
-
-    Parameters
-    ----------
-    a : int
-        Number of angles.
-    dtype : numpy integer type
-    nbytes : int
-        What they may hold.
-    """
-
-    def __init__(self, a, dtype, nbytes):
-        self.planes = PlaneDifferences(a, dtype, limit=nbytes)
-        self._lock = threading.Lock()
-
-    def add(self, events):
-        with self._lock:
-            self.planes.add_events(events)
 
 
 class Scratch:
@@ -158,20 +106,23 @@ class Scratch:
 
 
 class Worker:
-    """Counts rows of one pass into its own tallies; used by one thread at a time."""
+    """Counts rows of one pass; used by one thread at a time."""
 
     def __init__(self, task):
         self.task = task
+        self.seconds = dict.fromkeys(STAGES, 0.0)
         self._scratch = Scratch()
-        c, e, a = task.selection.label_names.size, task.epsilons.size, (len(task.table) - 5) // 2
+        c, e, a = task.shape
         self.rows = RowTally.zero(c)
-        self.tallies = [
-            Tally.zero(c, e, b.planes.slots if b.mode == "dense" else 0, a, dtype=task.counter) for b in task.bases
+        self.totals = [np.zeros((FOLDS, c, e, a + 1), np.int64) for _ in task.bases]
+        self.ledgers = [
+            shared or Ledger(basis, c, e, a, dtype=task.counter)
+            for basis, shared in zip(task.bases, task.ledgers, strict=True)
         ]
-        self._events = [
-            np.empty((max(_EVENTS, 2 * e * (a + 2)) if b.mode == "hits" else 0, 3), np.int64) for b in task.bases
-        ]
-        self._filled = [0] * len(task.bases)
+        self._candidates = Candidates(*(np.empty(ROOM if task.bases else 0, np.int32) for _ in range(4)))
+        self._cones = Cones(task.epsilons, task.table)
+        self._smallest = float(task.epsilons.min())
+        self._turn = 0  # where to begin among the stripes, so that threads rarely wait for one another
 
     def count(self, raw, start, cancelled=threading.Event()):
         """Count the rows of `raw`, (n, d) stored values whose first row is the absolute row `start`.
@@ -185,17 +136,12 @@ class Worker:
             self._count_block(raw[at - start : end - start], at, end)
             at = end
 
-    def finish(self):
-        """Add what is still in the event buffers; call once, after the last `count`."""
-        for number in range(len(self.task.bases)):
-            self._flush(number)
-
     def _count_block(self, raw, start, stop):
-        task = self.task
+        task, began = self.task, time.perf_counter()
         keep, seen, masked = task.selection.keep(start, stop)
         self.rows.seen += seen
-        for rule, count in masked.items():
-            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count
+        for rule, count_ in masked.items():
+            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count_
         if keep is None:
             absolute = np.arange(start, stop)
         else:
@@ -203,73 +149,54 @@ class Worker:
             absolute, raw = start + kept, raw[kept]
         if not absolute.size:
             return
-        n, scratch = absolute.size, self._scratch
-        norms, fate = scratch.array("norms", (n,)), scratch.array("fate", (n,), np.uint8)
-        if task.dtype == "float16" and task.mean is None and decode.half_instructions():
-            rows = scratch.array("rows", raw.shape, np.float32)
-            decode.measure_halves(writeable(raw).view(np.uint16), rows, norms, fate)
-        else:
-            rows = to_rows(raw, task.dtype, scratch)
-            if task.mean is not None:
-                centred = scratch.array("centred", rows.shape)
-                decode.subtract(rows, task.mean, centred)
-                rows = centred
-            decode.measure(rows, norms, fate)
-        labels, folds = task.selection.labels(absolute), task.selection.folds(absolute)
-        if decode.tally_fates(folds, labels, fate, self.rows.fate) and task.nonfinite == "error":
-            row = absolute[np.argmax(fate == decode.NONFINITE)]
+        stored, block = self._measure(raw, absolute, start, stop)
+        if decode.tally_fates(block.folds, block.labels, block.fate, self.rows.fate) and task.nonfinite == "error":
+            row = absolute[np.argmax(block.fate == decode.NONFINITE)]
             raise InputError(
                 f"rows must be finite, got NaN, infinity or an overflowing norm in row {row:,}; "
                 "use --nonfinite skip to leave such rows out"
             )
-        if task.sums is not None:
-            self._add_sums(rows, norms, fate, absolute, start, stop)
+        self._spend("decode", began)
         for number, basis in enumerate(task.bases):
-            k = len(basis.basis.vectors)
-            coordinates = scratch.array(f"coordinates {number}", (k, n), np.float32)
-            if basis.columns.size:
-                scan.select_coordinates(rows, norms, fate, basis.columns, basis.signs, coordinates)
-                known = _NO_COORDINATES
+            if basis.way.method == "search":
+                self._search(number, basis, stored, block)
             else:
-                self._project(basis.single, rows, norms, fate, coordinates)
-                known = scratch.array(f"known {number}", (k, n))
-                known.fill(np.nan)
-            self._scan(number, rows, norms, fate, labels, folds, coordinates, known)
+                self._scan(number, basis, block)
 
-    def _project(self, vectors, rows, norms, fate, out):
-        """Fill `out` (k, n) with float32 coordinates of the rows divided by their norms."""
-        if rows.dtype == np.float32 and _LOW < norms.min() and norms.max() < _HIGH:  # no zero or non-finite row either
-            np.matmul(vectors, rows.T, out=out)
-            scan.scale_coordinates(norms, out)
+    def _measure(self, raw, absolute, start, stop):
+        """Decode the rows, measure and sum them.
+
+        Returns
+        -------
+        stored : ndarray
+            The rows as kernels read stored values.
+        block : Block
+            Its rows are filled unless no basis needs all of them.
+        """
+        task, scratch, n = self.task, self._scratch, absolute.size
+        stored = to_stored(raw, task.dtype, scratch)
+        if task.mean is not None:
+            centred = scratch.array("centred", stored.shape)
+            decode.subtract(self._plain(stored), task.mean, centred)
+            stored = centred
+        plain = stored.dtype.kind == "f"
+        rows = stored if plain else scratch.array("rows", stored.shape, np.float32)
+        fill = None if plain or all(basis.reads_stored for basis in task.bases) else rows
+        norms, fate = scratch.array("norms", (n,)), scratch.array("fate", (n,), np.uint8)
+        if task.sums is None:
+            decode.measure(stored, fill, norms, fate)
         else:
-            unit = self._scratch.array("unit", rows.shape, np.float32)
-            decode.narrow(rows, norms, fate, unit)
-            np.matmul(vectors, unit.T, out=out)
+            self._measure_and_sum(stored, fill, norms, fate, absolute, start, stop)
+        return stored, Block(rows, norms, fate, task.selection.labels(absolute), task.selection.folds(absolute))
 
-    def _scan(self, number, rows, norms, fate, labels, folds, coordinates, known):
-        task, basis, tally = self.task, self.task.bases[number], self.tallies[number]
-        state = np.zeros(5, np.int64)
-        finished = False
-        while not finished:
-            state[4] = self._filled[number]
-            finished = scan.scan(
-                rows, norms, fate, labels, folds, coordinates, known, basis.delta,
-                basis.basis.vectors, basis.columns, basis.signs, basis.geometry.g, basis.geometry.s,
-                basis.planes.numbering, *basis.partners,
-                task.epsilons, task.table, tally.dense, tally.totals, self._events[number], state,
-            )  # fmt: skip
-            self._filled[number] = int(state[4])
-            if not finished:
-                self._flush(number)
-        tally.arcs += int(state[3])
+    def _plain(self, stored):
+        if stored.dtype.kind == "f":
+            return stored
+        rows, n = self._scratch.array("rows", stored.shape, np.float32), len(stored)
+        decode.measure(stored, rows, self._scratch.array("norms", (n,)), self._scratch.array("fate", (n,), np.uint8))
+        return rows
 
-    def _flush(self, number):
-        filled = self._filled[number]
-        if filled:
-            self.task.hits[number].add(self._events[number][:filled])
-            self._filled[number] = 0
-
-    def _add_sums(self, rows, norms, fate, absolute, start, stop):
+    def _measure_and_sum(self, stored, rows, norms, fate, absolute, start, stop):
         if absolute.size == stop - start:
             place = absolute - start
         else:
@@ -279,8 +206,111 @@ class Worker:
         for level, index in aligned_intervals(start, stop):
             first = (index << level) - start
             values = np.empty(self.task.d + 1)
-            moments.tree_sum(rows, place[first : first + (1 << level)], norms, fate, stack, values)
+            moments.measure_and_sum(stored, rows, place[first : first + (1 << level)], norms, fate, stack, values)
             self.task.sums.add(level, index, values)
+
+    def _scan(self, number, basis, block):
+        began = time.perf_counter()
+        k, n = basis.planes.k, len(block.rows)
+        coordinates = self._scratch.array("coordinates", (k, n), np.float32)
+        if basis.frame.columns.size:
+            scan.select_coordinates(
+                block.rows, block.norms, block.fate, basis.frame.columns, basis.frame.signs, coordinates
+            )
+        else:
+            rows, scaled = self._singles(block)
+            np.matmul(basis.single, rows.T, out=coordinates)
+            if not scaled:
+                scan.scale_columns(block.norms, coordinates)
+        self._spend("screen", began)
+
+        def find(stripe, state):
+            return scan.scan(
+                coordinates, block, basis.frame, basis.pairs, self._smallest, stripe.low, stripe.high,
+                self._candidates, state,
+            )  # fmt: skip
+
+        self._decide(number, find, True, coordinates, n, 1, block, basis.pairs, math.inf)
+
+    def _search(self, number, basis, stored, block):
+        began = time.perf_counter()
+        k, n, cut = basis.planes.k, len(block.rows), basis.way.cut
+        coordinates = self._scratch.array("coordinates", (n, k), np.float32)
+        floor = search.search_floor(self._smallest, basis.frame.delta, cut)
+        if not basis.frame.columns.size:
+            rows, scaled = self._singles(block)
+            np.matmul(rows, basis.single.T, out=coordinates)
+            if not scaled:
+                scan.scale_rows(block.norms, coordinates)
+        large = self._scratch.array("large", (2, max(2 * k, LARGE) + 1), np.int32)
+        order = self._scratch.array("order", (large.shape[1],), np.int32)
+        row = 0
+        while row < n:
+            if basis.frame.columns.size:
+                into = None if stored is block.rows else block.rows
+                row, m = search.find_large_stored(stored, block, basis.frame, floor, large, into, coordinates, row)
+            else:
+                row, m = search.find_large(coordinates, block, floor, cut, large, row)
+            search.sort_by_vector(large, m, k, order)
+            self._spend("screen", began)
+
+            def find(stripe, state, m=m):
+                return search.find_partners(
+                    coordinates, block, basis.frame, floor, cut, large, order, m, stripe.low, stripe.high,
+                    basis.by_partner, self._candidates, state,
+                )  # fmt: skip
+
+            if m:
+                self._decide(number, find, False, coordinates, 1, k, block, basis.pairs, cut)
+            began = time.perf_counter()
+        if basis.way.near is not None:
+
+            def find_near(stripe, state):
+                return search.find_near(
+                    coordinates, block, basis.frame, basis.way.near, self._smallest, stripe.low, stripe.high,
+                    self._candidates, state,
+                )  # fmt: skip
+
+            self._decide(number, find_near, False, coordinates, 1, k, block, basis.way.near, math.inf)
+
+    def _decide(self, number, find, by_pair, coordinates, stride, step, block, pairs, cut):
+        """Find the candidates of each stripe of planes and add their arcs while no other thread does."""
+        basis, ledger, totals = self.task.bases[number], self.ledgers[number], self.totals[number]
+        flat, state = coordinates.reshape(-1), np.empty(4, np.int64)
+        stripes = ledger.stripes
+        for at in range(len(stripes)):
+            stripe = stripes[(at + self._turn) % len(stripes)]
+            state[:] = 0
+            done = False
+            while not done:
+                began = time.perf_counter()
+                done = find(stripe, state)
+                began = self._spend("screen", began)
+                if state[3]:
+                    with stripe.lock:
+                        count.count(
+                            self._candidates, state[3], by_pair, flat, stride, step, block, basis.frame, pairs, cut, self._cones,
+                            stripe.counts(ledger.slots, totals),
+                        )  # fmt: skip
+                    self._spend("arcs", began)
+                    state[3] = 0
+        if ledger.slots.size:
+            ledger.check()
+        self._turn += 1
+
+    def _singles(self, block):
+        """Return the rows as float32 and whether they have been divided by their norms."""
+        norms = block.norms
+        if block.rows.dtype == np.float32 and _LOW < norms.min() and norms.max() < _HIGH:  # all used, too
+            return block.rows, False
+        unit = self._scratch.array("unit", block.rows.shape, np.float32)
+        decode.narrow(block.rows, norms, block.fate, unit)
+        return unit, True
+
+    def _spend(self, stage, began):
+        now = time.perf_counter()
+        self.seconds[stage] += now - began
+        return now
 
 
 @functools.cache
@@ -292,29 +322,36 @@ def warm(dtype, *, centred=False, counter=np.int32):
     bool
         Whether the cache lacked the largest kernel.
     """
-    missed = sum(scan.scan.stats.cache_misses.values())
+    missed = _misses()
     mean = np.zeros(2) if centred else None
     raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
         basis = load_basis(np.array(vectors), 2)
         geometry = Geometry.of(basis)
-        prepared = PreparedBasis(basis, geometry, choose_planes("permutations", basis, geometry))
+        planes = choose_planes("permutations", basis, geometry)
+        prepared = tuple(
+            PreparedBasis(basis, geometry, planes, "none", 8, Way(method)) for method in ("scan", "search")
+        )
         task = Pass(
             dtype,
             2,
             _AllRows(),
-            (prepared,),
+            prepared,
+            (None, None),
             np.array([0.5]),
-            wrap_table(*angle_table(4)),
+            wrap_table(*angle_table(8)),
             mean,
             SharedSums(2),
-            (None,),
             "skip",
             2,
             counter,
         )
         Worker(task).count(raw, 0)
-    return sum(scan.scan.stats.cache_misses.values()) > missed
+    return _misses() > missed
+
+
+def _misses():
+    return sum(sum(kernel.stats.cache_misses.values()) for kernel in (scan.scan, search.find_partners, count.count))
 
 
 class _AllRows:
@@ -330,29 +367,3 @@ class _AllRows:
 
     def folds(self, rows):
         return np.zeros(rows.size, np.uint8)
-
-
-def writeable(raw):
-    """Return an array that may be written, because a read-only one is another type to the compiler."""
-    return raw if raw.flags.writeable else raw.copy()
-
-
-def to_rows(raw, dtype, scratch=None):
-    """Return stored values (n, d) as float32 (exact) or float64 rows.
-
-    Integers of 64 bits are rounded to float64; every other type is converted exactly. With `scratch` the result is
-    valid until the next call.
-    """
-    raw = writeable(raw)
-    if dtype in ("float32", "float64"):
-        return raw
-    if dtype in _DOUBLE_TYPES:
-        return raw.astype(np.float64)
-    rows = scratch.array("rows", raw.shape, np.float32) if scratch else np.empty(raw.shape, np.float32)
-    if dtype == "float16":
-        decode.half_to_single(raw.view(np.uint16), rows)
-    elif dtype == "bfloat16":
-        decode.bfloat16_to_single(raw, rows)
-    else:
-        raise InputError(f"activations must be of one of {', '.join(DTYPES)}, got {dtype}; convert the store")
-    return rows

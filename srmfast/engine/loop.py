@@ -1,4 +1,4 @@
-"""One reading of a store: reader threads fill a bounded window, a thread pool counts, tallies are added."""
+"""One reading of a store: reader threads fill a bounded window, a thread pool counts, counts are added."""
 
 import queue
 import threading
@@ -29,10 +29,12 @@ def read_and_count(member, task, on_event, *, ready=None):
     Returns
     -------
     rows : RowTally
-    tallies : list of Tally
+    totals : list of ndarray, (64, c, e, a + 1) int64
+        One for each basis: difference arrays summed over planes, by fold.
+    ledgers : list of Ledger
         One for each basis.
     seconds : dict
-        "read" and "compute": thread seconds spent reading and counting.
+        Thread seconds spent reading and in each stage of counting.
 
     Notes
     -----
@@ -40,7 +42,7 @@ def read_and_count(member, task, on_event, *, ready=None):
     in the final addition of integers, so neither the order of arrival nor the number of threads can change a count.
     """
     store, plan = member.store, member.plan
-    seconds = {"read": 0.0, "compute": 0.0}
+    reading_seconds = 0.0
     cancelled = threading.Event()
     workers = [Worker(task) for _ in range(plan.threads)]
     free = queue.SimpleQueue()
@@ -53,13 +55,11 @@ def read_and_count(member, task, on_event, *, ready=None):
         return raw, start, time.perf_counter() - began
 
     def count(raw, start):
-        began = time.perf_counter()
         worker = free.get()
         try:
             worker.count(raw, start, cancelled)
         finally:
             free.put(worker)
-        return time.perf_counter() - began
 
     slabs = member.reads()
     reading, counting = deque(), deque()
@@ -70,7 +70,8 @@ def read_and_count(member, task, on_event, *, ready=None):
 
     def settle():
         futures, rows, nbytes = counting.popleft()
-        seconds["compute"] += sum(future.result() for future in futures)
+        for future in futures:
+            future.result()
         on_event(BlockDone(rows, nbytes))
 
     with (
@@ -85,7 +86,7 @@ def read_and_count(member, task, on_event, *, ready=None):
             while reading or counting:
                 if reading and len(counting) < _COUNTING:
                     raw, start, spent = reading.popleft().result()
-                    seconds["read"] += spent
+                    reading_seconds += spent
                     pieces = _pieces(len(raw), plan.threads, plan.block_rows)
                     futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
                     counting.append((futures, len(raw), raw.nbytes))
@@ -99,14 +100,18 @@ def read_and_count(member, task, on_event, *, ready=None):
             counters.shutdown(wait=False, cancel_futures=True)
             raise
     first, *others = workers
-    for worker in workers:
-        worker.finish()
+    seconds = {"read": reading_seconds, **{stage: sum(w.seconds[stage] for w in workers) for stage in first.seconds}}
+    began = time.perf_counter()
     rows = sum((worker.rows for worker in others), first.rows)
     for worker in others:
-        for total, part in zip(first.tallies, worker.tallies, strict=True):
-            total += part
-        worker.tallies.clear()
-    return rows, first.tallies, seconds
+        for number, (totals, ledger) in enumerate(zip(worker.totals, worker.ledgers, strict=True)):
+            first.totals[number] += totals
+            if ledger is not first.ledgers[number]:
+                first.ledgers[number].absorb(ledger)
+        worker.totals.clear()
+        worker.ledgers.clear()
+    seconds["merge"] = time.perf_counter() - began
+    return rows, first.totals, first.ledgers, seconds
 
 
 class _OneBlasThread:

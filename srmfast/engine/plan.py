@@ -1,6 +1,7 @@
 """The plan of a run: block sizes, threads and how planes are kept, from the sizes and the memory budget alone."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from srmfast.errors import InputError
 from srmfast.spec import format_bytes
@@ -9,11 +10,14 @@ from srmfast.tally import FOLDS
 _SLAB = 16 << 20  # bytes of one read, when chunks and memory allow it
 _SLAB_SHARE = 1 / 32  # of the memory, for one read
 _READ_SHARE = 0.5  # of the memory, for all reads
-_BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates: they should stay in cache
+_BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates of a scan: they should stay in cache
+_SEARCH_BLOCK = 1 << 24  # bytes of those of a search, where longer products are faster
+_BLOCK_SHARE = 1 / 48  # of the memory, for the block of one thread
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
 _DENSE_SHARE = 0.2  # of the memory, for the counts of planes kept in full, all results of a run together
 HIT_SHARE = 0.125  # of the memory, for the difference arrays of planes kept by hit, all results together
-_EVENT_BYTES = 24 << 18
+_STRIPES = 4  # parts for each thread, in which threads share the planes
+_CANDIDATES = 16 << 14  # bytes of the candidates of one thread
 _LISTED_BYTES = 100  # a listed plane: its pair, its partner lists and what sorting them takes
 _READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
 _TIME_CLASSES = (
@@ -23,6 +27,17 @@ _TIME_CLASSES = (
     (3600, "under an hour"),
     (86400, "hours"),
 )
+
+
+class BasisSize(NamedTuple):
+    """What the plan has to know of a basis."""
+
+    k: int  # vectors
+    slots: int  # plane numbers
+    selection: bool  # whether it is made of ±unit vectors
+    listed: int  # planes that are listed
+    geometry: int  # bytes of the angles between vectors
+    method: str = "scan"
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,8 @@ class Plan:
         Rows in one kernel call.
     modes : tuple of str
         For each basis: "dense", "hits" or "none".
+    stripes : int
+        In how many parts threads share the planes; 1 when each thread counts planes kept in full by itself.
     parts : tuple of (str, int)
         What memory is for, and how many bytes.
     """
@@ -50,6 +67,7 @@ class Plan:
     threads: int
     block_rows: int
     modes: tuple
+    stripes: int
     parts: tuple
 
     @property
@@ -71,8 +89,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         Rows that whole chunks cover.
     readers : int
         Threads that may read at once.
-    bases : sequence of (k, slots, selection, listed)
-        Vectors and plane numbers of each basis, whether it is made of ±unit vectors, and how many planes are listed.
+    bases : sequence of BasisSize
     c, e, a : int
         Labels, epsilons and angles.
     keep : str
@@ -93,7 +110,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         When the memory cannot hold even one thread's share, with the arithmetic.
     """
     threads = resources.threads
-    block_rows = min(resources.block_rows or _block_rows(d, bases), n)
+    block_rows = min(resources.block_rows or _block_rows(d, bases, resources.memory), n)
     row = d * itemsize
     slab_rows = max(unit_rows, int(min(_SLAB, resources.memory * _SLAB_SHARE) // row) // unit_rows * unit_rows)
     if unit_rows == 1:
@@ -104,28 +121,31 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     slabs = min(
         readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
     )
-    planes = [_plane_bytes(c, e, slots, a) for _, slots, _, _ in bases]
+    planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
     modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
     dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
-    threads = max(1, min(threads, int(resources.memory * _READ_SHARE) // max(dense // 2, 1)))
     hits = modes.count("hits")
+    # The counts are int32 in the accumulators. Afterwards the result is held up to three times over: int64 counts,
+    # a part of them or their shares, and these sorted. More accumulators than that are only made when there is room.
+    own = not hits and threads * dense // 2 <= max(3 * dense, resources.memory * _DENSE_SHARE)
+    stripes = 1 if own or threads == 1 else _STRIPES * threads
+    slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
-        # While counting, each thread holds int32 accumulators; afterwards the result is held up to three times over:
-        # counts, a part of them or their shares, and these sorted.
-        (f"planes of {threads} threads or the result", dense * max(threads, 6) // 2),
-        ("results of other stores", dense * (stores - 1)),
         (
-            "planes that are hit, and their events",
-            int(bool(hits) * resources.memory * HIT_SHARE) + threads * hits * _EVENT_BYTES,
+            f"planes of {threads} threads, or the result" if own else "planes shared by threads, or the result",
+            max(3 * dense, (threads if own else 1) * dense // 2),
         ),
-        ("lists of planes", sum(_LISTED_BYTES * listed for *_, listed in bases)),
-        ("geometry of the bases", sum(k * d * 12 + (0 if selection else 16 * k * k) for k, _, selection, _ in bases)),
+        ("results of other stores", dense * (stores - 1)),
+        ("planes that are hit", int(bool(hits) * resources.memory * HIT_SHARE)),
+        ("places of planes", slots),
+        ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
+        ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
     )
-    plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, parts)
+    plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, stripes, parts)
     if plan.nbytes > resources.memory:
         arithmetic = " + ".join(f"{format_bytes(size)} ({what})" for what, size in parts if size)
         raise InputError(
@@ -137,7 +157,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
 
 
 def _plane_bytes(c, e, slots, a):
-    """Bytes of the int64 counts of every plane; one thread's int32 accumulators are half of it."""
+    """Bytes of the int64 counts of every plane; int32 accumulators are half of it."""
     return c * e * slots * (a + 1) * 8
 
 
@@ -155,15 +175,17 @@ def _modes(keep, planes, share):
     return tuple(modes)
 
 
-def _block_rows(d, bases):
-    widest = max((k for k, *_ in bases), default=1)
-    rows = _BLOCK // max(4 * d, 12 * widest)
+def _block_rows(d, bases, memory):
+    widest = max((basis.k for basis in bases), default=1)
+    search = all(basis.method == "search" for basis in bases) and bool(bases)
+    size = min(_SEARCH_BLOCK, int(memory * _BLOCK_SHARE)) if search else _BLOCK
+    rows = size // (4 * (d + widest))
     return 1 << max(4, min(12, rows.bit_length() - 1))
 
 
 def _block_bytes(block_rows, d, bases):
-    vectors = sum(12 * k for k, *_ in bases)
-    return block_rows * (16 * d + vectors + 64) + 64 * (d + 1) * 8
+    widest = max((basis.k for basis in bases), default=1)
+    return block_rows * (16 * d + 4 * widest + 64) + 64 * (d + 1) * 8 + _CANDIDATES + 24 * widest + (12 << 16)
 
 
 def time_class(nbytes):

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import Basis, load_basis
-from srmfast.engine.block import DTYPES, PreparedBasis
-from srmfast.engine.plan import Plan, make_plan, time_class
+from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.plan import BasisSize, Plan, make_plan, time_class
 from srmfast.engine.selection import RowSelection
+from srmfast.engine.stored import DTYPES
 from srmfast.errors import InputError
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
@@ -80,6 +81,7 @@ class Member:
             lines.append(
                 f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
             )
+            lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
@@ -144,12 +146,16 @@ def _member(name, source, bases, request, resources, stores):
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
     chosen = _bases(bases, store, request, resources)
+    ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
         n=store.n, d=store.d, itemsize=_itemsize(store), format=store.describe()["format"],
         unit_rows=store.rows_per_block, readers=store.readers,
         bases=[
-            (len(basis.vectors), planes.slots, basis.selection is not None, len(planes.pairs))
-            for basis, _, planes in chosen
+            BasisSize(
+                len(basis.vectors), planes.slots, basis.selection is not None, len(planes.pairs),
+                geometry.g.nbytes + geometry.s.nbytes, way.method,
+            )
+            for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
         stores=stores,
         c=selection.label_names.size, e=len(request.epsilon), a=request.angles, keep=request.keep,
@@ -160,7 +166,10 @@ def _member(name, source, bases, request, resources, stores):
             "with an epsilon <= 0 every plane is hit, and all of them do not fit into their share of the memory; use "
             "--keep summary, a larger epsilon, fewer planes or more --memory"
         )
-    prepared = tuple(PreparedBasis(*parts, mode) for parts, mode in zip(chosen, plan.modes, strict=True))
+    prepared = tuple(
+        PreparedBasis(*parts, mode, request.angles, way)
+        for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
+    )
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, prepared, plan, not isinstance(source, Store)

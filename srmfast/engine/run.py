@@ -2,18 +2,21 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.assemble import assemble, provenance
-from srmfast.engine.block import Pass, SharedHits, SharedSums, to_rows, warm
+from srmfast.engine.block import Pass, SharedSums, warm
 from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
+from srmfast.engine.ledger import Ledger
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
+from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.kernels.arcs import wrap_table
@@ -205,34 +208,38 @@ def _warm(dtype, centred, counter):
 
 
 def _passes(member, request, share, common, mean, ready, began, on_event):
-    store = member.store
-    seconds = {"read": 0.0, "compute": 0.0}
+    store, plan = member.store, member.plan
+    seconds = {}
     sums = SharedSums(store.d)
     if request.centre is True:
-        mean_rows, _ = _read(
-            "mean", member, Pass(bases=(), mean=None, sums=sums, hits=(), **common), seconds, on_event, ready
-        )
+        task = Pass(bases=(), ledgers=(), mean=None, sums=sums, **common)
+        mean_rows, *_ = _read("mean", member, task, seconds, on_event, ready)
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
     else:
         mean_rows = None
-    hits = tuple(
-        SharedHits(request.angles, common["counter"], int(share * HIT_SHARE)) if basis.mode == "hits" else None
-        for basis in member.bases
-    )
     counted_sums = sums if mean is None else None
-    task = Pass(bases=member.bases, mean=mean, sums=counted_sums, hits=hits, **common)
-    rows, tallies = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
+    task = Pass(bases=member.bases, ledgers=(None,) * len(member.bases), mean=mean, sums=counted_sums, **common)
+    shared = tuple(
+        Ledger(
+            basis, *task.shape, dtype=common["counter"], stripes=plan.stripes, limit=int(share * HIT_SHARE)
+        )
+        if basis.mode == "hits" or (basis.mode == "dense" and plan.stripes > 1)
+        else None
+        for basis in member.bases
+    )  # fmt: skip
+    task = replace(task, ledgers=shared)
+    rows, totals, ledgers = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
     loaded = ready.result()
     seconds["total"] = time.perf_counter() - began - (loaded.seconds if loaded.compiled else 0.0)
-    origin = provenance(member.plan, seconds, member.nbytes * (2 if request.centre is True else 1))
-    for basis, tally, shared in zip(member.bases, tallies, hits, strict=True):
+    origin = provenance(plan, seconds, member.nbytes * (2 if request.centre is True else 1))
+    for basis, total, ledger in zip(member.bases, totals, ledgers, strict=True):
         yield assemble(
-            tally, shared and shared.planes, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
+            total, ledger, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
             store=(member.name, store.location), budget=share, provenance=origin,
-            suggested=None if tally.totals.any() else suggest_epsilon(_some_rows(member, mean), basis.basis),
+            suggested=None if total.any() else suggest_epsilon(_some_rows(member, mean), basis.basis),
         )  # fmt: skip
 
 
@@ -243,7 +250,7 @@ def _some_rows(member, mean):
         stop = min(start + SAMPLE // 8, store.n)
         keep, _, _ = member.selection.keep(start, stop)
         raw = store.read(start, stop)
-        rows = to_rows(raw if keep is None else raw[keep], store.dtype).astype(np.float64)
+        rows = to_floats(raw if keep is None else raw[keep], store.dtype)
         found.append(rows if mean is None else rows - mean)
     rows = np.concatenate(found)
     norms = np.sqrt((rows**2).sum(axis=1))
@@ -253,11 +260,11 @@ def _some_rows(member, mean):
 def _read(purpose, member, task, seconds, on_event, ready):
     on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
     began = time.perf_counter()
-    rows, tallies, spent = read_and_count(member, task, on_event, ready=ready)
+    rows, totals, ledgers, spent = read_and_count(member, task, on_event, ready=ready)
     for stage, value in spent.items():
-        seconds[stage] += value
+        seconds[stage] = seconds.get(stage, 0.0) + value
     on_event(PassFinished(time.perf_counter() - began))
-    return rows, tallies
+    return rows, totals, ledgers
 
 
 def _refuse_empty(rows, store, zero_rows):

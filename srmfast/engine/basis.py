@@ -1,0 +1,161 @@
+"""A basis with its planes in the form the kernels read, and the way its candidates are found."""
+
+import functools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from srmfast.kernels.arguments import Frame, Pairs
+from srmfast.kernels.search import search_floor
+from srmfast.planes import LISTED, PERMUTATIONS, Geometry, Planes
+
+SEARCH_FROM = 64  # vectors; below, trying every pair is always cheap
+_TEST = 0.15  # ns: one pair of a scan
+_LOOK = 0.1  # ns: one coordinate looked at by a search
+_ENTRY = 20.0  # ns: what a large coordinate costs besides
+_NO_INTEGERS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How candidates are found.
+
+    Attributes
+    ----------
+    method : str
+        "scan", trying every pair, or "search", by large coordinates.
+    why : str
+        The reason, for people.
+    cut : float
+        A search treats pairs with |g| up to here by a bound; those beyond are in `near`.
+    near : Pairs or None
+    """
+
+    method: str = "scan"
+    why: str = ""
+    cut: float = 0.0
+    near: Pairs | None = None
+
+    @classmethod
+    def choose(cls, basis, geometry, planes, request):
+        """Choose between a scan and a search from the sizes, the smallest epsilon and the coherence of the basis."""
+        k, d = basis.vectors.shape
+        epsilon = min(request.epsilon)
+        if planes.numbering == LISTED:
+            return cls("scan", "of the list of planes")
+        if k < SEARCH_FROM:
+            return cls("scan", f"of all pairs, being of fewer than {SEARCH_FROM} vectors")
+        cut = 0.0 if geometry.orthogonal else geometry.cut(k)
+        floor = search_floor(epsilon, coordinate_error(basis), cut) if epsilon > 0 else -1.0
+        if floor <= 0:
+            return cls("scan", "of all pairs: with this epsilon a row need not be large along any vector")
+        large = math.sqrt(floor / (2.0 + 2.0 * cut))
+        share = math.erfc(large * math.sqrt(d / 2.0)) if large < 1 else 0.0  # of coordinates, for isotropic rows
+        search = _LOOK * k + share * k * (_ENTRY + _LOOK * k)
+        text = f"along {large:.3g} of its length or more of one vector; isotropic rows lie so along {share * k:.3g} of {k:,}"
+        if search >= _TEST * k * (k - 1) / 2:
+            return cls("scan", f"of all pairs: a plane holds rows that lie {text}, too many to search")
+        near = None
+        if cut:
+            i, j = geometry.near(cut)
+            if i.size:
+                near = listed_pairs(planes.numbering, planes.numbering == PERMUTATIONS, i, j, *geometry.of_pairs(i, j))
+                text += f"; {i.size:,} pairs with |cos| > {cut:g} are tried on every row"
+        return cls("search", f"for rows that lie {text}", cut, near)
+
+
+def coordinate_error(basis):
+    """Bound on the error of a float32 coordinate of a row of norm 1 (kernels/README.md)."""
+    return (2 if basis.selection is not None else basis.vectors.shape[1] + 8) * 2.0**-24
+
+
+@dataclass(frozen=True)
+class PreparedBasis:
+    """A basis with its planes in the form the kernels read.
+
+    Attributes
+    ----------
+    basis : Basis
+    geometry : Geometry
+    planes : Planes
+    mode : str
+        How planes are kept while counting: "dense" (every number), "hits" (from their first arc on) or "none".
+    a : int
+        Number of angles.
+    way : Way
+        How candidates are found.
+    """
+
+    basis: object
+    geometry: Geometry
+    planes: Planes
+    mode: str = "dense"
+    a: int = 360
+    way: Way = Way()
+    single: np.ndarray = field(init=False, repr=False)
+    frame: Frame = field(init=False, repr=False)
+    pairs: Pairs = field(init=False, repr=False)
+
+    def __post_init__(self):
+        selection = self.basis.selection
+        columns, signs = selection if selection is not None else (_NO_INTEGERS, _NO_FLOATS)
+        k = len(self.basis.vectors)
+        single = np.empty((0, 0), np.float32) if columns.size else self.basis.vectors.astype(np.float32)
+        first, parallel = _by_vector(self.geometry.parallel, k)
+        frame = Frame(
+            self.basis.vectors, columns, signs, self.geometry.orthogonal, self.geometry.g, self.geometry.s,
+            first, parallel, coordinate_error(self.basis),
+        )  # fmt: skip
+        for name, value in (("single", single), ("frame", frame), ("pairs", self._pairs())):
+            object.__setattr__(self, name, value)
+
+    @functools.cached_property
+    def mirrored(self):
+        """Whether plane (j, i) is the exact mirror image of (i, j), so that one of the two need be counted."""
+        return self.geometry.orthogonal and self.planes.numbering == PERMUTATIONS and self.a % 4 == 0
+
+    @property
+    def reads_stored(self):
+        """Whether candidates are found on values as they are stored, and few rows need converting."""
+        return self.way.method == "search" and self.frame.columns.size > 0
+
+    @property
+    def by_partner(self):
+        """Whether a plane is owned by its second vector, as found; otherwise by the larger of its two."""
+        return self.mirrored and self.way.method == "search"
+
+    def owner(self, numbers):
+        """Return the vector that owns each plane."""
+        i, j = self.planes.pair(numbers)
+        return j if self.by_partner else np.maximum(i, j)
+
+    def reversed(self, numbers):
+        """Return the numbers of the planes (j, i) of mirrored planes (i, j)."""
+        i, j = self.planes.pair(numbers)
+        return j * (self.planes.k - 1) + i - (i > j)
+
+    def _pairs(self):
+        numbering = self.planes.numbering
+        if numbering != LISTED:
+            return listed_pairs(numbering, numbering == PERMUTATIONS and not self.mirrored)
+        first, partner, forward, reverse = self.planes.partners()
+        i = np.repeat(np.arange(first.size - 1, dtype=np.int32), np.diff(first))
+        g, s, s_back = self.geometry.of_pairs(i, partner)
+        return Pairs(LISTED, bool((reverse >= 0).any()), i, partner.astype(np.int32), forward, reverse, g, s, s_back)
+
+
+def listed_pairs(numbering, both, first=None, second=None, g=_NO_FLOATS, s=_NO_FLOATS, s_back=_NO_FLOATS):
+    """Return pairs whose planes are numbered by arithmetic: those given, or none by default."""
+    none = np.empty(0, np.int32)
+    return Pairs(
+        numbering, both, none if first is None else first, none if second is None else second,
+        _NO_INTEGERS, _NO_INTEGERS, g, s, s_back,
+    )  # fmt: skip
+
+
+def _by_vector(parallel, k):
+    """Return for each vector those that are parallel to it, as offsets and indices."""
+    both = np.concatenate([parallel, parallel[:, ::-1]]).reshape(-1, 2)
+    both = both[np.lexsort((both[:, 1], both[:, 0]))]
+    return np.searchsorted(both[:, 0], np.arange(k + 1)).astype(np.int64), both[:, 1].astype(np.int32)

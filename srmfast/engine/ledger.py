@@ -1,0 +1,115 @@
+"""Where the arcs of planes are added up: one array for all threads, owned stripe by stripe, or one for each."""
+
+import threading
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.kernels.arguments import Counts
+from srmfast.spec import format_bytes
+from srmfast.tally import to_counts
+
+_PART = 1 << 22  # slots looked through at once
+
+
+class Stripe:
+    """The planes that one thread at a time may write.
+
+    Attributes
+    ----------
+    low, high : int
+        Planes are owned by one of their two vectors; these are the vectors of this stripe.
+    differences : ndarray, (places, c, e, a + 1)
+    state : ndarray, (3,) int64
+        As in `kernels.arguments.Counts`.
+    lock : threading.Lock
+    """
+
+    def __init__(self, low, high, differences):
+        self.low, self.high, self.differences = low, high, differences
+        self.state = np.zeros(3, np.int64)
+        self.lock = threading.Lock()
+
+    def counts(self, slots, totals):
+        """Return what the kernel adds to: this stripe's planes and the caller's totals."""
+        return Counts(slots, self.differences, totals, self.state)
+
+
+class Ledger:
+    """Difference arrays of the planes of one basis.
+
+    Parameters
+    ----------
+    prepared : PreparedBasis
+        Its mode says whether there is a place for every plane number ("dense"), one for each plane from its first
+        arc on ("hits"), or none.
+    c, e, a : int
+    dtype : numpy integer type
+    stripes : int
+        In how many parts threads share it; 1 when one thread has it for itself.
+    limit : int
+        Bytes that planes kept by hit may take. Their places are reserved, and become memory as they are written.
+    """
+
+    def __init__(self, prepared, c, e, a, *, dtype=np.int32, stripes=1, limit=0):
+        planes = prepared.planes
+        self.prepared, self._limit = prepared, limit
+        row = c * e * (a + 1) * np.dtype(dtype).itemsize
+        hits = prepared.mode == "hits"
+        places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[prepared.mode]
+        self.slots = np.zeros(planes.slots if hits else 0, np.int32)
+        edges = np.linspace(0, planes.k, stripes + 1).astype(int)
+        shared = np.zeros((places, c, e, a + 1), dtype)
+        self.stripes = [
+            Stripe(low, high, np.zeros(shared.shape, dtype) if hits else shared)
+            for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        ]
+
+    @property
+    def arcs(self):
+        """(row, plane, epsilon) triples with at least one angle inside, mirror images not counted."""
+        return sum(int(stripe.state[0]) for stripe in self.stripes)
+
+    def check(self):
+        """Refuse to go on once the planes that were hit take more than their share of the memory."""
+        taken = sum(int(stripe.state[1]) for stripe in self.stripes)
+        places = len(self.stripes[0].differences)
+        if taken > places or any(stripe.state[2] for stripe in self.stripes):
+            raise InputError(
+                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
+                f"{places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep summary or "
+                "more --memory"
+            )
+
+    def absorb(self, other):
+        """Add what another thread counted."""
+        for mine, theirs in zip(self.stripes, other.stripes, strict=True):
+            mine.differences += theirs.differences
+            mine.state[0] += theirs.state[0]
+
+    def numbers(self):
+        """Return the sorted numbers of the planes that are kept: all, or those that were hit."""
+        planes = self.prepared.planes
+        if self.prepared.mode != "hits":
+            return planes.numbers() if self.prepared.mode == "dense" else np.empty(0, np.int64)
+        found = [
+            start + np.flatnonzero(self.slots[start : start + _PART]) for start in range(0, self.slots.size, _PART)
+        ]
+        numbers = np.concatenate([np.empty(0, np.int64), *found])
+        return np.union1d(numbers, self.prepared.reversed(numbers)) if self.prepared.mirrored else numbers
+
+    def counts(self, numbers):
+        """Return the counts of planes given by number, (c, e, m, a) int64."""
+        mirrored = self._differences(self.prepared.reversed(numbers)) if self.prepared.mirrored else None
+        return np.moveaxis(to_counts(self._differences(numbers), mirrored), 0, 2)
+
+    def _differences(self, numbers):
+        if self.prepared.mode != "hits":
+            return self.stripes[0].differences[numbers]
+        places = self.slots[numbers].astype(np.int64) - 1
+        owner = self.prepared.owner(numbers)
+        found = np.zeros((numbers.size, *self.stripes[0].differences.shape[1:]), self.stripes[0].differences.dtype)
+        for stripe in self.stripes:
+            mine = np.flatnonzero((places >= 0) & (owner >= stripe.low) & (owner < stripe.high))
+            found[mine] = stripe.differences[places[mine]]
+        return found

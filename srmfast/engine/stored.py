@@ -1,0 +1,40 @@
+"""Stored values in the form that kernels read, and as plain floats."""
+
+import numpy as np
+
+from srmfast.errors import InputError
+from srmfast.kernels import decode
+
+_DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
+
+
+def to_stored(raw, dtype, scratch):
+    """Return stored values in the form that kernels read: bits by the integer type of `kernels.rows`, or floats.
+
+    float32 and every narrower float type stay as exact as they are; integers of 64 bits are rounded to float64.
+    """
+    raw = writeable(raw)
+    if dtype == "float16" and decode.half_instructions():
+        return raw.view(np.int16)
+    if dtype == "float16":
+        rows = scratch.array("decoded", raw.shape, np.float32)
+        decode.half_to_single(raw.view(np.uint16), rows)
+        return rows
+    if dtype in ("bfloat16", "float32", "float64"):
+        return raw
+    if dtype in _DOUBLE_TYPES:
+        return raw.astype(np.float64)
+    raise InputError(f"activations must be of one of {', '.join(DTYPES)}, got {dtype}; convert the store")
+
+
+def writeable(raw):
+    """Return an array that may be written, because a read-only one is another type to the compiler."""
+    return raw if raw.flags.writeable else raw.copy()
+
+
+def to_floats(raw, dtype):
+    """Return stored values (n, d) as float64, exactly but for integers of 64 bits."""
+    if dtype == "bfloat16":
+        return (raw.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    return raw.astype(np.float64)
