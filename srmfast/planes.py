@@ -12,7 +12,7 @@ from srmfast.errors import InputError
 _CUTS = tuple(step / 20 for step in range(1, 20))
 _ROWS = 256  # of a matrix at a time
 NEIGHBOUR = 1 + 1e-6  # "neighbouring" up to this factor of the smallest angle
-LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/scan.py
+LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/count.py
 KINDS = "permutations, combinations, neighbours, random:P or a file of index pairs"
 
 
@@ -149,7 +149,7 @@ class Planes:
         return np.setdiff1d(np.arange(self.slots), self.parallel_numbers, assume_unique=True)
 
     def partners(self):
-        """Return `first, partner, forward, reverse` of a list as kernels/scan.py reads them."""
+        """Return `first, partner, forward, reverse` of a list, sorted by its unordered pairs."""
         if self.numbering != LISTED:
             return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64)
         low, high = self.pairs.min(axis=1).astype(np.int64), self.pairs.max(axis=1).astype(np.int64)

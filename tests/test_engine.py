@@ -139,7 +139,7 @@ def make(memory, keep="auto", **sizes):
         format="npy",
         unit_rows=1,
         readers=4,
-        bases=[plan.BasisSize(32, 992, False, 0, 0)],
+        bases=[plan.BasisSize(32, 992, 0, 0)],
         c=1,
         e=1,
         a=360,
@@ -151,12 +151,12 @@ def test_the_plan_fits_the_memory_or_says_why_not():
     for memory in (64 << 20, 1 << 30, 16 << 30):
         assert make(memory).nbytes <= memory
     with pytest.raises(srmfast.InputError, match=r"must fit into memory, but needs .* = .* \+ .* of 64 MiB"):
-        make(64 << 20, keep="all", bases=[plan.BasisSize(4096, 16_773_120, True, 0, 0)])
+        make(64 << 20, keep="all", bases=[plan.BasisSize(4096, 16_773_120, 0, 0)])
 
 
 def test_all_planes_are_kept_only_while_they_fit_a_fifth_of_the_memory():
     assert make(1 << 30).modes == ("dense",)
-    assert make(1 << 30, bases=[plan.BasisSize(4096, 16_773_120, True, 0, 0)]).modes == ("hits",)
+    assert make(1 << 30, bases=[plan.BasisSize(4096, 16_773_120, 0, 0)]).modes == ("hits",)
     assert make(1 << 30, keep="summary").modes == ("none",)
 
 
@@ -408,7 +408,7 @@ def test_an_epsilon_that_hits_every_plane_is_refused_early_when_they_do_not_fit(
 
 
 def test_bases_share_the_memory_of_planes():
-    four = [plan.BasisSize(64, 4032, False, 0, 0)] * 4
+    four = [plan.BasisSize(64, 4032, 0, 0)] * 4
     assert make(2 << 30, bases=four, a=2000).modes == ("dense", "dense", "dense", "dense")
     assert make(1 << 30, bases=four, a=2000).modes == ("dense", "dense", "dense", "hits")
     assert make(1 << 30, bases=four, a=2000).nbytes <= 1 << 30

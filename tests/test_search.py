@@ -102,7 +102,7 @@ def test_threads_that_share_planes_in_stripes_change_nothing(way, kind, planes, 
 
 def test_planes_kept_in_full_are_shared_when_there_are_too_many_threads_for_copies():
     def make(threads, memory=1 << 30):
-        size = plan.BasisSize(256, 65280, True, 0, 0, "search")
+        size = plan.BasisSize(256, 65280, 0, 0, "search")
         return plan.make_plan(
             n=10**6, d=64, itemsize=2, format="npy", unit_rows=1, readers=4, bases=[size], c=1, e=1, a=360, keep="all",
             resources=Resources(threads, memory),
@@ -150,8 +150,35 @@ def test_the_choice_between_scan_and_search_is_said(rng):
         (member,) = prepare([("x", rng.normal(size=(9, d)))], [("", "standard")], request, resources)
         return member.describe(resources)
 
-    assert "scan     of all pairs, being of fewer than 64 vectors" in lines(8)
-    assert "search   for rows that lie along 0.354 of its length" in lines(128, epsilon=0.5)
-    assert "scan     of all pairs: with this epsilon" in lines(128, epsilon=-0.5)
+    assert "scan     every pair on every row: there are fewer than 64 vectors" in lines(8)
+    assert "search   only near large coordinates: a row in a plane has |cos| >= 0.354" in lines(128, epsilon=0.5)
+    assert "scan     every pair on every row: with this epsilon" in lines(128, epsilon=-0.5)
     assert "too many to search" in lines(128, epsilon=0.01)
-    assert "scan     of the list of planes" in lines(128, planes="random:7")
+    assert "scan     every listed plane on every row" in lines(128, planes="random:7")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("centred", ["no", "found", "given"])
+def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
+    """A kernel missed by `warm` would be compiled in the midst of a run, unannounced."""
+    import ml_dtypes
+    from numba.core.dispatcher import Dispatcher
+
+    from srmfast.kernels import arcs, count, decode, ends, moments, rows, scan, search
+
+    def compiled():
+        modules = (arcs, count, decode, ends, moments, rows, scan, search)
+        kernels = {f"{m.__name__}.{n}": f for m in modules for n, f in vars(m).items() if isinstance(f, Dispatcher)}
+        return {name: len(kernel.signatures) for name, kernel in kernels.items()}
+
+    d = 70
+    x = (3 * rng.normal(size=(200, d))).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    mean = {"no": False, "found": True, "given": rng.normal(size=d)}[centred]
+    block.warm(dtype, centred=centred != "no")
+    before = compiled()
+    for kind in ("standard", "random:70", "thompson:90"):
+        for planes in ("permutations", "random:9"):
+            for labels, mask in ((None, None), (rng.integers(0, 3, 200), rng.random(200) < 0.9)):
+                options = dict(planes=planes, labels=labels, mask=mask, centre=mean, angles=12)
+                srmfast.run(x, kind, epsilon=0.4, **options)
+    assert compiled() == before

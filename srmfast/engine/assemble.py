@@ -1,4 +1,4 @@
-"""From tallies to a `Result`: differences become counts, some planes are kept, everything is said."""
+"""From a ledger and its totals to a `Result`: differences become counts, some planes are kept, everything is said."""
 
 import functools
 import importlib.metadata

@@ -43,26 +43,26 @@ class Way:
         k, d = basis.vectors.shape
         epsilon = min(request.epsilon)
         if planes.numbering == LISTED:
-            return cls("scan", "of the list of planes")
+            return cls("scan", "every listed plane on every row")
         if k < SEARCH_FROM:
-            return cls("scan", f"of all pairs, being of fewer than {SEARCH_FROM} vectors")
+            return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors")
         cut = 0.0 if geometry.orthogonal else geometry.cut(k)
         floor = search_floor(epsilon, coordinate_error(basis), cut) if epsilon > 0 else -1.0
         if floor <= 0:
-            return cls("scan", "of all pairs: with this epsilon a row need not be large along any vector")
+            return cls("scan", "every pair on every row: with this epsilon a row in a plane may be near no vector")
         large = math.sqrt(floor / (2.0 + 2.0 * cut))
         share = math.erfc(large * math.sqrt(d / 2.0)) if large < 1 else 0.0  # of coordinates, for isotropic rows
         search = _LOOK * k + share * k * (_ENTRY + _LOOK * k)
-        text = f"along {large:.3g} of its length or more of one vector; isotropic rows lie so along {share * k:.3g} of {k:,}"
+        near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {share * k:.2g} of {k:,}"
         if search >= _TEST * k * (k - 1) / 2:
-            return cls("scan", f"of all pairs: a plane holds rows that lie {text}, too many to search")
+            return cls("scan", f"every pair on every row: {near_by}, too many to search")
         near = None
         if cut:
             i, j = geometry.near(cut)
             if i.size:
                 near = listed_pairs(planes.numbering, planes.numbering == PERMUTATIONS, i, j, *geometry.of_pairs(i, j))
-                text += f"; {i.size:,} pairs with |cos| > {cut:g} are tried on every row"
-        return cls("search", f"for rows that lie {text}", cut, near)
+                near_by += f"; {i.size:,} pairs with |cos| > {cut:g} are tried on every row"
+        return cls("search", f"only near large coordinates: {near_by}", cut, near)
 
 
 def coordinate_error(basis):

@@ -10,7 +10,7 @@ import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
-from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
@@ -320,33 +320,26 @@ def warm(dtype, *, centred=False, counter=np.int32):
     Returns
     -------
     bool
-        Whether the cache lacked the largest kernel.
+        Whether the cache lacked the largest kernels.
     """
     missed = _misses()
-    mean = np.zeros(2) if centred else None
     raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
+    common = dict(
+        dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
+        nonfinite="skip", block_rows=2, counter=counter,
+    )  # fmt: skip
+    mean, sums = (np.zeros(2), None) if centred else (None, SharedSums(2))
+    if centred:  # what finds the mean
+        Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
         basis = load_basis(np.array(vectors), 2)
         geometry = Geometry.of(basis)
         planes = choose_planes("permutations", basis, geometry)
-        prepared = tuple(
-            PreparedBasis(basis, geometry, planes, "none", 8, Way(method)) for method in ("scan", "search")
-        )
-        task = Pass(
-            dtype,
-            2,
-            _AllRows(),
-            prepared,
-            (None, None),
-            np.array([0.5]),
-            wrap_table(*angle_table(8)),
-            mean,
-            SharedSums(2),
-            "skip",
-            2,
-            counter,
-        )
-        Worker(task).count(raw, 0)
+        i, j = geometry.near(0.5) if not geometry.orthogonal else (np.zeros(1, np.int32), np.ones(1, np.int32))
+        near = listed_pairs(planes.numbering, True, i, j, *geometry.of_pairs(i, j))
+        for way in (Way(), Way("search", cut=0.5, near=near)):
+            prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
+            Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
     return _misses() > missed
 
 

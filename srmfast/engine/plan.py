@@ -34,7 +34,6 @@ class BasisSize(NamedTuple):
 
     k: int  # vectors
     slots: int  # plane numbers
-    selection: bool  # whether it is made of ±unit vectors
     listed: int  # planes that are listed
     geometry: int  # bytes of the angles between vectors
     method: str = "scan"

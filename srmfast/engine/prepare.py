@@ -152,7 +152,7 @@ def _member(name, source, bases, request, resources, stores):
         unit_rows=store.rows_per_block, readers=store.readers,
         bases=[
             BasisSize(
-                len(basis.vectors), planes.slots, basis.selection is not None, len(planes.pairs),
+                len(basis.vectors), planes.slots, len(planes.pairs),
                 geometry.g.nbytes + geometry.s.nbytes, way.method,
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)

@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 
@@ -219,16 +218,15 @@ def _passes(member, request, share, common, mean, ready, began, on_event):
     else:
         mean_rows = None
     counted_sums = sums if mean is None else None
-    task = Pass(bases=member.bases, ledgers=(None,) * len(member.bases), mean=mean, sums=counted_sums, **common)
+    sizes = member.selection.label_names.size, len(request.epsilon), request.angles
+    limit = int(share * HIT_SHARE)
     shared = tuple(
-        Ledger(
-            basis, *task.shape, dtype=common["counter"], stripes=plan.stripes, limit=int(share * HIT_SHARE)
-        )
+        Ledger(basis, *sizes, dtype=common["counter"], stripes=plan.stripes, limit=limit)
         if basis.mode == "hits" or (basis.mode == "dense" and plan.stripes > 1)
-        else None
+        else None  # each worker has its own
         for basis in member.bases
-    )  # fmt: skip
-    task = replace(task, ledgers=shared)
+    )
+    task = Pass(bases=member.bases, ledgers=shared, mean=mean, sums=counted_sums, **common)
     rows, totals, ledgers = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)

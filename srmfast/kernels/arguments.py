@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     vectors            (k, d) float64
     columns, signs     (k,) int64, (k,) float64: b_i is signs[i] times the unit vector of columns[i]; (0,) otherwise
     orthogonal         whether every pair is orthogonal or parallel
-    g, s               (k, k) float64; (0, 0) when they are not needed or not held
+    g, s               (k, k) float64; (0, 0) when all pairs are orthogonal or parallel
     parallel_first, parallel    (k + 1,) int64, (m,) int32: vector i is parallel to parallel[parallel_first[i] :
                                 parallel_first[i + 1]]
     delta              bound on the error of a float32 coordinate of a row of norm 1

@@ -7,10 +7,9 @@ import numpy as np
 from srmfast.kernels._jit import jit, jit_inline, jit_screen
 from srmfast.kernels.arcs import TINY, arc, is_inside, turn_of
 from srmfast.kernels.ends import GRID, UNSURE, ends, finishes, polar
-from srmfast.kernels.frames import cosine_and_sines
 from srmfast.kernels.rows import pinned_dot
 
-LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # how planes are numbered
+LISTED, PERMUTATIONS = 0, 1  # how planes are numbered, as in planes.py; otherwise combinations
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 SINGLE = 2.0**-24  # unit round-off of float32
 _WORTHWHILE = 64  # candidates of one pair and fold that are worth a chunk of their own
@@ -39,9 +38,7 @@ def geometry(frame, pairs, i, j, pair):
         return 0.0, 1.0, 1.0
     if pair >= 0:
         return pairs.g[pair], pairs.s[pair], pairs.s_back[pair]
-    if frame.g.shape[0]:
-        return frame.g[i, j], frame.s[i, j], frame.s[j, i]
-    return cosine_and_sines(frame.vectors[i], frame.vectors[j])
+    return frame.g[i, j], frame.s[i, j], frame.s[j, i]
 
 
 @jit
@@ -205,14 +202,14 @@ def _pour(short, into):
 
 
 @jit
-def count(candidates, m, sorted, coordinates, stride, step, block, frame, pairs, cut, cones, counts):
+def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs, cut, cones, counts):
     """Decide and add `m` candidates.
 
     Parameters
     ----------
     candidates : Candidates
     m : int
-    sorted : bool
+    by_pair : bool
         Whether all candidates of a pair stand together, which makes them cheaper.
     coordinates : (·,) float32
         x·b_i/‖x‖ of row r at i·stride + r·step, off by at most frame.delta.
@@ -233,11 +230,8 @@ def count(candidates, m, sorted, coordinates, stride, step, block, frame, pairs,
     totals, differences = counts.totals.reshape(counts.totals.size), counts.differences.reshape(counts.differences.size)
     places, c, e, width = counts.differences.shape[0], counts.totals.shape[1], counts.totals.shape[2], a + 1
     x, y, v = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
-    slant, shrink, eta = (
-        np.empty(_CHUNK, np.float32),
-        np.empty((2, _CHUNK), np.float32),
-        np.empty((2, _CHUNK), np.float32),
-    )
+    slant, shrink = np.empty(_CHUNK, np.float32), np.empty((2, _CHUNK), np.float32)
+    eta = np.empty((2, _CHUNK), np.float32)
     turn, radius = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
     start, finish, length = np.empty(_CHUNK, np.int32), np.empty(_CHUNK, np.int32), np.empty(_CHUNK, np.int32)
     one_fold, any_odd = _look_over(block)
@@ -251,7 +245,7 @@ def count(candidates, m, sorted, coordinates, stride, step, block, frame, pairs,
     while stop < m:
         # A chunk is of one pair and one fold, unless such chunks would be too small.
         begin, stop = stop, min(stop + _CHUNK, m)
-        end = _end_of_pair(firsts, seconds, begin, stop) if sorted else begin + 1
+        end = _end_of_pair(firsts, seconds, begin, stop) if by_pair else begin + 1
         one_pair = end == stop or end - begin >= _WORTHWHILE
         stop = end if one_pair else stop
         end = stop if one_fold else _end_of_fold(folds, row, begin, stop)

@@ -99,19 +99,3 @@ def sines(
                         residual[column] = basis[j, column] - cosine * basis[i, column]
                     sine = np.sqrt(pinned_dot(residual, residual))
                     s[i, j] = sine if sine >= _PARALLEL else 0.0
-
-
-@jit
-def cosine_and_sines(b_i, b_j):
-    """Return g, s of the plane (i, j) and s of (j, i) for one pair of unit vectors, with the bits of the matrices."""
-    cosine = pinned_dot(b_i, b_j)
-    if abs(cosine) < _ORTHOGONAL:
-        return 0.0, 1.0, 1.0
-    residual = np.empty(b_i.shape[0])
-    for column in range(b_i.shape[0]):
-        residual[column] = b_j[column] - cosine * b_i[column]
-    s = np.sqrt(pinned_dot(residual, residual))
-    for column in range(b_i.shape[0]):
-        residual[column] = b_i[column] - cosine * b_j[column]
-    s_back = np.sqrt(pinned_dot(residual, residual))
-    return cosine, s if s >= _PARALLEL else 0.0, s_back if s_back >= _PARALLEL else 0.0

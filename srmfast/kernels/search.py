@@ -89,18 +89,24 @@ def find_large(coordinates, block, floor, cut, large, begin):
             return r, m
         if block.fate[r] != USED:
             continue
-        before = m
-        if block.norms[r] < SMALL_NORM:  # its coordinates are not bounded
-            for i in range(k):
-                large[0, m + i] = i
-            m += k
-        else:
-            for start in range(0, k, STRIP):
-                strip = coordinates[r, start : start + STRIP]
-                if _count_large(strip, threshold):
-                    m = _gather_large(strip, threshold, start, large[0], m)
-        large[1, before:m] = r
+        m = _list_large(coordinates[r], r, block.norms[r] >= SMALL_NORM, threshold, large, m)
     return n, m
+
+
+@jit
+def _list_large(coordinates, r, bounded, threshold, large, m):
+    """Append the large coordinates (k,) of row r; all of them when they are not bounded. Return the new length."""
+    before = m
+    for start in range(0, coordinates.shape[0], STRIP):
+        strip = coordinates[start : start + STRIP]
+        if not bounded:
+            for i in range(strip.shape[0]):
+                large[0, m + i] = start + i
+            m += strip.shape[0]
+        elif _count_large(strip, threshold):
+            m = _gather_large(strip, threshold, start, large[0], m)
+    large[1, before:m] = r
+    return m
 
 
 @jit
@@ -273,14 +279,7 @@ def find_large_stored(raw, block, frame, floor, large, rows, coordinates, begin)
         inverse = 1.0 / norm
         for i in range(k):
             coordinates[r, i] = np.float32(frame.signs[i] * np.float64(values[frame.columns[i]]) * inverse)
-        before = m
-        if bounded:
-            m = _gather_large(coordinates[r], threshold, 0, large[0], m)
-        else:
-            for i in range(k):
-                large[0, m + i] = i
-            m += k
-        large[1, before:m] = r
+        m = _list_large(coordinates[r], r, bounded, threshold, large, m)
     return n, m
 
 
