@@ -53,7 +53,8 @@ class Way:
         large = math.sqrt(floor / (2.0 + 2.0 * cut))
         share = math.erfc(large * math.sqrt(d / 2.0)) if large < 1 else 0.0  # of coordinates, for isotropic rows
         search = _LOOK * k + share * k * (_ENTRY + _LOOK * k)
-        near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {share * k:.2g} of {k:,}"
+        expected = f"{share * k:,.0f}" if share * k >= 10 else f"{share * k:.2g}"
+        near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {expected} of {k:,}"
         if search >= _TEST * k * (k - 1) / 2:
             return cls("scan", f"every pair on every row: {near_by}, too many to search")
         near = None

@@ -10,8 +10,10 @@ from srmfast.tally import FOLDS
 _SLAB = 16 << 20  # bytes of one read, when chunks and memory allow it
 _SLAB_SHARE = 1 / 32  # of the memory, for one read
 _READ_SHARE = 0.5  # of the memory, for all reads
-_BLOCK = 1 << 20  # bytes of one block of decoded rows and coordinates of a scan: they should stay in cache
-_SEARCH_BLOCK = 1 << 24  # bytes of those of a search, where longer products are faster
+# Bytes of one block of decoded rows and coordinates: of a scan it should stay in the cache that cores share, and still
+# outweigh the calls for a block (0.1 ms); of a search it may be larger, as longer products are faster.
+_BLOCK = 3 << 20
+_SEARCH_BLOCK = 1 << 24
 _BLOCK_SHARE = 1 / 48  # of the memory, for the block of one thread
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
 _DENSE_SHARE = 0.2  # of the memory, for the counts of planes kept in full, all results of a run together
@@ -179,7 +181,7 @@ def _block_rows(d, bases, memory):
     search = all(basis.method == "search" for basis in bases) and bool(bases)
     size = min(_SEARCH_BLOCK, int(memory * _BLOCK_SHARE)) if search else _BLOCK
     rows = size // (4 * (d + widest))
-    return 1 << max(4, min(12, rows.bit_length() - 1))
+    return 1 << max(4, min(13, rows.bit_length() - 1))
 
 
 def _block_bytes(block_rows, d, bases):
