@@ -17,6 +17,10 @@ FORMAT_VERSION = 1
 # Every variable of the file: its dimensions and what it is.
 VARIABLES = {
     "counts": (("label", "epsilon", "plane", "angle"), "rows inside the cone, for each plane that is kept"),
+    "counts_heldout": (
+        ("label", "epsilon", "plane", "angle"),
+        "counts on the half of the rows that did not choose the planes (active:P only)",
+    ),
     "total": (("label", "epsilon", "angle"), "counts summed over all planes, kept or not"),
     "fold_total": (("fold", "label", "epsilon", "angle"), "total by fold of rows, fold = floor(64·row/n)"),
     "rows_used": (("fold", "label"), "rows in the denominator"),
@@ -28,6 +32,7 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
 }
+_OPTIONAL = ("counts_heldout",)
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
 _UNITS = {"angle": "rad", "plane_angle": "rad"}
 
@@ -184,9 +189,11 @@ def _line(error):
 def _write(result, group):
     group.attrs.put({"format_version": FORMAT_VERSION, **json.loads(json.dumps(result.attrs))})
     for name, (dims, meaning) in VARIABLES.items():
-        values = np.asarray(getattr(result, name))
+        if (values := getattr(result, name)) is None:
+            continue
+        values = np.asarray(values)
         chunks = list(values.shape) or [1]
-        if name == "counts":
+        if "plane" in dims and "angle" in dims:
             chunks = [1, 1, max(1, (4 << 20) // (8 * values.shape[3])), values.shape[3]]
         array = group.create_array(
             name,
@@ -201,16 +208,17 @@ def _write(result, group):
         attrs = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
         if name in _UNITS:
             attrs["units"] = _UNITS[name]
-        if name == "counts":
+        if "plane" in dims and "angle" in dims:
             attrs["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
         array.attrs.put(attrs)
 
 
 def _read(group):
-    for name in VARIABLES:
+    names = [name for name in VARIABLES if name in group or name not in _OPTIONAL]
+    for name in names:
         if group[name].nchunks_initialized < group[name].nchunks:
             raise ValueError(f"chunks of {name} are missing")
-    values = {name: group[name][...] for name in VARIABLES}
+    values = {name: group[name][...] for name in names}
     values["label"] = values["label"].astype(str)
     attrs = group.attrs.asdict()
     attrs.pop("format_version")

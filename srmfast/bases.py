@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.threads import each_range
 
 NAMES = "standard, plusminus, simplex, random:K, thompson:K"
 FILES = ".npy, .npz::member, .txt or .csv"
 UNIT = 1e-12  # rows this close to unit length keep their bytes, so that a saved basis loads as what was saved
 NOTABLE = 1e-6  # rows farther from unit length than this were not meant to be unit
 _PANEL = 32  # rows orthonormalised together; part of the definition of random:K, its bytes depend on it
-_RANGE = 32  # basis vectors per task of the Gram matrix
-_MANY = 512  # basis vectors from which on threads pay
+_RANGE = 32  # rows looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,47 +140,9 @@ def random_frame(k, d, rng):
     for start in range(0, k, _PANEL):
         panel, before = rows[start : start + _PANEL], rows[:start]
         for _ in range(2):
-            _each_range(lambda first, last, p=panel, b=before: project_out(p, b, first, last), len(panel), 8, start)
+            each_range(lambda first, last, p=panel, b=before: project_out(p, b, first, last), len(panel), 8, size=start)
             orthonormalise(panel)
     return rows
-
-
-def gram(basis):
-    """Compute the cosine and sine of every pair of basis vectors.
-
-    Parameters
-    ----------
-    basis : Basis
-
-    Returns
-    -------
-    g : ndarray, (k, k) float64
-        b_i·b_j, exactly 0 when |b_i·b_j| < 1e-12; the diagonal holds the squared norms.
-    s : ndarray, (k, k) float64
-        ‖b_j − g·b_i‖; exactly 1 where g is 0, exactly 0 for a parallel pair (s < 1e-6 in either order) and on the
-        diagonal.
-    """
-    from srmfast.kernels.frames import cosines, sines
-
-    vectors, k = basis.vectors, len(basis.vectors)
-    g, s = np.empty((k, k)), np.empty((k, k))
-    _each_range(lambda start, stop: cosines(vectors, start, stop, g), k, _RANGE, k)
-    _each_range(lambda start, stop: sines(vectors, g, start, stop, s), k, _RANGE, k)
-    s[s.T == 0.0] = 0.0  # the two orders differ in the last bit; a pair is parallel in both or in neither
-    return g, s
-
-
-def _each_range(work, stop, step, size):
-    """Call work(first, last) over consecutive ranges, on several threads when the problem's size is worth it."""
-    ranges = [(first, min(first + step, stop)) for first in range(0, stop, step)]
-    if size < _MANY:
-        for first, last in ranges:
-            work(first, last)
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores) as pool:
-        for done in [pool.submit(work, first, last) for first, last in ranges]:
-            done.result()
 
 
 def _basis(vectors, kind, name, normalised=False):

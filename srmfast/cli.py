@@ -133,7 +133,8 @@ def _add_run(commands):
         "--planes",
         default="permutations",
         metavar="KIND",
-        help="permutations (default), combinations, neighbours, random:P or a file of index pairs",
+        help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
+        "rows) or a file of index pairs",
     )
     what.add_argument(
         "--centre",

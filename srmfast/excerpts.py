@@ -42,6 +42,7 @@ def part(result, *, label=None, epsilon=None):
     return dataclasses.replace(
         result,
         counts=of(result.counts, 0, 1),
+        counts_heldout=None if result.counts_heldout is None else of(result.counts_heldout, 0, 1),
         total=of(result.total, 0, 1),
         fold_total=of(result.fold_total, 1, 2),
         rows_used=of(result.rows_used, 1),

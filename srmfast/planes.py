@@ -2,97 +2,20 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from srmfast.bases import read_table
 from srmfast.errors import InputError
+from srmfast.geometry import Geometry
 
-_CUTS = tuple(step / 20 for step in range(1, 20))
-_ROWS = 256  # of a matrix at a time
-NEIGHBOUR = 1 + 1e-6  # "neighbouring" up to this factor of the smallest angle
-LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/count.py
-KINDS = "permutations, combinations, neighbours, random:P or a file of index pairs"
+__all__ = ["Geometry", "Planes", "choose_planes", "listed"]
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """Cosines and sines between the vectors of a basis.
-
-    Attributes
-    ----------
-    g, s : ndarray, (k, k) float64, or (0, 0) when every pair is orthogonal or parallel by construction
-        g = b_i·b_j, exactly 0 below 1e-12; s = ‖b_j − g·b_i‖, exactly 1 then and 0 for a parallel pair.
-    parallel : ndarray, (m, 2) int64
-        Pairs i < j that span no plane.
-    """
-
-    g: np.ndarray
-    s: np.ndarray
-    parallel: np.ndarray
-
-    @classmethod
-    def of(cls, basis):
-        """Compute the geometry of a `Basis`; for ±unit vectors it costs nothing quadratic."""
-        empty = np.empty((0, 0))
-        if basis.selection is not None:
-            columns = basis.selection[0]
-            order = np.argsort(columns, kind="stable")
-            groups = np.split(order, np.flatnonzero(np.diff(columns[order])) + 1)
-            pairs = [(i, j) for group in groups for n, i in enumerate(group) for j in group[n + 1 :]]
-            return cls(empty, empty, np.sort(np.array(pairs, np.int64).reshape(-1, 2), axis=1))
-        from srmfast.bases import gram
-
-        g, s = gram(basis)
-        parallel = np.argwhere(np.triu(s == 0.0, 1))
-        orthogonal = not parallel.size and np.count_nonzero(g) == np.count_nonzero(np.diagonal(g))
-        return cls(empty, empty, parallel) if orthogonal else cls(g, s, parallel)
-
-    @property
-    def orthogonal(self):
-        """Whether every pair is orthogonal or parallel, so that no matrix is needed."""
-        return not self.g.size
-
-    def of_pairs(self, i, j):
-        """Return g and s of the planes (i, j), and s of (j, i), float64; i, j are index arrays."""
-        if self.orthogonal:
-            return np.zeros(np.shape(i)), np.ones(np.shape(i)), np.ones(np.shape(i))
-        return self.g[i, j], self.s[i, j], self.s[j, i]
-
-    def cut(self, most):
-        """Return the smallest of the cuts 0.05, 0.1 … 0.95 with at most `most` pairs i < j of larger |g|."""
-        if self.orthogonal:
-            return 0.0
-        for cut in _CUTS:
-            above = sum(np.count_nonzero(np.abs(rows) > cut) for rows in self._blocks())  # the diagonal, too
-            if (above - len(self.g)) // 2 <= most:
-                break
-        return cut
-
-    def near(self, cut):
-        """Return the pairs i < j that span a plane and have |g| > cut, as two int32 arrays in order."""
-        found, start = [np.empty((0, 2), np.int64)], 0
-        for rows in self._blocks():
-            pairs = np.argwhere(np.abs(rows) > cut) + (start, 0)
-            found.append(pairs[(pairs[:, 1] > pairs[:, 0]) & (self.s[pairs[:, 0], pairs[:, 1]] > 0.0)])
-            start += len(rows)
-        i, j = np.concatenate(found).astype(np.int32).T
-        return np.ascontiguousarray(i), np.ascontiguousarray(j)
-
-    def _blocks(self):
-        return (self.g[start : start + _ROWS] for start in range(0, len(self.g), _ROWS))
-
-    def angles(self, i, j, basis):
-        """Return the angle between vectors i and j in radians; i, j are index arrays."""
-        if self.g.size:
-            cosine = self.g[i, j]
-        elif basis.selection is not None:
-            columns, signs = basis.selection
-            cosine = np.where(columns[i] == columns[j], signs[i] * signs[j], 0.0)
-        else:
-            cosine = np.zeros(np.shape(i))
-        return np.arccos(np.clip(cosine, -1.0, 1.0))
+LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/scan.py
+FEW = 1 << 24  # numbers that may all be shuffled to draw some
+SHUFFLED = 50  # NumPy shuffles all numbers to draw more than this fraction of them
+KINDS = "permutations, combinations, neighbours, random:P, active:P or a file of index pairs"
 
 
 @dataclass(frozen=True)
@@ -120,6 +43,9 @@ class Planes:
         The list, in ascending order; empty when numbered by arithmetic.
     parallel_numbers : ndarray, int64
         Sorted numbers that no plane has.
+    most : int
+        Of "active:P", how many of these planes are to be counted, those with most hits; 0 for all. They are known
+        after a first pass, and `listed` makes the planes of the second.
     """
 
     kind: str
@@ -130,6 +56,7 @@ class Planes:
     skipped: int
     pairs: np.ndarray = field(repr=False)
     parallel_numbers: np.ndarray = field(repr=False)
+    most: int = 0
 
     def pair(self, numbers):
         """Return the (i, j) index arrays, int64, of planes given by number."""
@@ -145,18 +72,20 @@ class Planes:
         return i, numbers - (ends[i] - (self.k - 1 - i)) + i + 1
 
     def numbers(self):
-        """Return the numbers of all planes that are counted, (total,) int64."""
-        return np.setdiff1d(np.arange(self.slots), self.parallel_numbers, assume_unique=True)
+        """Return the numbers of all planes that are counted, (total,) int64: not for hundreds of millions of them."""
+        numbers = np.arange(self.slots)
+        return np.delete(numbers, self.parallel_numbers) if self.parallel_numbers.size else numbers
 
     def partners(self):
-        """Return `first, partner, forward, reverse` of a list, sorted by its unordered pairs."""
+        """Return `first, partner, forward, reverse` of a list as kernels/scan.py reads them."""
         if self.numbering != LISTED:
             return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64)
-        low, high = self.pairs.min(axis=1).astype(np.int64), self.pairs.max(axis=1).astype(np.int64)
-        unordered, which = np.unique(low * self.k + high, return_inverse=True)
+        i, j = self.pairs.T.astype(np.int64)
+        ahead = i < j
+        key = np.where(ahead, i * self.k + j, j * self.k + i)
+        unordered, which = np.unique(key, return_inverse=True)
         i, j = np.divmod(unordered, self.k)
         forward, reverse = np.full((2, unordered.size), -1, np.int64)
-        ahead = self.pairs[:, 0] < self.pairs[:, 1]
         number = np.arange(self.slots)
         forward[which[ahead]] = number[ahead]
         reverse[which[~ahead]] = number[~ahead]
@@ -166,7 +95,7 @@ class Planes:
     def digest(self):
         """Return a hash of the planes and of how they are numbered."""
         return hashlib.sha256(
-            f"{self.numbering} {self.k} ".encode()
+            f"{self.numbering} {self.k} {f'most {self.most} ' if self.most else ''}".encode()
             + self.pairs.astype("<i4").tobytes()
             + self.parallel_numbers.astype("<i8").tobytes()
         ).hexdigest()
@@ -179,7 +108,8 @@ def choose_planes(kind, basis, geometry, *, seed=0):
     ----------
     kind : str, path or array (p, 2) of int
         "permutations" (ordered), "combinations" (i < j), "neighbours" (b_j at the smallest angle from b_i),
-        "random:P" (ordered, seeded, after dropping parallels), or a .npy, .txt or .csv file of index pairs.
+        "random:P" (ordered, seeded, drawn from those that are not parallel), "active:P" (all combinations, of which
+        `most` says how many to keep), or a .npy, .txt or .csv file of index pairs.
     basis : Basis
     geometry : Geometry
     seed : int
@@ -200,63 +130,95 @@ def choose_planes(kind, basis, geometry, *, seed=0):
     its code.
     """
     k = len(basis.vectors)
-    parallel = geometry.parallel
-    both = np.concatenate([parallel, parallel[:, ::-1]])
-    if isinstance(kind, str) and kind == "combinations":
-        planes = _numbered(kind, k, COMBINATIONS, parallel)
-    elif isinstance(kind, str) and (kind == "permutations" or (kind == "neighbours" and not geometry.g.size)):
-        planes = _numbered(kind, k, PERMUTATIONS, both)
-    elif isinstance(kind, str) and kind == "neighbours":
-        planes = _listed(kind, k, _neighbours(geometry), 0)
-    elif isinstance(kind, str) and kind.startswith("random:"):
-        planes = _listed(kind, k, _random(kind, _numbered(kind, k, PERMUTATIONS, both), seed), 0)
+    text = kind if isinstance(kind, str) else ""
+    if text in ("permutations", "combinations") or (text == "neighbours" and geometry.orthogonal):
+        planes = _numbered(kind, k, geometry.parallel)
+    elif text == "neighbours":
+        planes = listed(kind, k, geometry.neighbours())
+    elif text.startswith("random:"):
+        planes = listed(kind, k, _random(kind, _numbered(kind, k, geometry.parallel), seed))
+    elif text.startswith("active:"):
+        planes = _numbered("combinations", k, geometry.parallel)
+        planes = replace(planes, kind=kind, most=min(count_of(kind), planes.total))
     else:
         name, pairs = _from_file(kind, k)
-        gone = np.isin(pairs[:, 0] * k + pairs[:, 1], both[:, 0] * k + both[:, 1])
-        planes = _listed(name, k, pairs[~gone], int(gone.sum()))
+        gone = geometry.is_parallel(pairs[:, 0], pairs[:, 1])
+        planes = listed(name, k, pairs[~gone], int(gone.sum()))
     if not planes.total:
         raise InputError(f"at least one plane is needed, but every pair of the {k} basis vectors is parallel")
     return planes
 
 
-def _numbered(kind, k, numbering, parallel):
-    slots = k * (k - 1) // (1 if numbering == PERMUTATIONS else 2)
-    i, j = parallel[:, 0], parallel[:, 1]
-    if numbering == PERMUTATIONS:
-        gone = i * (k - 1) + j - (j > i)
-    else:
-        gone = i * (2 * k - i - 1) // 2 + j - i - 1
-    return Planes(kind, k, numbering, slots, slots - gone.size, gone.size, np.empty((0, 2), np.int32), np.sort(gone))
+def listed(kind, k, pairs, skipped=0):
+    """Make the planes of a list.
 
+    Parameters
+    ----------
+    kind : str
+        What was asked for.
+    k : int
+        Vectors in the basis.
+    pairs : ndarray, (p, 2) of int
+        Ordered pairs that span a plane, each once, in any order.
+    skipped : int
+        Pairs asked for that span none.
 
-def _listed(kind, k, pairs, skipped):
-    pairs = np.unique(pairs, axis=0).astype(np.int32)
+    Returns
+    -------
+    Planes
+    """
+    pairs = np.stack(np.divmod(np.sort(_keys(pairs, k)), k), axis=1).astype(np.int32)
     return Planes(kind, k, LISTED, len(pairs), len(pairs), skipped, pairs, np.empty(0, np.int64))
 
 
-def _neighbours(geometry):
-    angle = np.arccos(np.clip(geometry.g, -1.0, 1.0))
-    angle[geometry.s == 0.0] = np.inf  # the diagonal and parallel pairs
-    nearest = angle.min(axis=1, keepdims=True)
-    return np.argwhere((angle <= nearest * NEIGHBOUR) & np.isfinite(angle))
+def _keys(pairs, k):
+    return pairs[:, 0].astype(np.int64) * k + pairs[:, 1]
 
 
-def _random(kind, everything, seed):
+def _numbered(kind, k, parallel):
+    i, j = parallel.T
+    if kind == "combinations":
+        numbering, slots = COMBINATIONS, k * (k - 1) // 2
+        gone = i * (2 * k - i - 1) // 2 + j - i - 1
+    else:
+        numbering, slots = PERMUTATIONS, k * (k - 1)
+        gone = np.concatenate([i * (k - 1) + j - 1, j * (k - 1) + i])
+    return Planes(kind, k, numbering, slots, slots - gone.size, gone.size, np.empty((0, 2), np.int32), np.sort(gone))
+
+
+def count_of(kind):
+    """Return P of "random:P" or "active:P"."""
+    word, _, count = kind.partition(":")
     try:
-        wanted = int(kind.removeprefix("random:"))
+        wanted = int(count)
     except ValueError:
         wanted = 0
     if wanted < 1:
-        raise InputError(f"random:P needs a whole number P of at least 1, got {kind!r}; try random:1000")
-    if wanted > everything.total:
-        raise InputError(
-            f"random:P must not exceed the {everything.total:,} planes there are, got {wanted:,}; use permutations"
-        )
-    rng = np.random.Generator(np.random.PCG64(seed))
-    # Drawn with as many spares as there are parallel pairs: what is left after dropping them is uniform.
-    draw = rng.choice(everything.slots, wanted + everything.skipped, replace=False)
-    draw = draw[~np.isin(draw, everything.parallel_numbers)][:wanted]
-    return np.stack(everything.pair(draw), axis=1)
+        raise InputError(f"{word}:P needs a whole number P of at least 1, got {kind!r}; try {word}:1000")
+    return wanted
+
+
+def _random(kind, everything, seed):
+    wanted, total, gone = count_of(kind), everything.total, everything.parallel_numbers
+    if wanted > total:
+        raise InputError(f"random:P must not exceed the {total:,} planes there are, got {wanted:,}; use permutations")
+    rank = _draw(wanted, total, np.random.Generator(np.random.PCG64(seed)))
+    number = rank + np.searchsorted(gone - np.arange(gone.size), rank, side="right")  # past the parallel ones before it
+    return np.stack(everything.pair(number), axis=1)
+
+
+def _draw(wanted, total, rng):
+    """Draw different numbers below `total`, every set as likely as any other, in memory that grows with their number."""
+    if total <= FEW or wanted <= total // SHUFFLED:
+        return rng.choice(total, wanted, replace=False)
+    if wanted > total // 2:
+        kept = np.ones(total, bool)
+        kept[_draw(total - wanted, total, rng)] = False
+        return np.flatnonzero(kept)
+    drawn = np.empty(0, np.int64)
+    while drawn.size < wanted:
+        drawn = np.union1d(drawn, rng.integers(total, size=2 * wanted - drawn.size))
+    return rng.permutation(drawn)[:wanted]
 
 
 def _from_file(source, k):
@@ -284,7 +246,8 @@ def _from_file(source, k):
             f"plane indices must be two different numbers in [0, {k - 1}], got {tuple(pairs[bad[0]].tolist())} "
             f"in row {bad[0]} of {name}"
         )
-    unique, count = np.unique(pairs, axis=0, return_counts=True)
-    if (count > 1).any():
-        raise InputError(f"each plane may be listed once, got {tuple(unique[count > 1][0].tolist())} twice in {name}")
+    keys = np.sort(_keys(pairs, k))
+    twice = keys[1:][keys[1:] == keys[:-1]]
+    if twice.size:
+        raise InputError(f"each plane may be listed once, got {divmod(int(twice[0]), k)} twice in {name}")
     return name, pairs

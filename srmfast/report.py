@@ -77,8 +77,9 @@ def _planes(result):
     kept = {"all": "all", "hit": "those that were hit", "summary": "only their sum"}
     skipped = f" + {attrs['skipped_planes']:,} skipped (parallel vectors)" if attrs["skipped_planes"] else ""
     hit = "not counted" if attrs["planes_hit"] is None else f"{attrs['planes_hit']:,}"
+    chosen = " (those with most hits on half of the rows)" if result.counts_heldout is not None else ""
     return (
-        f"planes  {result.planes_total:,} counted{skipped}; hit by any row: {hit}; "
+        f"planes  {result.planes_total:,} counted{chosen}{skipped}; hit by any row: {hit}; "
         f"kept: {kept.get(attrs['kept'], attrs['kept'])}"
     )
 
@@ -206,8 +207,9 @@ def _top_planes(result):
     lines = []
     for plane in list(found.values())[:_PLANES]:
         head = "        " if lines else "top     "
+        heldout = f" ({number(plane['fraction_heldout'])} of those held out)" if "fraction_heldout" in plane else ""
         lines.append(
-            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows "
+            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows{heldout} "
             f"at ε = {number(plane['epsilon'])}, {_turn(plane['angle'])} from b_i "
             f"(b_j: {math.degrees(plane['plane_angle']):.0f}°)"
         )

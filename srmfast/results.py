@@ -57,6 +57,8 @@ class Result(Presented):
         Unit vectors, one a row.
     attrs : dict
         spec, fingerprints, row accounting, planes_total, planes_hit, skipped_planes, kept, provenance.
+    counts_heldout : ndarray, (c, e, p, a) int64, or None
+        Of planes "active:P", the counts on the half of the rows that did not choose them: free of the choice.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -71,6 +73,7 @@ class Result(Presented):
     plane_angle: np.ndarray = field(repr=False)
     basis: np.ndarray = field(repr=False)
     attrs: dict = field(repr=False)
+    counts_heldout: np.ndarray | None = field(default=None, repr=False)
 
     # ---- what was measured -------------------------------------------------------------------------
 
@@ -92,6 +95,26 @@ class Result(Presented):
     def fraction(self):
         """Return f = counts / rows used, (c, e, p, a) float64; 0 for a label without rows."""
         return self.counts / np.maximum(self.rows, 1)[:, None, None, None]
+
+    def rows_heldout(self):
+        """Return the rows that did not choose the planes "active:P", (c,) int64: the denominator of counts_heldout."""
+        chosen = np.isin(np.arange(len(self.rows_used)), self.attrs.get("active_folds", ()))
+        return self.rows_used[~chosen].sum(axis=0)
+
+    def fraction_heldout(self):
+        """Return f on the rows that did not choose the planes "active:P", (c, e, p, a) float64.
+
+        Raises
+        ------
+        InputError
+            The planes were not chosen by their hits.
+        """
+        if self.counts_heldout is None:
+            raise InputError(
+                f"held-out rows need planes chosen by their hits, got {self.attrs['spec']['planes']}; run again with "
+                "--planes active:P"
+            )
+        return self.counts_heldout / np.maximum(self.rows_heldout(), 1)[:, None, None, None]
 
     def signed(self):
         """Return f(θ) − f(θ + π), (c, e, p, a) float64.
@@ -178,12 +201,14 @@ class Result(Presented):
     def top_planes(self, m=10):
         """Return the m kept planes with the highest peak, as a list of dicts, highest first.
 
-        Each has plane_i, plane_j, plane_angle (rad), label, epsilon, angle (rad) and fraction of the peak.
+        Each has plane_i, plane_j, plane_angle (rad), label, epsilon, angle (rad) and fraction of the peak; of planes
+        "active:P" also fraction_heldout, there on the rows that did not choose them.
         """
         fraction = self.fraction()
         if not fraction.size:
             return []
         peak = fraction.max(axis=(0, 1, 3))
+        heldout = None if self.counts_heldout is None else self.fraction_heldout()
         found = []
         for plane in np.argsort(-peak, kind="stable")[:m]:
             c, e, _ = np.unravel_index(np.argmax(fraction[:, :, plane]), np.delete(fraction.shape, 2))
@@ -198,6 +223,7 @@ class Result(Presented):
                     "angle": float(self.angle[at]),
                     "fraction": float(peak[plane]),
                 }
+                | ({} if heldout is None else {"fraction_heldout": float(heldout[c, e, plane, at])})
             )
         return found
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from srmfast import naive
-from srmfast.bases import Basis, gram, load_basis, random_frame
+from srmfast.bases import Basis, load_basis, random_frame
 from srmfast.errors import InputError
+from srmfast.geometry import Geometry, gram
 from srmfast.thompson import energy, thompson
 
 
@@ -60,7 +61,7 @@ def test_random_frame_is_orthonormal(k, d):
 
 def test_random_frame_does_not_depend_on_threads(monkeypatch):
     one = random_frame(130, 131, np.random.default_rng(0))
-    monkeypatch.setattr("srmfast.bases._MANY", 0)
+    monkeypatch.setattr("srmfast.threads.MANY", 0)
     assert (random_frame(130, 131, np.random.default_rng(0)) == one).all()
 
 
@@ -219,7 +220,7 @@ def test_gram_marks_parallel_pairs_and_exact_orthogonality(rng):
 def test_gram_does_not_depend_on_threads(rng, monkeypatch):
     basis = load_basis(rng.standard_normal((150, 21)), 21)
     g, s = gram(basis)
-    monkeypatch.setattr("srmfast.bases._MANY", 0)
+    monkeypatch.setattr("srmfast.threads.MANY", 0)
     threaded = gram(basis)
     assert (threaded[0] == g).all() and (threaded[1] == s).all()
 
@@ -265,6 +266,8 @@ def test_thompson_cross_polytope_is_orthogonal_enough_for_exact_planes():
     g, s = gram(basis)
     assert np.count_nonzero(g) == 64  # itself and its opposite
     assert np.count_nonzero(s == 0) == 64 and basis.kind == "thompson"
+    geometry = Geometry.of(basis)
+    assert geometry.orthogonal and geometry.parallel.shape == (16, 2)
 
 
 def test_thompson_report_describes_the_basis():

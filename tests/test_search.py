@@ -1,5 +1,7 @@
 """Every way of finding and keeping planes gives the counts of the definition: scan and search, own and shared."""
 
+import sys
+
 import cases
 import numpy as np
 import pytest
@@ -44,6 +46,20 @@ def test_a_search_counts_what_the_definition_counts(searching, rows, kind, d, pl
     a = cases.GRIDS[(d + len(rows) + len(kind)) % len(cases.GRIDS)]
     result = srmfast.run(x, b, epsilon=(0.3, 0.5, float(np.sqrt(0.5)), 0.9, 1.0), angles=a, planes=planes, keep="all")
     assert method(result) == "search"
+    assert_right(x, result)
+
+
+@pytest.mark.parametrize("planes", ["permutations", "combinations", "random:40"])
+@pytest.mark.parametrize("kind", [kind for kind in cases.BASES if kind not in ("standard", "plusminus", "rotated")])
+@pytest.mark.parametrize("way", ["scan", "search"])
+def test_angles_between_vectors_that_do_not_fit_as_matrices_are_the_same(way, kind, planes, monkeypatch, rng):
+    monkeypatch.setattr(basis, "SEARCH_FROM", 2 if way == "search" else 1 << 30)
+    monkeypatch.setattr(basis, "_TEST", 1e12)
+    monkeypatch.setattr(sys.modules["srmfast.engine.prepare"], "GEOMETRY_SHARE", 0)
+    x, b = 3 * rng.normal(size=(N, 16)), cases.basis(kind, 16, rng)
+    x[:9, 1] = 40 * (1 + x[:9, 0])
+    result = srmfast.run(x, b, epsilon=(0.3, 0.5, 0.9), angles=24, planes=planes, keep="all")
+    assert method(result) == ("scan" if planes == "random:40" else way)
     assert_right(x, result)
 
 

@@ -183,8 +183,9 @@ def _hits(rows, prepared, epsilon, seed):
     i, j = planes.pair(numbers[~np.isin(numbers, planes.parallel_numbers)])
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     u, w = unit @ prepared.basis.vectors[i].T, unit @ prepared.basis.vectors[j].T
-    if geometry.g.size:
-        w = (w - geometry.g[i, j] * u) / geometry.s[i, j]
+    if not geometry.orthogonal:
+        g, s, _ = geometry.of_pairs(i, j)
+        w = (w - g * u) / s
     return float((np.hypot(u, w) >= epsilon).mean())
 
 

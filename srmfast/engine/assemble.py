@@ -20,13 +20,14 @@ _CELLS = 1 << 21  # counts held at once while they are copied or their peaks are
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
 
 
-def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None):
+def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None, active_folds=None):
     """Make the `Result` of one basis.
 
     Parameters
     ----------
     totals : ndarray, (64, c, e, a + 1) int64
-        Difference arrays summed over planes, by fold.
+        Difference arrays summed over planes, by fold; 2c labels when planes were chosen on half of the rows, as in
+        everything counted.
     ledger : Ledger
     rows : RowTally
     prepared : PreparedBasis
@@ -41,19 +42,21 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
     provenance : dict
     suggested : float, optional
         An epsilon at which something is seen, when nothing was.
+    active_folds : ndarray, (64,) bool, optional
+        Folds of the rows that the planes were chosen on.
 
     Returns
     -------
     Result
     """
     planes, basis = prepared.planes, prepared.basis
-    c, e, a = selection.label_names.size, len(spec.epsilon), spec.angles
+    c, e, a = selection.names.size, len(spec.epsilon), spec.angles
     totals = to_counts(totals, totals if prepared.mirrored else None)
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
     inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
     totals += (inside * planes.total)[..., None]
-    numbers, counts = _kept_counts(ledger, c, e, a, spec.keep, budget)
+    numbers, counts = _kept_counts(ledger, inside.shape[1], e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
     if extra.any() and prepared.mode == "hits":
         raise InputError(
@@ -70,14 +73,20 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
         numbers, counts = numbers[best], counts[:, :, best]
     i, j = planes.pair(numbers)
     used = rows.fate[..., USED] + zero_kept
+    heldout, chosen = None, {}
+    if active_folds is not None:
+        heldout = counts[c:]
+        counts, totals, used = counts[:c] + heldout, totals[:, :c] + totals[:, c:], used[:, :c] + used[:, c:]
+        chosen = {"active_folds": np.flatnonzero(active_folds).tolist()}
     return Result(
         counts=counts,
+        counts_heldout=heldout,
         total=totals.sum(axis=0),
         fold_total=totals,
         rows_used=used,
         angle=angles.angles(a),
         epsilon=np.array(spec.epsilon),
-        label=selection.label_names,
+        label=selection.names,
         plane_i=i.astype(np.int32),
         plane_j=j.astype(np.int32),
         plane_angle=prepared.geometry.angles(i, j, basis),
@@ -99,6 +108,7 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
             },
             "mean_over_rms": _offset(moments),
             "centred": bool(spec.centre_hash),
+            **chosen,
             "planes_total": planes.total,
             "planes_hit": planes_hit,
             "skipped_planes": planes.skipped,

@@ -14,7 +14,7 @@ SEARCH_FROM = 64  # vectors; below, trying every pair is always cheap
 _TEST = 0.15  # ns: one pair of a scan
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
-_NO_INTEGERS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0)
+_NO_INTEGERS, _NO_FLOATS, _NO_MATRIX = np.empty(0, np.int64), np.empty(0), np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,12 @@ class PreparedBasis:
         Number of angles.
     way : Way
         How candidates are found.
+    vectors : ndarray, (v,) int64
+        The basis vectors that kernels see, ascending: those of a list of planes, otherwise all. Kernels number them
+        0 … v − 1.
+    single : ndarray, (v, d) float32
+        They themselves; (0, 0) when they are ±unit vectors.
+    frame, pairs : Frame, Pairs
     """
 
     basis: object
@@ -94,19 +100,24 @@ class PreparedBasis:
     mode: str = "dense"
     a: int = 360
     way: Way = Way()
+    vectors: np.ndarray = field(init=False, repr=False)
     single: np.ndarray = field(init=False, repr=False)
     frame: Frame = field(init=False, repr=False)
     pairs: Pairs = field(init=False, repr=False)
 
     def __post_init__(self):
-        selection = self.basis.selection
-        columns, signs = selection if selection is not None else (_NO_INTEGERS, _NO_FLOATS)
-        k = len(self.basis.vectors)
-        single = np.empty((0, 0), np.float32) if columns.size else self.basis.vectors.astype(np.float32)
-        first, parallel = _by_vector(self.geometry.parallel, k)
+        basis, geometry, planes = self.basis, self.geometry, self.planes
+        seen = np.unique(planes.pairs).astype(np.int64) if planes.numbering == LISTED else np.arange(planes.k)
+        object.__setattr__(self, "vectors", seen)
+        vectors = basis.vectors if seen.size == planes.k else basis.vectors[seen]
+        columns, signs = (_NO_INTEGERS, _NO_FLOATS) if basis.selection is None else basis.selection
+        columns, signs = (columns, signs) if basis.selection is None else (columns[seen], signs[seen])
+        single = np.empty((0, 0), np.float32) if columns.size else vectors.astype(np.float32)
+        parallel = geometry.parallel[np.isin(geometry.parallel, seen).all(axis=1)]
+        first, parallel = _by_vector(np.searchsorted(seen, parallel), seen.size)
+        g, s = (_NO_MATRIX, _NO_MATRIX) if planes.numbering == LISTED else (geometry.g, geometry.s)
         frame = Frame(
-            self.basis.vectors, columns, signs, self.geometry.orthogonal, self.geometry.g, self.geometry.s,
-            first, parallel, coordinate_error(self.basis),
+            vectors, columns, signs, geometry.orthogonal, g, s, first, parallel, coordinate_error(basis)
         )  # fmt: skip
         for name, value in (("single", single), ("frame", frame), ("pairs", self._pairs())):
             object.__setattr__(self, name, value)
@@ -127,9 +138,9 @@ class PreparedBasis:
         return self.mirrored and self.way.method == "search"
 
     def owner(self, numbers):
-        """Return the vector that owns each plane."""
+        """Return the vector that owns each plane, as kernels number it."""
         i, j = self.planes.pair(numbers)
-        return j if self.by_partner else np.maximum(i, j)
+        return np.searchsorted(self.vectors, j if self.by_partner else np.maximum(i, j))
 
     def reversed(self, numbers):
         """Return the numbers of the planes (j, i) of mirrored planes (i, j)."""
@@ -143,7 +154,8 @@ class PreparedBasis:
         first, partner, forward, reverse = self.planes.partners()
         i = np.repeat(np.arange(first.size - 1, dtype=np.int32), np.diff(first))
         g, s, s_back = self.geometry.of_pairs(i, partner)
-        return Pairs(LISTED, bool((reverse >= 0).any()), i, partner.astype(np.int32), forward, reverse, g, s, s_back)
+        i, partner = (np.searchsorted(self.vectors, vector).astype(np.int32) for vector in (i, partner))
+        return Pairs(LISTED, bool((reverse >= 0).any()), i, partner, forward, reverse, g, s, s_back)
 
 
 def listed_pairs(numbering, both, first=None, second=None, g=_NO_FLOATS, s=_NO_FLOATS, s_back=_NO_FLOATS):

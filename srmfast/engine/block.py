@@ -211,7 +211,7 @@ class Worker:
 
     def _scan(self, number, basis, block):
         began = time.perf_counter()
-        k, n = basis.planes.k, len(block.rows)
+        k, n = len(basis.vectors), len(block.rows)
         coordinates = self._scratch.array("coordinates", (k, n), np.float32)
         if basis.frame.columns.size:
             scan.select_coordinates(
@@ -234,7 +234,7 @@ class Worker:
 
     def _search(self, number, basis, stored, block):
         began = time.perf_counter()
-        k, n, cut = basis.planes.k, len(block.rows), basis.way.cut
+        k, n, cut = len(basis.vectors), len(block.rows), basis.way.cut
         coordinates = self._scratch.array("coordinates", (n, k), np.float32)
         floor = search.search_floor(self._smallest, basis.frame.delta, cut)
         if not basis.frame.columns.size:
@@ -314,7 +314,7 @@ class Worker:
 
 
 @functools.cache
-def warm(dtype, *, centred=False, counter=np.int32):
+def warm(dtype, *, centred=False, active=False, counter=np.int32):
     """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time.
 
     Returns
@@ -328,7 +328,7 @@ def warm(dtype, *, centred=False, counter=np.int32):
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
         nonfinite="skip", block_rows=2, counter=counter,
     )  # fmt: skip
-    mean, sums = (np.zeros(2), None) if centred else (None, SharedSums(2))
+    passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2))] + [(None, None)] * active
     if centred:  # what finds the mean
         Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
@@ -339,7 +339,8 @@ def warm(dtype, *, centred=False, counter=np.int32):
         near = listed_pairs(planes.numbering, True, i, j, *geometry.of_pairs(i, j))
         for way in (Way(), Way("search", cut=0.5, near=near)):
             prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
-            Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
+            for mean, sums in passes:
+                Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
     return _misses() > missed
 
 

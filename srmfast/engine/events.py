@@ -15,7 +15,7 @@ class KernelsReady:
 class PassStarted:
     """A reading of the store begins."""
 
-    purpose: str  # "mean" or "count"
+    purpose: str  # "mean", "choose" (active:P) or "count"
     store: str  # name of the store
     rows: int  # rows that will be read
     nbytes: int  # stored bytes of these rows, uncompressed

@@ -23,16 +23,19 @@ class Stripe:
     state : ndarray, (3,) int64
         As in `kernels.arguments.Counts`.
     lock : threading.Lock
+    hits, first_pair : ndarray, int
+        Likewise, for all stripes together.
     """
 
-    def __init__(self, low, high, differences):
+    def __init__(self, low, high, differences, hits=None, first_pair=0):
         self.low, self.high, self.differences = low, high, differences
         self.state = np.zeros(3, np.int64)
         self.lock = threading.Lock()
+        self.hits, self.first_pair = np.empty(0, differences.dtype) if hits is None else hits, first_pair
 
     def counts(self, slots, totals):
         """Return what the kernel adds to: this stripe's planes and the caller's totals."""
-        return Counts(slots, self.differences, totals, self.state)
+        return Counts(slots, self.differences, totals, self.state, self.hits, self.first_pair)
 
 
 class Ledger:
@@ -58,7 +61,7 @@ class Ledger:
         hits = prepared.mode == "hits"
         places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[prepared.mode]
         self.slots = np.zeros(planes.slots if hits else 0, np.int32)
-        edges = np.linspace(0, planes.k, stripes + 1).astype(int)
+        edges = np.linspace(0, len(prepared.frame.vectors), stripes + 1).astype(int)
         shared = np.zeros((places, c, e, a + 1), dtype)
         self.stripes = [
             Stripe(low, high, np.zeros(shared.shape, dtype) if hits else shared)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from srmfast.errors import InputError
 from srmfast.spec import format_bytes
 from srmfast.tally import FOLDS
@@ -17,6 +19,8 @@ _SEARCH_BLOCK = 1 << 24
 _BLOCK_SHARE = 1 / 48  # of the memory, for the block of one thread
 _DECODE_COPIES = {"zarr": 2}  # a codec holds the chunk a second time while it decodes
 _DENSE_SHARE = 0.2  # of the memory, for the counts of planes kept in full, all results of a run together
+GEOMETRY_SHARE = 0.25  # of the memory, for the cosines and sines of all bases together
+_PAIR_SHARE = 0.25  # of the memory, for the hits of pairs among which planes are chosen, of all bases together
 HIT_SHARE = 0.125  # of the memory, for the difference arrays of planes kept by hit, all results together
 _STRIPES = 4  # parts for each thread, in which threads share the planes
 _CANDIDATES = 16 << 14  # bytes of the candidates of one thread
@@ -37,8 +41,9 @@ class BasisSize(NamedTuple):
     k: int  # vectors
     slots: int  # plane numbers
     listed: int  # planes that are listed
-    geometry: int  # bytes of the angles between vectors
+    geometry: int  # bytes that the angles between vectors take
     method: str = "scan"
+    pairs: int = 0  # pairs whose hits choose the planes
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Plan:
         In how many parts threads share the planes; 1 when each thread counts planes kept in full by itself.
     parts : tuple of (str, int)
         What memory is for, and how many bytes.
+    pair_room : int
+        Pairs of each basis whose hits are counted in one reading.
     """
 
     slab_rows: int
@@ -70,6 +77,12 @@ class Plan:
     modes: tuple
     stripes: int
     parts: tuple
+    pair_room: int = 0
+
+    @property
+    def stripes_of_pairs(self):
+        """In how many parts threads share the pairs whose hits are counted."""
+        return 1 if self.threads == 1 else _STRIPES * self.threads
 
     @property
     def nbytes(self):
@@ -130,6 +143,9 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     # a part of them or their shares, and these sorted. More accumulators than that are only made when there is room.
     own = not hits and threads * dense // 2 <= max(3 * dense, resources.memory * _DENSE_SHARE)
     stripes = 1 if own or threads == 1 else _STRIPES * threads
+    most_pairs = max((basis.pairs for basis in bases), default=0)
+    size = np.dtype(counter(n, e)).itemsize
+    pair_room = min(most_pairs, int(resources.memory * _PAIR_SHARE / (size * max(1, len(bases)))))
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
@@ -142,11 +158,12 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         ("results of other stores", dense * (stores - 1)),
         ("planes that are hit", int(bool(hits) * resources.memory * HIT_SHARE)),
         ("places of planes", slots),
+        ("hits of pairs of vectors", size * sum(min(basis.pairs, pair_room) for basis in bases)),
         ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
     )
-    plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, stripes, parts)
+    plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, stripes, parts, pair_room)
     if plan.nbytes > resources.memory:
         arithmetic = " + ".join(f"{format_bytes(size)} ({what})" for what, size in parts if size)
         raise InputError(
@@ -155,6 +172,11 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
             f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
         )
     return plan
+
+
+def counter(n, e):
+    """Return the integer type that can count every arc of n rows and e epsilons."""
+    return np.int32 if n * e < 2**31 else np.int64
 
 
 def _plane_bytes(c, e, slots, a):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import Basis, load_basis
+from srmfast.engine.active import tiles
 from srmfast.engine.basis import PreparedBasis, Way
-from srmfast.engine.plan import BasisSize, Plan, make_plan, time_class
+from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES
 from srmfast.errors import InputError
@@ -72,16 +73,18 @@ class Member:
             f"{self.name}: {store.location}",
             f"  rows     {self.selection.seen():,} of {store.n:,}, {store.d} wide, {store.dtype}, {format_bytes(self.nbytes)} to read",
         ]
-        for prepared in self.bases:
+        for prepared, mode in zip(self.bases, plan.modes, strict=True):
             basis, planes = prepared.basis, prepared.planes
-            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[
-                prepared.mode
-            ]
+            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[mode]
             skipped = f", {planes.skipped:,} parallel pairs skipped" if planes.skipped else ""
+            some = f"the {planes.most:,} with most hits of " if planes.most else ""
             lines.append(
-                f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
+                f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {some}{planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
             )
             lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
+            if planes.most:
+                turns = len(tiles(planes.k, plan.pair_room))
+                lines.append(f"  passes   {turns} over half of the rows to choose the planes, then one over all")
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
@@ -152,13 +155,13 @@ def _member(name, source, bases, request, resources, stores):
         unit_rows=store.rows_per_block, readers=store.readers,
         bases=[
             BasisSize(
-                len(basis.vectors), planes.slots, len(planes.pairs),
-                geometry.g.nbytes + geometry.s.nbytes, way.method,
+                len(basis.vectors), planes.most or planes.slots, planes.most or len(planes.pairs),
+                geometry.g.nbytes + geometry.s.nbytes, way.method, planes.slots if planes.most else 0,
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
         stores=stores,
-        c=selection.label_names.size, e=len(request.epsilon), a=request.angles, keep=request.keep,
+        c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
         resources=resources, columns=selection.nbytes(),
     )  # fmt: skip
     if min(request.epsilon) <= 0 and "hits" in plan.modes:
@@ -167,7 +170,7 @@ def _member(name, source, bases, request, resources, stores):
             "--keep summary, a larger epsilon, fewer planes or more --memory"
         )
     prepared = tuple(
-        PreparedBasis(*parts, mode, request.angles, way)
+        PreparedBasis(*parts, "none" if parts[2].most else mode, request.angles, way)
         for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
     )
     mean = _given_mean(request.centre, store)
@@ -177,7 +180,7 @@ def _member(name, source, bases, request, resources, stores):
 
 
 def _bases(bases, store, request, resources):
-    chosen = {}
+    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
     for name, spec in bases:
         if not isinstance(spec, Basis):
             if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
@@ -191,12 +194,7 @@ def _bases(bases, store, request, resources):
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
             )
-        if spec.selection is None and 16 * len(spec.vectors) ** 2 > resources.memory:
-            raise InputError(
-                f"the cosines of all pairs of basis vectors must fit into memory, but {len(spec.vectors):,} vectors need "
-                f"{format_bytes(16 * len(spec.vectors) ** 2)} of {format_bytes(resources.memory)}; use fewer vectors or more --memory"
-            )
-        geometry = Geometry.of(spec)
+        geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
 

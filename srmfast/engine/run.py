@@ -2,17 +2,19 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
+from srmfast.engine.active import choose_active
 from srmfast.engine.assemble import assemble, provenance
 from srmfast.engine.block import Pass, SharedSums, warm
 from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.loop import read_and_count
-from srmfast.engine.plan import HIT_SHARE
+from srmfast.engine.plan import HIT_SHARE, counter
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.stored import to_floats
@@ -64,7 +66,8 @@ def run(
     angles : int
         Number of angles in one turn.
     planes : str, path or array (p, 2)
-        permutations, combinations, neighbours, random:P or index pairs.
+        permutations, combinations, neighbours, random:P, active:P or index pairs. active:P are the P planes i < j with
+        most hits on half of the folds, drawn with the seed; `counts_heldout` has their counts on the other half.
     labels, groups, mask : array, path or key, optional
         One value a row: class, unit of independence, rows to keep.
     centre : bool, array (d,) or path
@@ -193,51 +196,62 @@ def _execute(member, request, share, on_event):
     common = dict(
         dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
-        block_rows=member.plan.block_rows, counter=np.int32 if store.n < 2**31 else np.int64,
+        block_rows=member.plan.block_rows, counter=counter(store.n, len(request.epsilon)),
     )  # fmt: skip
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
-        ready = warming.submit(_warm, store.dtype, request.centre is not False, common["counter"])
+        active = any(basis.planes.most for basis in member.bases)
+        ready = warming.submit(_warm, store.dtype, request.centre is not False, active, common["counter"])
         yield from _passes(member, request, share, common, mean, ready, began, on_event)
 
 
-def _warm(dtype, centred, counter):
+def _warm(dtype, centred, active, counter):
     began = time.perf_counter()
-    compiled = warm(dtype, centred=centred, counter=counter)
+    compiled = warm(dtype, centred=centred, active=active, counter=counter)
     return KernelsReady(time.perf_counter() - began, compiled)
 
 
 def _passes(member, request, share, common, mean, ready, began, on_event):
-    store, plan = member.store, member.plan
-    seconds = {}
+    store, plan, selection = member.store, member.plan, member.selection
+    seconds, nbytes = {}, 0
+
+    def read(purpose, member, bases, ledgers, sums):
+        nonlocal nbytes
+        nbytes += member.nbytes
+        task = Pass(bases=bases, ledgers=ledgers, mean=mean, sums=sums, **common | {"selection": member.selection})
+        return _read(purpose, member, task, seconds, on_event, ready)
+
     sums = SharedSums(store.d)
+    mean_rows = folds = None
     if request.centre is True:
-        task = Pass(bases=(), ledgers=(), mean=None, sums=sums, **common)
-        mean_rows, *_ = _read("mean", member, task, seconds, on_event, ready)
+        mean_rows, *_ = read("mean", member, (), (), sums)
         n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
-    else:
-        mean_rows = None
-    counted_sums = sums if mean is None else None
+    if any(basis.planes.most for basis in member.bases):
+        bases, folds = choose_active(
+            member, request, room=plan.pair_room, dtype=common["counter"],
+            read=lambda member, bases, ledgers: read("choose", member, bases, ledgers, None),
+            suggest=lambda basis: suggest_epsilon(_some_rows(member, mean), basis),
+        )  # fmt: skip
+        member = replace(member, bases=bases, selection=selection.halves(folds))
     sizes = member.selection.label_names.size, len(request.epsilon), request.angles
-    limit = int(share * HIT_SHARE)
     shared = tuple(
-        Ledger(basis, *sizes, dtype=common["counter"], stripes=plan.stripes, limit=limit)
+        Ledger(basis, *sizes, dtype=common["counter"], stripes=plan.stripes, limit=int(share * HIT_SHARE))
         if basis.mode == "hits" or (basis.mode == "dense" and plan.stripes > 1)
         else None  # each worker has its own
         for basis in member.bases
     )
-    task = Pass(bases=member.bases, ledgers=shared, mean=mean, sums=counted_sums, **common)
-    rows, totals, ledgers = _read("count", member, task, seconds, on_event, None if mean_rows else ready)
+    rows, totals, ledgers = read("count", member, member.bases, shared, sums if mean is None else None)
     _refuse_empty(rows, store, request.zero_rows)
     moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
     loaded = ready.result()
     seconds["total"] = time.perf_counter() - began - (loaded.seconds if loaded.compiled else 0.0)
-    origin = provenance(plan, seconds, member.nbytes * (2 if request.centre is True else 1))
+    origin = provenance(plan, seconds, nbytes)
     for basis, total, ledger in zip(member.bases, totals, ledgers, strict=True):
         yield assemble(
-            total, ledger, rows, basis, member.selection, moments, _spec(member, basis, request, mean),
+            total, ledger, rows, basis, selection, moments, _spec(member, basis, request, mean),
             store=(member.name, store.location), budget=share, provenance=origin,
             suggested=None if total.any() else suggest_epsilon(_some_rows(member, mean), basis.basis),
+            active_folds=folds,
         )  # fmt: skip
 
 
@@ -291,7 +305,7 @@ def _spec(member, prepared, request, mean):
         planes_hash=prepared.planes.digest(),
         epsilon=request.epsilon,
         angles=request.angles,
-        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.label_names),
+        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
         groups=hash_array(columns["groups"] and columns["groups"][0]),
         mask=hash_array(columns["mask"] and columns["mask"][0]),
         rows=member.selection.bounds,

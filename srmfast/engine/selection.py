@@ -1,5 +1,6 @@
 """Which rows take part, and the label and fold of each."""
 
+import copy
 import functools
 
 import numpy as np
@@ -30,8 +31,10 @@ class RowSelection:
 
     Attributes
     ----------
-    label_names : ndarray, (c,) str
+    names : ndarray, (c,) str
         Sorted distinct labels, "unlabelled" last; ("all",) without labels.
+    label_names : ndarray
+        The name of each label code: `names`, or twice that from `halves`.
     bounds : tuple of int
         START, STOP, STEP.
     sampled : ndarray or None
@@ -48,20 +51,63 @@ class RowSelection:
         self.missing = np.array(missing, np.int64).reshape(-1, 2)
         self._mask = self._column(mask, store, "mask")
         self._folds = self._fold_column(groups, store)
-        self.label_names, self._labels = self._label_column(labels, store)
+        self.names, self._labels = self._label_column(labels, store)
+        self.label_names = self.names
+        self._only = self._apart = None
         self.columns = {"mask": self._mask, "labels": self._labels, "groups": self._folds}
 
     @property
     def everything(self):
         """Whether every row of the store is kept."""
-        return self.bounds == (0, self.n, 1) and self.sampled is None and self._mask is None and not len(self.missing)
+        whole = self.bounds == (0, self.n, 1) and self.sampled is None and self._only is None
+        return whole and self._mask is None and not len(self.missing)
 
     def seen(self):
         """Return how many rows --rows and --sample select."""
         return len(range(*self.bounds)) if self.sampled is None else self.sampled.size
 
+    def half(self, seed):
+        """Draw half of the folds that rows can have, so that groups stay whole.
+
+        Returns
+        -------
+        ndarray, (64,) bool
+
+        Raises
+        ------
+        InputError
+            There is only one such fold.
+        """
+        if self._folds is not None:
+            held = np.unique(self._folds[0])
+        else:
+            held = np.unique(np.arange(min(self.n, FOLDS)) * FOLDS // min(self.n, FOLDS))
+        if held.size < 2:
+            raise InputError(
+                f"active:P chooses planes on half of the rows and needs two groups, got {self.n:,} rows of one group; use "
+                "--planes permutations"
+            )
+        drawn = np.random.Generator(np.random.PCG64(seed)).permutation(held)[: held.size // 2]
+        return np.isin(np.arange(FOLDS), drawn)
+
+    def only(self, folds):
+        """Return the selection of those of these rows that are in `folds`, (64,) bool."""
+        some = copy.copy(self)
+        some._only = folds
+        return some
+
+    def halves(self, folds):
+        """Return the same selection with every label twice: first for the rows in `folds`, then for the others."""
+        both = copy.copy(self)
+        both.label_names, both._apart = np.tile(self.names, 2), ~folds
+        return both
+
     def wants(self, start, stop):
-        """Say whether any row of the interval is selected by --rows and --sample."""
+        """Say whether any row of the interval can be selected by --rows, --sample and fold."""
+        if self._only is not None and self._folds is None:
+            first, last = start * FOLDS // self.n, (stop - 1) * FOLDS // self.n
+            if not self._only[first : last + 1].any():
+                return False
         if self.sampled is not None:
             return bool(np.searchsorted(self.sampled, start) < np.searchsorted(self.sampled, stop))
         first, last, step = self.bounds
@@ -95,6 +141,8 @@ class RowSelection:
         if self._mask is not None:
             values, inner = self._mask
             keep = self._drop(keep, values[np.arange(start, stop) // inner], "mask", masked)
+        if self._only is not None:
+            keep = self._drop(keep, self._only[self.folds(np.arange(start, stop))], "other half", masked)
         for low, high in self.missing[(self.missing[:, 0] < stop) & (self.missing[:, 1] > start)]:
             there = np.ones(stop - start, bool)
             there[max(low - start, 0) : high - start] = False
@@ -103,6 +151,11 @@ class RowSelection:
 
     def labels(self, rows):
         """Return the label codes of absolute rows, int32."""
+        if self._apart is not None:
+            return self._codes(rows) + self._apart[self.folds(rows)] * np.int32(self.names.size)
+        return self._codes(rows)
+
+    def _codes(self, rows):
         if self._labels is None:
             return _zeros(rows.size)
         codes, inner = self._labels

@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     vectors            (k, d) float64
     columns, signs     (k,) int64, (k,) float64: b_i is signs[i] times the unit vector of columns[i]; (0,) otherwise
     orthogonal         whether every pair is orthogonal or parallel
-    g, s               (k, k) float64; (0, 0) when all pairs are orthogonal or parallel
+    g, s               (k, k) float64; (0, 0) when all pairs are orthogonal or parallel, or the matrices do not fit
     parallel_first, parallel    (k + 1,) int64, (m,) int32: vector i is parallel to parallel[parallel_first[i] :
                                 parallel_first[i + 1]]
     delta              bound on the error of a float32 coordinate of a row of norm 1
@@ -103,9 +103,14 @@ class Counts(NamedTuple):
     differences        (places, c, e, a + 1) integers: difference arrays; (0, c, e, a + 1) to keep no planes
     totals             (64, c, e, a + 1) int64: difference arrays summed over planes, by fold
     state              (3,) int64: arcs found, places taken, and 1 once there were too few
+    hits               (pairs,) integers: arcs of each unordered pair, ordered by its larger vector and then its
+                       smaller one; (0,) when they are not wanted
+    first_pair         number of the pair that `hits` begins with
     """
 
     slots: np.ndarray
     differences: np.ndarray
     totals: np.ndarray
     state: np.ndarray
+    hits: np.ndarray
+    first_pair: int

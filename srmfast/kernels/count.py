@@ -7,6 +7,7 @@ import numpy as np
 from srmfast.kernels._jit import jit, jit_inline, jit_screen
 from srmfast.kernels.arcs import TINY, arc, is_inside, turn_of
 from srmfast.kernels.ends import GRID, UNSURE, ends, finishes, polar
+from srmfast.kernels.frames import cosine_and_sines
 from srmfast.kernels.rows import pinned_dot
 
 LISTED, PERMUTATIONS = 0, 1  # how planes are numbered, as in planes.py; otherwise combinations
@@ -33,12 +34,14 @@ def wander(delta, g, s):
 
 @jit
 def geometry(frame, pairs, i, j, pair):
-    """Return g, s of (i, j) and s of (j, i), from wherever they are held."""
+    """Return g, s of (i, j) and s of (j, i), from wherever they are held; they are computed where they are not."""
     if frame.orthogonal:
         return 0.0, 1.0, 1.0
     if pair >= 0:
         return pairs.g[pair], pairs.s[pair], pairs.s_back[pair]
-    return frame.g[i, j], frame.s[i, j], frame.s[j, i]
+    if frame.g.shape[0]:
+        return frame.g[i, j], frame.s[i, j], frame.s[j, i]
+    return cosine_and_sines(frame.vectors[i], frame.vectors[j])
 
 
 @jit
@@ -66,6 +69,13 @@ def _place(number, slots, state, places):
             else:
                 state[2], place = 1, 0  # the run is given up: where this arc goes does not matter
     return place
+
+
+@jit_inline
+def _pair_place(i, j, counts):
+    """Where the hits of an unordered pair are counted: pairs stand by their larger vector."""
+    high, low = max(i, j), min(i, j)
+    return high * (high - 1) // 2 + low - counts.first_pair
 
 
 @jit_inline
@@ -226,7 +236,7 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     rows, norms, labels, folds = block.rows, block.norms, block.labels, block.folds
     vectors, columns, signs, orthogonal = frame.vectors, frame.columns, frame.signs, frame.orthogonal
     forward, reverse, listed, both = pairs.forward, pairs.reverse, pairs.numbering == LISTED, pairs.both
-    epsilons, table, slots, state = cones.epsilons, cones.table, counts.slots, counts.state
+    epsilons, table, slots, state, hits = cones.epsilons, cones.table, counts.slots, counts.state, counts.hits
     totals, differences = counts.totals.reshape(counts.totals.size), counts.differences.reshape(counts.differences.size)
     places, c, e, width = counts.differences.shape[0], counts.totals.shape[1], counts.totals.shape[2], a + 1
     x, y, v = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
@@ -321,12 +331,18 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                         first, found = arc(exact_u, exact_v, math.sqrt(square), t, turn_of(exact_u, exact_v), table)
                         start[n], length[n] = first % a, found
                     else:
-                        plane = number[side, 0 if one_pair else n]
+                        plane, before = number[side, 0 if one_pair else n], state[0]
                         _by_line(exact_u, exact_v, t, table, plane, labels[r], epsilon, folds[r], counts)
+                        if hits.shape[0]:
+                            hits[_pair_place(i, j, counts)] += state[0] - before
                 found, wraps = finishes(start[:filled], length[:filled], a, finish[:filled])
                 if not found:
                     continue
                 state[0] += found
+                if hits.shape[0]:
+                    for n in range(filled):
+                        if length[n]:
+                            hits[_pair_place(np.int64(firsts[begin + n]), np.int64(seconds[begin + n]), counts)] += 1
                 if to_short:
                     if c == 1:
                         short[0, 0, 0] = wraps

@@ -1,13 +1,14 @@
 """Sets of basis vectors: norms, Gram–Schmidt, and the cosines and sines between pairs.
 
 Every sum is the pinned dot and every other product is rounded before it is subtracted, so the bytes depend
-neither on the CPU nor on how the rows are divided among threads. Loops run over tiles of the second vector
-only for the sake of the cache: no result depends on the tile.
+neither on the CPU nor on how the rows are divided among threads. A pair has the same bits alone, in a list and
+in the matrices. Loops run over tiles of the second vector only for the sake of the cache.
 """
 
 import numpy as np
 
 from srmfast.kernels._jit import jit
+from srmfast.kernels.dots import four_dots, squared_residuals
 from srmfast.kernels.rows import pinned_dot
 
 _TILE = 16
@@ -57,45 +58,115 @@ def orthonormalise(
 
 
 @jit
-def cosines(
+def cosine_and_sines(b_i, b_j):
+    """Geometry of two unit vectors.
+
+    Parameters
+    ----------
+    b_i, b_j : (d,) float64, contiguous
+
+    Returns
+    -------
+    g : float64
+        b_i·b_j, exactly 0 where it is only the rounding error of an orthogonal pair.
+    s, s_back : float64
+        ‖b_j − g·b_i‖ and ‖b_i − g·b_j‖; exactly 1 where g is 0, both exactly 0 for a parallel pair.
+    """
+    return _finish(b_i, b_j, pinned_dot(b_i, b_j))
+
+
+@jit
+def _finish(b_i, b_j, cosine):
+    """Return g, s, s_back from the pinned dot of two vectors."""
+    if abs(cosine) < _ORTHOGONAL:
+        return 0.0, 1.0, 1.0
+    square, square_back = squared_residuals(b_i, b_j, cosine)
+    s, s_back = np.sqrt(square), np.sqrt(square_back)
+    if s < _PARALLEL or s_back < _PARALLEL:  # they differ in the last bit; a pair is parallel both ways or neither
+        return cosine, 0.0, 0.0
+    return cosine, s, s_back
+
+
+@jit
+def pairs(
+    basis,  # (k, d) float64, unit rows
+    i,  # (p,) integers
+    j,  # (p,) integers
+    g,  # (p,) float64, written
+    s,  # (p,) float64, written
+    s_back,  # (p,) float64, written
+):
+    """Write `cosine_and_sines` of every pair of a list; a vector with itself counts as parallel."""
+    for pair in range(i.shape[0]):
+        g[pair], s[pair], s_back[pair] = cosine_and_sines(basis[i[pair]], basis[j[pair]])
+
+
+@jit
+def _square(basis, i, j, stop, last):
+    """Return the dots of the vectors i, i + 1 and j, j + 1, NaN where i + 1 = stop or j + 1 = last."""
+    if i + 1 < stop and j + 1 < last:
+        return four_dots(basis, i, j)
+    right = pinned_dot(basis[i], basis[j + 1]) if j + 1 < last else np.nan
+    below = pinned_dot(basis[i + 1], basis[j]) if i + 1 < stop else np.nan
+    return pinned_dot(basis[i], basis[j]), right, below, np.nan
+
+
+@jit
+def gram(
     basis,  # (k, d) float64, unit rows
     start,
     stop,
     g,  # (k, k) float64, written at (i, j) and (j, i) for i in start … stop−1, j ≥ i
+    s,  # (k, k) float64, likewise
 ):
-    """Write g = b_i·b_j, exactly 0 where it is only the rounding error of an orthogonal pair."""
+    """Write the geometry of the pairs whose first vector lies in a range; s is 0 on the diagonal."""
     k = basis.shape[0]
-    for first in range(start - start % _TILE, k, _TILE):
-        for i in range(start, stop):
-            for j in range(max(first, i), min(first + _TILE, k)):
-                cosine = pinned_dot(basis[i], basis[j])
-                if abs(cosine) < _ORTHOGONAL:
-                    cosine = 0.0
-                g[i, j] = cosine
-                g[j, i] = cosine
+    for first in range(start, k, _TILE):
+        last = min(first + _TILE, k)
+        for i in range(start, stop, 2):
+            for j in range(first, last, 2):
+                if j + 1 < i:
+                    continue
+                dots = _square(basis, i, j, stop, last)
+                for corner in range(4):
+                    row, column = i + corner // 2, j + corner % 2
+                    if row == column and row < stop:
+                        g[row, row], s[row, row] = dots[corner], 0.0
+                    elif row < column and row < stop and column < last:
+                        g[row, column], s[row, column], s[column, row] = _finish(
+                            basis[row], basis[column], dots[corner]
+                        )
+                        g[column, row] = g[row, column]
 
 
 @jit
-def sines(
+def parallels(
     basis,  # (k, d) float64, unit rows
-    g,  # (k, k) float64
     start,
     stop,
-    s,  # (k, k) float64, rows start … stop−1 written
+    found,  # (room, 2) int64, written
 ):
-    """Write s = ‖b_j − g·b_i‖: exactly 1 where g is 0, exactly 0 for a parallel pair and on the diagonal."""
-    k, d = basis.shape
-    residual = np.empty(d)
-    for first in range(0, k, _TILE):
-        for i in range(start, stop):
-            for j in range(first, min(first + _TILE, k)):
-                cosine = g[i, j]
-                if i == j:
-                    s[i, j] = 0.0
-                elif cosine == 0.0:
-                    s[i, j] = 1.0
-                else:
-                    for column in range(d):
-                        residual[column] = basis[j, column] - cosine * basis[i, column]
-                    sine = np.sqrt(pinned_dot(residual, residual))
-                    s[i, j] = sine if sine >= _PARALLEL else 0.0
+    """List the parallel pairs whose first vector lies in a range, as long as all others are orthogonal.
+
+    Returns
+    -------
+    int
+        How many there are, even when they are more than there is room for; −1 at the first pair that is oblique.
+    """
+    k, m = basis.shape[0], 0
+    for first in range(start, k, _TILE):
+        last = min(first + _TILE, k)
+        for i in range(start, stop, 2):
+            for j in range(first, last, 2):
+                if j + 1 <= i:
+                    continue
+                dots = _square(basis, i, j, stop, last)
+                for corner in range(4):
+                    row, column = i + corner // 2, j + corner % 2
+                    if row < column and abs(dots[corner]) >= _ORTHOGONAL:  # false where it is NaN
+                        if _finish(basis[row], basis[column], dots[corner])[1] > 0.0:
+                            return -1
+                        if m < found.shape[0]:
+                            found[m, 0], found[m, 1] = row, column
+                        m += 1
+    return m

@@ -3,7 +3,7 @@
 import numpy as np
 
 from srmfast.kernels._jit import jit, jit_screen
-from srmfast.kernels.count import LISTED, SINGLE, SMALL_NORM, wander
+from srmfast.kernels.count import LISTED, SINGLE, SMALL_NORM, geometry, wander
 from srmfast.kernels.decode import USED
 
 STRIP = 256  # values screened at once: those of a strip without passers are not looked at again
@@ -154,10 +154,8 @@ def scan(coordinates, block, frame, pairs, smallest, low, high, candidates, stat
             if frame.orthogonal:
                 if is_parallel(frame, i, j):
                     continue
-            elif listed:
-                g, s = pairs.g[pair], pairs.s[pair]
             else:
-                g, s = frame.g[i, j], frame.s[i, j]
+                g, s, _ = geometry(frame, pairs, i, j, pair)
                 if s == 0.0:
                     continue
             floor = screen_floor(smallest, wander(frame.delta, g, s))
