@@ -11,6 +11,8 @@ from srmfast.kernels.search import search_floor
 from srmfast.planes import LISTED, PERMUTATIONS, Geometry, Planes
 
 SEARCH_FROM = 64  # vectors; below, trying every pair is always cheap
+FINE_FROM = 128  # wide; below, float32 coordinates leave few arcs in doubt
+ROUNDED = 2 * 2.0**-24  # bound on the error of a float32 coordinate that is only rounded, of a row of norm 1
 _TEST = 0.15  # ns: one pair of a scan
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
@@ -68,7 +70,7 @@ class Way:
 
 def coordinate_error(basis):
     """Bound on the error of a float32 coordinate of a row of norm 1 (kernels/README.md)."""
-    return (2 if basis.selection is not None else basis.vectors.shape[1] + 8) * 2.0**-24
+    return ROUNDED if basis.selection is not None else (basis.vectors.shape[1] + 8) * 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class PreparedBasis:
     single : ndarray, (v, d) float32
         They themselves; (0, 0) when they are ±unit vectors.
     frame, pairs : Frame, Pairs
+    fine : Frame
+        The frame for coordinates that were computed in float64; `frame` itself where that would gain nothing.
     """
 
     basis: object
@@ -103,6 +107,7 @@ class PreparedBasis:
     vectors: np.ndarray = field(init=False, repr=False)
     single: np.ndarray = field(init=False, repr=False)
     frame: Frame = field(init=False, repr=False)
+    fine: Frame = field(init=False, repr=False)
     pairs: Pairs = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -119,7 +124,8 @@ class PreparedBasis:
         frame = Frame(
             vectors, columns, signs, geometry.orthogonal, g, s, first, parallel, coordinate_error(basis)
         )  # fmt: skip
-        for name, value in (("single", single), ("frame", frame), ("pairs", self._pairs())):
+        fine = frame if columns.size or basis.vectors.shape[1] < FINE_FROM else frame._replace(delta=ROUNDED)
+        for name, value in (("single", single), ("frame", frame), ("fine", fine), ("pairs", self._pairs())):
             object.__setattr__(self, name, value)
 
     @functools.cached_property

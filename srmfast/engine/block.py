@@ -22,6 +22,8 @@ from srmfast.tally import FOLDS, RowTally, TreeSums, aligned_intervals
 
 LARGE = 1 << 16  # large coordinates listed at once
 ROOM = 1 << 14  # candidates collected before they are decided: their arrays fit the second cache
+PRODUCTS = 1 << 24  # bytes of float64 products computed at once
+_NO_COSINES = np.empty((0, 0), np.float32)
 _LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
 STAGES = ("decode", "screen", "arcs")
 
@@ -119,7 +121,8 @@ class Worker:
             shared or Ledger(basis, c, e, a, dtype=task.counter)
             for basis, shared in zip(task.bases, task.ledgers, strict=True)
         ]
-        self._candidates = Candidates(*(np.empty(ROOM if task.bases else 0, np.int32) for _ in range(4)))
+        room = ROOM if task.bases else 0
+        self._candidates = Candidates(*(np.empty(room, np.int32) for _ in range(4)), np.empty(room, np.float32))
         self._cones = Cones(task.epsilons, task.table)
         self._smallest = float(task.epsilons.min())
         self._turn = 0  # where to begin among the stripes, so that threads rarely wait for one another
@@ -230,18 +233,20 @@ class Worker:
                 self._candidates, state,
             )  # fmt: skip
 
-        self._decide(number, find, True, coordinates, n, 1, block, basis.pairs, math.inf)
+        self._decide(number, find, True, coordinates, n, 1, block, basis.frame, basis.pairs, math.inf)
 
     def _search(self, number, basis, stored, block):
         began = time.perf_counter()
         k, n, cut = len(basis.vectors), len(block.rows), basis.way.cut
         coordinates = self._scratch.array("coordinates", (n, k), np.float32)
         floor = search.search_floor(self._smallest, basis.frame.delta, cut)
+        fine = None
         if not basis.frame.columns.size:
             rows, scaled = self._singles(block)
             np.matmul(rows, basis.single.T, out=coordinates)
             if not scaled:
                 scan.scale_rows(block.norms, coordinates)
+            fine = self._refine(basis, block, floor, coordinates)
         large = self._scratch.array("large", (2, max(2 * k, LARGE) + 1), np.int32)
         order = self._scratch.array("order", (large.shape[1],), np.int32)
         row = 0
@@ -252,17 +257,17 @@ class Worker:
             else:
                 row, m = search.find_large(coordinates, block, floor, cut, large, row)
             search.sort_by_vector(large, m, k, order)
-            self._spend("screen", began)
+            for frame, entries, cosines, place in self._parts(basis, large, order[:m], fine):
+                self._spend("screen", began)
 
-            def find(stripe, state, m=m):
-                return search.find_partners(
-                    coordinates, block, basis.frame, floor, cut, large, order, m, stripe.low, stripe.high,
-                    basis.by_partner, self._candidates, state,
-                )  # fmt: skip
+                def find(stripe, state, frame=frame, entries=entries, cosines=cosines, place=place):
+                    return search.find_partners(
+                        coordinates, block, frame, floor, cut, large, entries, cosines, place, stripe.low, stripe.high,
+                        basis.by_partner, self._candidates, state,
+                    )  # fmt: skip
 
-            if m:
-                self._decide(number, find, False, coordinates, 1, k, block, basis.pairs, cut)
-            began = time.perf_counter()
+                self._decide(number, find, False, coordinates, 1, k, block, frame, basis.pairs, cut)
+                began = time.perf_counter()
         if basis.way.near is not None:
 
             def find_near(stripe, state):
@@ -271,11 +276,67 @@ class Worker:
                     self._candidates, state,
                 )  # fmt: skip
 
-            self._decide(number, find_near, False, coordinates, 1, k, block, basis.way.near, math.inf)
+            self._decide(number, find_near, False, coordinates, 1, k, block, basis.frame, basis.way.near, math.inf)
 
-    def _decide(self, number, find, by_pair, coordinates, stride, step, block, pairs, cut):
+    def _refine(self, basis, block, floor, coordinates):
+        """Compute the coordinates of rows that will have many candidates in float64, so that few need the line.
+
+        Returns
+        -------
+        ndarray, (n,) bool, or None
+            These rows; None when there are none.
+        """
+        n, k = coordinates.shape
+        found = self._scratch.array("loud", (n,), np.int64)
+        found = found[: search.find_loud(coordinates, block, floor, found)]
+        if not found.size or basis.fine is basis.frame:
+            return None
+        together = max(1, PRODUCTS // (8 * k))
+        for start in range(0, found.size, together):
+            some = found[start : start + together]
+            products = self._scratch.array("products", (some.size, k))
+            unit = block.rows[some] / block.norms[some, None]
+            coordinates[some] = np.matmul(unit, basis.frame.vectors.T, out=products)
+        fine = np.zeros(n, bool)
+        fine[found] = True
+        return fine
+
+    def _parts(self, basis, large, order, fine):
+        """Divide a list of large coordinates into parts that `find_partners` takes.
+
+        Yields
+        ------
+        frame : Frame
+            With the error of the coordinates of these rows.
+        entries : ndarray of int32
+        cosines, place : ndarray
+            The cosines that the vectors of the part have with all others, where there is no matrix of them.
+        """
+        whole = [(basis.frame, order)]
+        if fine is not None:
+            are_fine = fine[large[1, order]]
+            whole = [(basis.fine, order[are_fine]), (basis.frame, order[~are_fine])]
+        k = len(basis.vectors)
+        place = self._scratch.array("place", (k,), np.int32)
+        for frame, entries in whole:
+            if frame.orthogonal or frame.g.size:
+                if entries.size:
+                    yield frame, entries, _NO_COSINES, place
+                continue
+            first = np.flatnonzero(np.diff(large[0, entries], prepend=-1))  # of each vector
+            together = max(1, PRODUCTS // (8 * k))
+            for start in range(0, first.size, together):
+                stop = first[start + together] if start + together < first.size else entries.size
+                vectors = large[0, entries[first[start : start + together]]]
+                place[vectors] = np.arange(vectors.size)
+                products = self._scratch.array("products", (vectors.size, k))
+                cosines = self._scratch.array("cosines", (vectors.size, k), np.float32)
+                cosines[...] = np.matmul(frame.vectors[vectors], frame.vectors.T, out=products)
+                yield frame, entries[first[start] : stop], cosines, place
+
+    def _decide(self, number, find, by_pair, coordinates, stride, step, block, frame, pairs, cut):
         """Find the candidates of each stripe of planes and add their arcs while no other thread does."""
-        basis, ledger, totals = self.task.bases[number], self.ledgers[number], self.totals[number]
+        ledger, totals = self.ledgers[number], self.totals[number]
         flat, state = coordinates.reshape(-1), np.empty(4, np.int64)
         stripes = ledger.stripes
         for at in range(len(stripes)):
@@ -289,8 +350,8 @@ class Worker:
                 if state[3]:
                     with stripe.lock:
                         count.count(
-                            self._candidates, state[3], by_pair, flat, stride, step, block, basis.frame, pairs, cut, self._cones,
-                            stripe.counts(ledger.slots, totals),
+                            self._candidates, state[3], by_pair, flat, stride, step, block, frame, pairs, cut,
+                            self._cones, stripe.counts(ledger.slots, totals),
                         )  # fmt: skip
                     self._spend("arcs", began)
                     state[3] = 0

@@ -8,6 +8,7 @@ import numpy as np
 from srmfast.bases import Basis, load_basis
 from srmfast.engine.active import tiles
 from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.block import PRODUCTS
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES
@@ -156,7 +157,7 @@ def _member(name, source, bases, request, resources, stores):
         bases=[
             BasisSize(
                 len(basis.vectors), planes.most or planes.slots, planes.most or len(planes.pairs),
-                geometry.g.nbytes + geometry.s.nbytes, way.method, planes.slots if planes.most else 0,
+                _geometry_bytes(geometry, way, resources.threads), way.method, planes.slots if planes.most else 0,
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
@@ -197,6 +198,12 @@ def _bases(bases, store, request, resources):
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
+
+
+def _geometry_bytes(geometry, way, threads):
+    """Bytes of the angles between vectors while counting: matrices, and the products of a search."""
+    products = 0 if way.method == "scan" or geometry.basis.selection is not None else threads * PRODUCTS * 3 // 2
+    return geometry.g.nbytes + geometry.s.nbytes + products
 
 
 def _refuse_missing(store, selection, missing):

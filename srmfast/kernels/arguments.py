@@ -76,12 +76,15 @@ class Candidates(NamedTuple):
     first, second      (room,) int32: the two vectors
     row                (room,) int32: row of the block
     pair               (room,) int32: number in the list of pairs, −1 for pairs that are not listed
+    cosine             (room,) float32: b_i·b_j up to frame.delta; only of pairs that are not listed, for frames that
+                       are oblique and have no matrices
     """
 
     first: np.ndarray
     second: np.ndarray
     row: np.ndarray
     pair: np.ndarray
+    cosine: np.ndarray
 
 
 class Cones(NamedTuple):

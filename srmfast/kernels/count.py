@@ -13,6 +13,7 @@ from srmfast.kernels.rows import pinned_dot
 LISTED, PERMUTATIONS = 0, 1  # how planes are numbered, as in planes.py; otherwise combinations
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 SINGLE = 2.0**-24  # unit round-off of float32
+_OBLIQUE = 0.96  # |g| up to which a float32 product is good enough for a guess
 _WORTHWHILE = 64  # candidates of one pair and fold that are worth a chunk of their own
 _SHORT = 6000  # entries that are few enough to be added whole after each chunk
 _CHUNK = 512  # candidates at a time: their arrays stay in the first cache
@@ -30,6 +31,12 @@ def plane_number(i, j, k, numbering):
 def wander(delta, g, s):
     """Bound on the error of the point (u, v) of a plane when coordinates are off by `delta` (README.md)."""
     return math.sqrt(2.0) * max(delta, (delta + abs(g) * delta + 6.0 * SINGLE) / s)
+
+
+@jit
+def wander_by_product(delta, g, s):
+    """The same when g is a float32 product, off by `delta` like the coordinates, and s follows from it."""
+    return wander(delta, g, s) + 1.1 * math.sqrt(2.0) * delta * (1.0 + abs(g) / s) / s
 
 
 @jit
@@ -233,6 +240,7 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     certain = GRID[0] <= a <= GRID[1]
     # Every array by a name of its own: one taken from a tuple inside the loops would be counted as a reference there.
     firsts, seconds, row, pair_of = candidates.first, candidates.second, candidates.row, candidates.pair
+    cosine, by_product = candidates.cosine, not frame.orthogonal and not frame.g.shape[0]
     rows, norms, labels, folds = block.rows, block.norms, block.labels, block.folds
     vectors, columns, signs, orthogonal = frame.vectors, frame.columns, frame.signs, frame.orthogonal
     forward, reverse, listed, both = pairs.forward, pairs.reverse, pairs.numbering == LISTED, pairs.both
@@ -271,7 +279,13 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                 else:
                     ahead = plane_number(i, j, k, pairs.numbering)
                     behind = plane_number(j, i, k, pairs.numbering) if both else -1
-                if not orthogonal:
+                product = np.float64(cosine[at]) if by_product and pair < 0 else math.inf
+                if abs(product) < min(cut - 2.0 * frame.delta, _OBLIQUE):
+                    g = product
+                    s = s_back = math.sqrt(1.0 - g * g)
+                    if certain:
+                        error = error_back = wander_by_product(frame.delta, g, s)
+                elif not orthogonal:
                     g, s, s_back = geometry(frame, pairs, i, j, pair)
                     if s == 0.0 or (pair < 0 and abs(g) > cut):
                         ahead, behind = -1, -1

@@ -180,6 +180,7 @@ def scan(coordinates, block, frame, pairs, smallest, low, high, candidates, stat
                         m += block.fate[r] == USED
                 for c in range(filled, m):
                     candidates.first[c], candidates.second[c], candidates.pair[c] = i, j, pair
+                    candidates.cosine[c] = g_single
                 filled = m
             begin = 0
         item, partner = item + 1, 0

@@ -94,6 +94,29 @@ def find_large(coordinates, block, floor, cut, large, begin):
 
 
 @jit
+def find_loud(coordinates, block, floor, found):
+    """Find the rows that have a coordinate so large that any partner makes a candidate of it.
+
+    Parameters
+    ----------
+    coordinates, block, floor
+        As for `find_large`.
+    found : (n,) int64, filled
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    level, m = np.float32(math.sqrt(floor)), 0
+    for r in range(coordinates.shape[0]):
+        if block.fate[r] == USED and block.norms[r] >= SMALL_NORM and _count_large(coordinates[r], level):
+            found[m] = r
+            m += 1
+    return m
+
+
+@jit
 def _list_large(coordinates, r, bounded, threshold, large, m):
     """Append the large coordinates (k,) of row r; all of them when they are not bounded. Return the new length."""
     before = m
@@ -130,7 +153,9 @@ def sort_by_vector(large, m, k, order):
 
 
 @jit
-def find_partners(coordinates, block, frame, floor, cut, large, order, m, low, high, by_partner, candidates, state):
+def find_partners(
+    coordinates, block, frame, floor, cut, large, order, cosines, place, low, high, by_partner, candidates, state
+):
     """Append the candidates that a large coordinate is part of.
 
     Parameters
@@ -138,8 +163,13 @@ def find_partners(coordinates, block, frame, floor, cut, large, order, m, low, h
     coordinates : (n, k) float32
         Needed for rows with a large coordinate.
     block, frame : Block, Frame
-    floor, cut, large, order, m
-        From `search_floor`, `find_large` and `sort_by_vector`.
+    floor, cut, large : float64, float64, (2, room) int32
+        From `search_floor` and `find_large`.
+    order : (m,) int32
+        From `sort_by_vector`, or a part of it.
+    cosines : (·, k) float32
+        b_i·b_j up to frame.delta at [place[i], j], for every i in `order`; (0, 0) when candidates need none.
+    place : (k,) int32
     low, high : int
         Only pairs whose owner lies in this range: the partner, when `by_partner`, otherwise the larger index.
     by_partner : bool
@@ -154,7 +184,7 @@ def find_partners(coordinates, block, frame, floor, cut, large, order, m, low, h
         False when `candidates` is too full to go on: call again once it is emptied.
     """
     threshold = large_threshold(floor, cut)
-    room, filled = candidates.row.shape[0], state[3]
+    room, filled, m, told = candidates.row.shape[0], state[3], order.shape[0], cosines.shape[0] > 0
     for entry in range(state[0], m):
         i, r = np.int64(large[0, order[entry]]), np.int64(large[1, order[entry]])
         bounded = block.norms[r] >= SMALL_NORM
@@ -185,8 +215,10 @@ def find_partners(coordinates, block, frame, floor, cut, large, order, m, low, h
                     # A pair of two large coordinates is found from the smaller index.
                     if j == i or (j < i and (not bounded or abs(coordinates[r, j]) >= threshold)):
                         continue
-                    if frame.orthogonal and is_parallel(frame, i, j):
+                    if (frame.orthogonal or told) and is_parallel(frame, i, j):
                         continue
+                    if told:
+                        candidates.cosine[filled] = cosines[place[i], j]
                     swap = not by_partner and j < i
                     candidates.first[filled], candidates.second[filled] = (j, i) if swap else (i, j)
                     candidates.row[filled], candidates.pair[filled] = r, -1
