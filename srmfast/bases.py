@@ -33,15 +33,26 @@ class Basis:
         What the result calls it.
     normalised : bool
         Whether a vector given was not of unit length (by more than 1e-6).
-    sha256 : str
-        Hash of the shape and the bytes.
     """
 
     vectors: np.ndarray = field(repr=False)
     kind: str
     name: str
-    normalised: bool
-    sha256: str
+    normalised: bool = False
+
+    @cached_property
+    def sha256(self):
+        """Hash of the shape and the bytes; of ±unit vectors, which can be long, of their columns and signs."""
+        k, d = self.vectors.shape
+        if self.selection is None:
+            digest = hashlib.sha256(f"{k} {d} ".encode())
+            digest.update(self.vectors.astype("<f8", copy=False))
+        else:
+            columns, signs = self.selection
+            digest = hashlib.sha256(f"units {k} {d} ".encode())
+            digest.update(columns.astype("<i8", copy=False))
+            digest.update(signs.astype("<f8", copy=False))
+        return digest.hexdigest()
 
     @cached_property
     def selection(self):
@@ -103,9 +114,9 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0):
         if kind in ("random", "thompson") and not count.startswith(":"):
             return _drawn(kind, _count(spec, count), d, name or spec, seed)
         if spec in ("standard", "plusminus"):
-            return _basis(_signed_units(d, both=spec == "plusminus"), spec, name or spec)
+            return _signed_units(d, spec, name or spec)
         if spec == "simplex":
-            return _basis(_unit(_simplex(d))[0], spec, name or spec)
+            return Basis(_unit(_simplex(d))[0], spec, name or spec)
         return _given(*_read(spec), d, "file", name, transpose)
     if hasattr(spec, "detach"):  # a torch tensor, which may be bfloat16, on a device or part of a graph
         spec = spec.detach().cpu().double()
@@ -143,12 +154,6 @@ def random_frame(k, d, rng):
             each_range(lambda first, last, p=panel, b=before: project_out(p, b, first, last), len(panel), 8, size=start)
             orthonormalise(panel)
     return rows
-
-
-def _basis(vectors, kind, name, normalised=False):
-    digest = hashlib.sha256(f"{vectors.shape[0]} {vectors.shape[1]} ".encode())
-    digest.update(vectors.astype("<f8", copy=False))
-    return Basis(vectors, kind, name, normalised, digest.hexdigest())
 
 
 def _unit(rows):
@@ -200,7 +205,7 @@ def _given(array, default_name, d, kind, name, transpose):
     if zero.size:
         raise InputError(f"basis vectors must have a direction, got a zero vector at index {zero[0]}; remove it")
     vectors, norms = _unit(vectors)
-    return _basis(vectors, kind, name or default_name, bool((np.abs(norms - 1.0) > NOTABLE).any()))
+    return Basis(vectors, kind, name or default_name, bool((np.abs(norms - 1.0) > NOTABLE).any()))
 
 
 def _read(spec):
@@ -263,19 +268,20 @@ def _drawn(kind, k, d, name, seed):
     if kind == "thompson":
         from srmfast.thompson import thompson
 
-        return _basis(_unit(thompson(d, k, seed=seed)[0])[0], kind, name)
+        return Basis(_unit(thompson(d, k, seed=seed)[0])[0], kind, name)
     rng = np.random.Generator(np.random.PCG64(seed))
     vectors = random_frame(k, d, rng) if k <= d else _unit(rng.standard_normal((k, d)))[0]
-    return _basis(vectors, kind, name)
+    return Basis(vectors, kind, name)
 
 
-def _signed_units(d, *, both):
-    vectors = np.zeros((2 * d if both else d, d))
+def _signed_units(d, kind, name):
     diagonal = np.arange(d)
-    vectors[diagonal, diagonal] = 1.0
-    if both:
-        vectors[d + diagonal, diagonal] = -1.0
-    return vectors
+    columns, signs = (np.tile(diagonal, 2), np.repeat([1.0, -1.0], d)) if kind == "plusminus" else (diagonal, np.ones(d))
+    vectors = np.zeros((columns.size, d))
+    vectors[np.arange(columns.size), columns] = signs
+    basis = Basis(vectors, kind, name)
+    vars(basis)["selection"] = columns, signs  # known: looking for it would touch every page of a wide basis
+    return basis
 
 
 def _simplex(d):

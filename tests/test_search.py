@@ -63,7 +63,7 @@ def test_angles_between_vectors_that_do_not_fit_as_matrices_are_the_same(way, ki
     assert_right(x, result)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "float8_e4m3fn", "float8_e5m2"])
 @pytest.mark.parametrize("kind", ["standard", "plusminus", "rotated", "oblique"])
 @pytest.mark.parametrize("centre", [False, True])
 def test_wide_layers_of_every_type_are_searched_and_right(dtype, kind, centre, rng):
@@ -71,10 +71,10 @@ def test_wide_layers_of_every_type_are_searched_and_right(dtype, kind, centre, r
     x = 3 * rng.normal(size=(N, d))
     x[:40, 7] *= 30
     x[40] = 0
-    if dtype == "bfloat16":
+    if dtype == "bfloat16" or dtype.startswith("float8"):
         import ml_dtypes
 
-        x = x.astype(np.float32).astype(ml_dtypes.bfloat16)
+        x = np.clip(x, -200, 200).astype(np.float32).astype(getattr(ml_dtypes, dtype))
     else:
         x = x.astype(dtype)
     values = x.astype(np.float64)
@@ -173,7 +173,7 @@ def test_the_choice_between_scan_and_search_is_said(rng):
     assert "scan     every listed plane on every row" in lines(128, planes="random:7")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "float8_e5m2"])
 @pytest.mark.parametrize("centred", ["no", "found", "given"])
 def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
     """A kernel missed by `warm` would be compiled in the midst of a run, unannounced."""
@@ -188,12 +188,12 @@ def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
         return {name: len(kernel.signatures) for name, kernel in kernels.items()}
 
     d = 70
-    x = (3 * rng.normal(size=(200, d))).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    x = (3 * rng.normal(size=(200, d))).astype(getattr(ml_dtypes, dtype, dtype))
     mean = {"no": False, "found": True, "given": rng.normal(size=d)}[centred]
-    block.warm(dtype, centred=centred != "no")
+    block.warm(dtype, centred=centred != "no", active=True)
     before = compiled()
     for kind in ("standard", "random:70", "thompson:90"):
-        for planes in ("permutations", "random:9"):
+        for planes in ("permutations", "random:9", "active:9"):
             for labels, mask in ((None, None), (rng.integers(0, 3, 200), rng.random(200) < 0.9)):
                 options = dict(planes=planes, labels=labels, mask=mask, centre=mean, angles=12)
                 srmfast.run(x, kind, epsilon=0.4, **options)

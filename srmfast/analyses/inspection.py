@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast import nulls
-from srmfast.engine.plan import time_class
+from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
-from srmfast.engine.stored import to_floats
+from srmfast.engine.stored import bits, to_floats
 from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.spec import Resources, format_bytes
@@ -101,7 +101,7 @@ class Inspection:
                 f"{self.hits:.2g} of all (row, plane) pairs do, {self.isotropic_hits:.2g} if rows were isotropic"
             )
         lines.append(f"run      {self.plan}")
-        lines.append(f"time     reading takes {time_class(self.nbytes)}")
+        lines.append(f"time     reading takes {time_class(reading_seconds(self.nbytes))}")
         return "\n".join(lines)
 
 
@@ -155,7 +155,7 @@ def inspect(store, *, basis="standard", seed=0):
         mean_over_rms=float(offset),
         largest=float(np.abs(usable).max() / np.median(np.linalg.norm(usable, axis=1))) if len(usable) else 0.0,
         plan=plan,
-        nbytes=store.n * store.d * _itemsize(described),
+        nbytes=store.n * store.d * bits(described["dtype"]).itemsize,
         epsilon=epsilon,
         hits=hits,
         isotropic_hits=float(nulls.plane_share(epsilon, store.d)) if epsilon is not None else 0.0,
@@ -187,10 +187,6 @@ def _hits(rows, prepared, epsilon, seed):
         g, s, _ = geometry.of_pairs(i, j)
         w = (w - g * u) / s
     return float((np.hypot(u, w) >= epsilon).mean())
-
-
-def _itemsize(described):
-    return 2 if described["dtype"] == "bfloat16" else np.dtype(described["dtype"]).itemsize
 
 
 def _mean_note(offset):

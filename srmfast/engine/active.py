@@ -10,7 +10,6 @@ from srmfast.engine.ledger import Stripe
 from srmfast.errors import InputError
 from srmfast.planes import listed
 
-LISTED_WAY = Way("scan", "every listed plane on every row")
 _LOOKED_AT = 1 << 22  # pairs looked through at once
 
 
@@ -129,7 +128,7 @@ def choose_active(member, request, *, room, dtype, read, suggest):
             advice = f"; try --epsilon {epsilon:g}" if epsilon is not None else ""
             raise InputError(f"{basis.planes.kind} needs planes that are hit, but no row comes near one{advice}")
         planes = listed(basis.planes.kind, basis.planes.k, found[:, 1:], basis.planes.skipped)
-        bases.append(PreparedBasis(basis.basis, basis.geometry, planes, mode, request.angles, LISTED_WAY))
+        bases.append(PreparedBasis(basis.basis, basis.geometry, planes, mode, request.angles, Way.of_list(basis.basis, planes)))
     return tuple(bases), folds
 
 

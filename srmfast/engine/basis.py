@@ -16,6 +16,7 @@ ROUNDED = 2 * 2.0**-24  # bound on the error of a float32 coordinate that is onl
 _TEST = 0.15  # ns: one pair of a scan
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
+_PRODUCT = 50.0  # float32 operations of a product in a ns
 _NO_INTEGERS, _NO_FLOATS, _NO_MATRIX = np.empty(0, np.int64), np.empty(0), np.empty((0, 0))
 
 
@@ -32,12 +33,15 @@ class Way:
     cut : float
         A search treats pairs with |g| up to here by a bound; those beyond are in `near`.
     near : Pairs or None
+    row_ns : float
+        Roughly what a row costs on one core, in ns, when it comes near to few planes.
     """
 
     method: str = "scan"
     why: str = ""
     cut: float = 0.0
     near: Pairs | None = None
+    row_ns: float = 0.0
 
     @classmethod
     def choose(cls, basis, geometry, planes, request):
@@ -45,27 +49,42 @@ class Way:
         k, d = basis.vectors.shape
         epsilon = min(request.epsilon)
         if planes.numbering == LISTED:
-            return cls("scan", "every listed plane on every row")
+            return cls.of_list(basis, planes)
+        product = _product(basis, k)
+        every = product + _TEST * k * (k - 1) / 2
         if k < SEARCH_FROM:
-            return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors")
+            return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors", row_ns=every)
         cut = 0.0 if geometry.orthogonal else geometry.cut(k)
         floor = search_floor(epsilon, coordinate_error(basis), cut) if epsilon > 0 else -1.0
         if floor <= 0:
-            return cls("scan", "every pair on every row: with this epsilon a row in a plane may be near no vector")
+            why = "every pair on every row: with this epsilon a row in a plane may be near no vector"
+            return cls("scan", why, row_ns=every)
         large = math.sqrt(floor / (2.0 + 2.0 * cut))
         share = math.erfc(large * math.sqrt(d / 2.0)) if large < 1 else 0.0  # of coordinates, for isotropic rows
-        search = _LOOK * k + share * k * (_ENTRY + _LOOK * k)
+        search = product + _LOOK * k + share * k * (_ENTRY + _LOOK * k)
         expected = f"{share * k:,.0f}" if share * k >= 10 else f"{share * k:.2g}"
         near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {expected} of {k:,}"
-        if search >= _TEST * k * (k - 1) / 2:
-            return cls("scan", f"every pair on every row: {near_by}, too many to search")
+        if search >= every:
+            return cls("scan", f"every pair on every row: {near_by}, too many to search", row_ns=every)
         near = None
         if cut:
             i, j = geometry.near(cut)
             if i.size:
                 near = listed_pairs(planes.numbering, planes.numbering == PERMUTATIONS, i, j, *geometry.of_pairs(i, j))
                 near_by += f"; {i.size:,} pairs with |cos| > {cut:g} are tried on every row"
-        return cls("search", f"only near large coordinates: {near_by}", cut, near)
+        search += _TEST * (near.first.size if near else 0)
+        return cls("search", f"only near large coordinates: {near_by}", cut, near, search)
+
+    @classmethod
+    def of_list(cls, basis, planes):
+        """Return the way of listed planes."""
+        seen = np.unique(planes.pairs).size
+        return cls("scan", "every listed plane on every row", row_ns=_product(basis, seen) + _TEST * len(planes.pairs))
+
+
+def _product(basis, k):
+    """Return the ns that the coordinates of a row along k vectors take."""
+    return _LOOK * k if basis.selection is not None else 2.0 * k * basis.vectors.shape[1] / _PRODUCT
 
 
 def coordinate_error(basis):

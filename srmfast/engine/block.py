@@ -12,7 +12,7 @@ from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
 from srmfast.engine.ledger import Ledger
-from srmfast.engine.stored import to_stored
+from srmfast.engine.stored import bits, to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
 from srmfast.kernels.arcs import wrap_table
@@ -384,7 +384,7 @@ def warm(dtype, *, centred=False, active=False, counter=np.int32):
         Whether the cache lacked the largest kernels.
     """
     missed = _misses()
-    raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
+    raw = np.ones((2, 2), bits(dtype))
     common = dict(
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
         nonfinite="skip", block_rows=2, counter=counter,

@@ -211,7 +211,11 @@ def _block_bytes(block_rows, d, bases):
     return block_rows * (16 * d + 4 * widest + 64) + 64 * (d + 1) * 8 + _CANDIDATES + 24 * widest + (12 << 16)
 
 
-def time_class(nbytes):
-    """Say roughly how long reading so many decoded bytes takes."""
-    seconds = nbytes / _READING
+def reading_seconds(nbytes):
+    """Estimate the seconds that reading so many decoded bytes takes."""
+    return nbytes / _READING
+
+
+def time_class(seconds):
+    """Say roughly how long so many seconds are."""
     return next((name for limit, name in _TIME_CLASSES if seconds < limit), "days")

@@ -9,9 +9,9 @@ from srmfast.bases import Basis, load_basis
 from srmfast.engine.active import tiles
 from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.block import PRODUCTS
-from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, time_class
+from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
-from srmfast.engine.stored import DTYPES
+from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
@@ -52,7 +52,7 @@ class Member:
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self.store.d * _itemsize(self.store)
+        return self.rows_read * self.store.d * bits(self.store.dtype).itemsize
 
     @property
     def rows_read(self):
@@ -66,6 +66,14 @@ class Member:
             stop = min(start + step, self.store.n)
             if self.selection.wants(start, stop):
                 yield start, stop
+
+    def counting_seconds(self):
+        """Estimate the seconds that counting takes when few rows come near a plane."""
+        ns = 0.0
+        for prepared in self.bases:
+            choosing = len(tiles(prepared.planes.k, self.plan.pair_room)) / 2 if prepared.planes.most else 1
+            ns += self.rows_read * choosing * prepared.way.row_ns
+        return ns * 1e-9 / self.plan.threads
 
     def describe(self, resources):
         """Return the plan of this store's run as text: what --dry-run prints."""
@@ -91,7 +99,8 @@ class Member:
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
         )
         lines.append(
-            f"  time     reading takes {time_class(self.nbytes)}; counting depends on how many rows come near a plane"
+            f"  time     reading takes {time_class(reading_seconds(self.nbytes))}; counting takes "
+            f"{time_class(self.counting_seconds())}, more if many rows come near a plane"
         )
         lines.append(
             f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:"
@@ -152,7 +161,7 @@ def _member(name, source, bases, request, resources, stores):
     chosen = _bases(bases, store, request, resources)
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
-        n=store.n, d=store.d, itemsize=_itemsize(store), format=store.describe()["format"],
+        n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
         unit_rows=store.rows_per_block, readers=store.readers,
         bases=[
             BasisSize(
@@ -228,7 +237,3 @@ def _given_mean(centre, store):
             f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
         )
     return np.ascontiguousarray(mean, np.float64)
-
-
-def _itemsize(store):
-    return 2 if store.dtype == "bfloat16" else np.dtype(store.dtype).itemsize

@@ -13,7 +13,7 @@ from srmfast.kernels.rows import pinned_dot
 LISTED, PERMUTATIONS = 0, 1  # how planes are numbered, as in planes.py; otherwise combinations
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
 SINGLE = 2.0**-24  # unit round-off of float32
-_OBLIQUE = 0.96  # |g| up to which a float32 product is good enough for a guess
+_OBLIQUE = 0.96  # |g| below which s is guessed from it
 _WORTHWHILE = 64  # candidates of one pair and fold that are worth a chunk of their own
 _SHORT = 6000  # entries that are few enough to be added whole after each chunk
 _CHUNK = 512  # candidates at a time: their arrays stay in the first cache
@@ -33,10 +33,14 @@ def wander(delta, g, s):
     return math.sqrt(2.0) * max(delta, (delta + abs(g) * delta + 6.0 * SINGLE) / s)
 
 
-@jit
-def wander_by_product(delta, g, s):
-    """The same when g is a float32 product, off by `delta` like the coordinates, and s follows from it."""
-    return wander(delta, g, s) + 1.1 * math.sqrt(2.0) * delta * (1.0 + abs(g) / s) / s
+@jit_inline
+def _oblique(delta, doubt, g):
+    """Return 1/s and the bound of `wander` for both orders of a pair that is far from parallel, from g alone.
+
+    `doubt` is the bound on the error of g.
+    """
+    inverse = 1.0 / math.sqrt(1.0 - g * g)
+    return inverse, math.sqrt(2.0) * (delta + abs(g) * delta + 7.0 * SINGLE + 1.1 * doubt * (1.0 + abs(g) * inverse)) * inverse
 
 
 @jit
@@ -256,9 +260,11 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     number, label = np.empty((2, _CHUNK), np.int64), np.zeros(_CHUNK, np.int64)
     short = np.zeros((c, 2, width), np.int32) if c * width <= _SHORT else np.zeros((0, 2, width), np.int32)
     last_i, last_j, ahead, behind = -1, -1, -1, -1
-    g, s, s_back = 0.0, 1.0, 1.0
+    g, inverse, inverse_back = 0.0, 1.0, 1.0
     unknown = np.float32(math.inf)
-    error = error_back = np.float32(wander(frame.delta, 0.0, 1.0)) if certain else unknown
+    error = error_back = wander(frame.delta, 0.0, 1.0)
+    doubt = frame.delta if by_product else 0.0
+    far = min(cut - 2.0 * doubt, _OBLIQUE)  # |g| below which a guess needs no more than g
     stop = 0
     while stop < m:
         # A chunk is of one pair and one fold, unless such chunks would be too small.
@@ -279,26 +285,30 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                 else:
                     ahead = plane_number(i, j, k, pairs.numbering)
                     behind = plane_number(j, i, k, pairs.numbering) if both else -1
-                product = np.float64(cosine[at]) if by_product and pair < 0 else math.inf
-                if abs(product) < min(cut - 2.0 * frame.delta, _OBLIQUE):
-                    g = product
-                    s = s_back = math.sqrt(1.0 - g * g)
-                    if certain:
-                        error = error_back = wander_by_product(frame.delta, g, s)
+                near = math.inf
+                if not orthogonal and pair < 0:
+                    near = np.float64(cosine[at]) if by_product else frame.g[i, j]
+                if abs(near) < far:
+                    g = near
+                    inverse, error = _oblique(frame.delta, doubt, g)
+                    inverse_back, error_back = inverse, error
                 elif not orthogonal:
                     g, s, s_back = geometry(frame, pairs, i, j, pair)
                     if s == 0.0 or (pair < 0 and abs(g) > cut):
                         ahead, behind = -1, -1
-                    elif certain:
+                    else:
+                        inverse, inverse_back = 1.0 / s, 1.0 / s_back
                         error, error_back = wander(frame.delta, g, s), wander(frame.delta, g, s_back)
             n = at - begin
             number[0, n], number[1, n] = ahead, behind
             if not one_pair and not orthogonal:
                 eta[0, n], eta[1, n] = error, error_back
-                slant[n], shrink[0, n], shrink[1, n] = g, 1.0 / s, 1.0 / s_back
+                slant[n], shrink[0, n], shrink[1, n] = g, inverse, inverse_back
         if one_pair or orthogonal:
             eta[0], eta[1] = error, error_back
-            slant[:], shrink[0], shrink[1] = g, 1.0 / s, 1.0 / s_back
+            slant[:], shrink[0], shrink[1] = g, inverse, inverse_back
+        if not certain:
+            eta[:] = unknown
         if one_pair:
             _gather_along(row[begin:stop], coordinates, last_i * stride, step, x[:filled])
             _gather_along(row[begin:stop], coordinates, last_j * stride, step, y[:filled])

@@ -6,8 +6,9 @@ from srmfast.errors import InputError
 
 NAMES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-    "float16", "bfloat16", "float32", "float64",
+    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float16", "bfloat16", "float32", "float64",
 )  # fmt: skip
+BITS = {"bfloat16": np.uint16} | {name: np.uint8 for name in NAMES if name.startswith("float8")}  # as they travel
 
 
 def resolve(dtype, location, marks=None):
@@ -27,7 +28,7 @@ def resolve(dtype, location, marks=None):
     name : str
         One of `NAMES`.
     raw : numpy.dtype
-        The same type in native byte order; uint16 for bfloat16.
+        The same type in native byte order; for bfloat16 and float8 the unsigned integer of its bits.
 
     Raises
     ------
@@ -45,12 +46,15 @@ def resolve(dtype, location, marks=None):
             f"{location} holds records ({fields}), not numbers; save one field as an array of shape (n, d)"
         )
     # ml_dtypes is not imported: its types are known by name; plain NumPy sees their files as two-byte void.
-    if dtype.name == "bfloat16" or dtype.str == "|V2":
+    if dtype.name in BITS:
+        return dtype.name, np.dtype(BITS[dtype.name])
+    if dtype.str == "|V2":
         return "bfloat16", np.dtype(np.uint16)
     if dtype.kind in "iu" and dtype.itemsize == 2 and marked_bfloat16(marks):
         return "bfloat16", np.dtype(np.uint16)
     if dtype.name.startswith("float8"):
-        raise InputError(f"{location} holds {dtype.name}, which cannot be read yet; convert it to float16 or bfloat16")
+        known = ", ".join(name for name in NAMES if name.startswith("float8"))
+        raise InputError(f"of float8 types {known} are read, {location} holds {dtype.name}; convert it to float16")
     native = dtype.newbyteorder("=")
     if native.name not in NAMES:
         raise InputError(

@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, require
 from srmfast.stores import _dtypes, _fingerprint
 from srmfast.stores.base import Source
 
@@ -18,7 +18,7 @@ class MemorySource(Source):
     def __init__(self, array, location="array in memory"):
         self.location = location
         self.dtype_name, self.dtype = _dtypes.resolve(array.dtype, location)
-        self._array = array.view(np.uint16) if self.dtype_name == "bfloat16" else array
+        self._array = array.view(self.dtype) if self.dtype_name in _dtypes.BITS else array
         self.shape = array.shape
 
     def read(self, selection):
@@ -65,8 +65,12 @@ def to_numpy(value):
 
 def _from_torch(tensor):
     tensor = tensor.detach().cpu()
-    if str(tensor.dtype) != "torch.bfloat16":
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name != "bfloat16" and not name.startswith("float8"):
         return tensor.numpy()
-    # NumPy has no bfloat16: the bits travel as integers. Torch is loaded already; this import only finds it.
+    # NumPy has no such types: the bits travel as integers. Torch is loaded already; this import only finds it.
     torch = importlib.import_module("torch")
-    return tensor.view(torch.int16).numpy().view("V2")
+    if name == "bfloat16":
+        return tensor.view(torch.int16).numpy().view("V2")
+    types = require("ml_dtypes", purpose=f"activations of type {name}")
+    return tensor.view(torch.uint8).numpy().view(getattr(types, name))
