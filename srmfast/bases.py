@@ -276,7 +276,9 @@ def _drawn(kind, k, d, name, seed):
 
 def _signed_units(d, kind, name):
     diagonal = np.arange(d)
-    columns, signs = (np.tile(diagonal, 2), np.repeat([1.0, -1.0], d)) if kind == "plusminus" else (diagonal, np.ones(d))
+    columns, signs = (
+        (np.tile(diagonal, 2), np.repeat([1.0, -1.0], d)) if kind == "plusminus" else (diagonal, np.ones(d))
+    )
     vectors = np.zeros((columns.size, d))
     vectors[np.arange(columns.size), columns] = signs
     basis = Basis(vectors, kind, name)

@@ -1,5 +1,7 @@
 """Planes "active:P": chosen by their hits on half of the rows, counted on all, judged on the other half."""
 
+import sys
+
 import cases
 import numpy as np
 import pytest
@@ -19,16 +21,13 @@ N, D, A, EPSILON = 257, 6, 24, (0.6, 0.8)
 
 
 def definition(x, vectors, most, folds, epsilons=EPSILON, a=A):
-    """Choose planes i < j by the rows of `folds` that are in a cone at some angle, and count on all and the other rows."""
+    """Choose planes i < j by the rows of `folds` in the widest cone at some angle, and count on all and the other rows."""
     chosen_by = folds[np.arange(len(x)) * 64 // len(x)]
     geometry = Geometry.of(load_basis(vectors, vectors.shape[1]))
     k = len(vectors)
     pairs = [(i, j) for i in range(k) for j in range(i + 1, k) if not geometry.is_parallel(i, j)]
     some = x[chosen_by & (naive.pinned_dot(x, x) > 0)]
-    hits = [
-        sum(naive.inside(some, vectors[i], vectors[j], epsilon, a).any(axis=1).sum() for epsilon in epsilons)
-        for i, j in pairs
-    ]
+    hits = [naive.inside(some, vectors[i], vectors[j], min(epsilons), a).any(axis=1).sum() for i, j in pairs]
     order = np.lexsort((*np.array(pairs).T[::-1], -np.array(hits)))
     best = sorted(pairs[n] for n in order[:most] if hits[n])
     return best, naive.counts(x, vectors, best, epsilons, a), naive.counts(x[~chosen_by], vectors, best, epsilons, a)
@@ -76,7 +75,9 @@ def test_labels_groups_and_centring_go_with_it(rng):
     first = np.array([np.argmax(groups == group) for group in groups])
     away = ~folds_of(result)[first * 64 // N]
     assert 0 < away.sum() < N and all(np.unique(away[groups == group]).size == 1 for group in range(9))
-    part = srmfast.run(x, "standard", planes=np.array(pairs_of(result)), mask=away, **common | {"centre": x.mean(axis=0)})
+    part = srmfast.run(
+        x, "standard", planes=np.array(pairs_of(result)), mask=away, **common | {"centre": x.mean(axis=0)}
+    )
     assert (result.counts_heldout == part.counts).all() and (result.rows_heldout() == part.rows).all()
 
 
@@ -114,7 +115,9 @@ def test_several_bases_choose_their_own_planes(rng):
 
 
 def test_an_active_result_is_saved_shown_and_drawn(tmp_path, rng):
-    result = srmfast.run(rng.normal(size=(N, D)), "standard", epsilon=0.7, planes="active:5", labels=rng.integers(0, 2, N))
+    result = srmfast.run(
+        rng.normal(size=(N, D)), "standard", epsilon=0.7, planes="active:5", labels=rng.integers(0, 2, N)
+    )
     archive.save(result, tmp_path / "out.zarr")
     loaded = archive.load(tmp_path / "out.zarr")
     assert (loaded.counts_heldout == result.counts_heldout).all()
@@ -130,7 +133,9 @@ def test_an_active_result_is_saved_shown_and_drawn(tmp_path, rng):
 
 def test_what_cannot_be_chosen_is_said_in_one_line(rng):
     x = rng.normal(size=(N, 300))
-    with pytest.raises(InputError, match=r"active:3 needs planes that are hit, but no row comes near one; try --epsilon"):
+    with pytest.raises(
+        InputError, match=r"active:3 needs planes that are hit, but no row comes near one; try --epsilon"
+    ):
         srmfast.run(x, "standard", epsilon=0.9, planes="active:3")
     with pytest.raises(InputError, match=r"needs two groups, got 257 rows of one group; use --planes permutations"):
         srmfast.run(x, "standard", epsilon=0.2, planes="active:3", groups=np.zeros(N, int))
@@ -183,3 +188,33 @@ def _parts(vectors):
     chosen = load_basis(vectors, vectors.shape[1])
     geometry = Geometry.of(chosen)
     return chosen, geometry, choose_planes("active:20", chosen, geometry)
+
+
+@pytest.mark.parametrize("planes", ["permutations", "combinations"])
+@pytest.mark.parametrize("kind", ["standard", "oblique"])
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_highest_planes_are_found_when_not_all_that_are_hit_fit(k, kind, planes, monkeypatch, rng):
+    x = rng.normal(size=(500, 40))
+    b = cases.basis(kind, 40, rng)
+    for place, pair in enumerate(((3, 5), (7, 11), (2, 1))):  # planes that some rows lie in, more than in any other
+        x[place * 90 : (place + 1) * 90] += np.array([30.0, 20.0]) @ load_basis(b, 40).vectors[list(pair)]
+    common = dict(epsilon=(0.6, 0.4), angles=60, planes=planes, keep=f"top:{k}", labels=rng.random(500) < 0.1)
+    whole = srmfast.run(x, b, **common)
+    monkeypatch.setattr(plan, "_DENSE_SHARE", 1e-9)
+    monkeypatch.setattr(sys.modules["srmfast.engine.run"], "HIT_SHARE", 600 * 4 * 4 * 61 / (256 << 20))  # 600 planes
+    for threads in (1, 3):
+        events = []
+        some = srmfast.run(x, b, **common, memory="256MiB", threads=threads, on_event=events.append)
+        assert sum(getattr(event, "purpose", "") == "count" for event in events) == 3
+        for name in ("counts", "total", "fold_total", "rows_used", "plane_i", "plane_j"):
+            assert (getattr(some, name) == getattr(whole, name)).all(), name
+        assert some.attrs["planes_hit"] in (None, whole.attrs["planes_hit"])
+        assert some.attrs["provenance"]["arcs"] == whole.attrs["provenance"]["arcs"]
+        assert some.attrs["mean_over_rms"] == whole.attrs["mean_over_rms"]
+
+
+def test_highest_planes_that_are_not_certain_are_refused(monkeypatch, rng):
+    monkeypatch.setattr(plan, "_DENSE_SHARE", 1e-9)
+    monkeypatch.setattr(sys.modules["srmfast.engine.run"], "HIT_SHARE", 20 * 4 * 61 / (256 << 20))
+    with pytest.raises(InputError, match=r"the 9 highest planes must be certain, but only 20 of those .* may reach"):
+        srmfast.run(rng.normal(size=(500, 40)), "standard", epsilon=0.5, angles=60, keep="top:9", memory="256MiB")

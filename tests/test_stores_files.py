@@ -73,7 +73,10 @@ def test_types_without_numbers_are_refused(tmp_path, monkeypatch, array, message
 def test_float8_types_that_nobody_writes_are_refused_by_name():
     import ml_dtypes
 
-    refused("float8_e4m3fn, float8_e5m2, .* are read, array in memory holds float8_e3m4", np.zeros((2, 2), ml_dtypes.float8_e3m4))
+    refused(
+        "float8_e4m3fn, float8_e5m2, .* are read, array in memory holds float8_e3m4",
+        np.zeros((2, 2), ml_dtypes.float8_e3m4),
+    )
 
 
 def test_a_truncated_npy_names_its_readable_rows(tmp_path):

@@ -1,4 +1,9 @@
-"""The planes with most hits: counted pair by pair on half of the rows, so that the other half can judge them."""
+"""The planes with most hits, found by counting pair by pair before planes are counted angle by angle.
+
+A row hits a plane when it lies in the widest cone at some angle. "active:P" counts hits on half of the rows, so that
+the other half can judge the planes chosen. "top:K" counts them on all rows once the planes that are hit outgrow the
+memory: no peak is higher than the number of hits.
+"""
 
 import math
 from dataclasses import replace
@@ -8,13 +13,13 @@ import numpy as np
 from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.ledger import Stripe
 from srmfast.errors import InputError
-from srmfast.planes import listed
+from srmfast.planes import PERMUTATIONS, listed
 
 _LOOKED_AT = 1 << 22  # pairs looked through at once
 
 
 class HitLedger:
-    """How many arcs each unordered pair of vectors had; takes the place of a `Ledger`.
+    """How many hits each unordered pair of vectors had, both orders together; takes the place of a `Ledger`.
 
     Parameters
     ----------
@@ -35,6 +40,21 @@ class HitLedger:
         self.stripes = [
             Stripe(first, last, none, self.hits, _pairs_below(low)) for first, last in _edges(low, high, stripes)
         ]
+
+    def check(self):
+        """Nothing can overflow: there is a place for every pair."""
+
+    @property
+    def arcs(self):
+        """(row, plane, epsilon) triples with at least one angle inside, mirror images not counted."""
+        return sum(int(stripe.state[0]) for stripe in self.stripes)
+
+    @property
+    def planes_hit(self):
+        """How many planes were hit; None when only pairs are known."""
+        if self.prepared.planes.numbering == PERMUTATIONS and not self.prepared.mirrored:
+            return None
+        return int(np.count_nonzero(self.hits)) * (2 if self.prepared.mirrored else 1)
 
     def highest(self, most, best):
         """Return the `most` pairs with most hits, of those counted here and those in `best`.
@@ -77,6 +97,64 @@ def tiles(k, room):
         high = int((1 + math.sqrt(1 + 8 * (_pairs_below(low) + room))) / 2)
         edges.append(min(k, max(high, low + 1)))
     return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def by_pairs(basis):
+    """Return a basis whose planes are not kept and whose hits a `HitLedger` counts."""
+    return PreparedBasis(basis.basis, basis.geometry, basis.planes, "none", basis.a, basis.way, pairwise=True)
+
+
+def most_hit(basis, ledger, room):
+    """List the planes with most hits of those that a `HitLedger` counted.
+
+    Parameters
+    ----------
+    basis : PreparedBasis
+        All permutations or combinations.
+    ledger : HitLedger
+    room : int
+        Planes.
+
+    Returns
+    -------
+    PreparedBasis
+        These planes as a list, kept by hit.
+    int
+        Hits of the best pair that is not among them; 0 when all that are hit are there.
+    """
+    planes = basis.planes
+    both = planes.numbering == PERMUTATIONS
+    best = ledger.highest(room // (1 + both) + 1, np.empty((0, 3), np.int64))
+    most = min(len(best), room // (1 + both))
+    pairs = best[:most, 1:]
+    pairs = np.concatenate([pairs, pairs[:, ::-1]]) if both else pairs
+    chosen = listed(planes.kind, planes.k, pairs, planes.skipped)
+    way = Way.of_list(basis.basis, chosen)
+    left = int(best[most, 0]) if most < len(best) else 0
+    return PreparedBasis(basis.basis, basis.geometry, chosen, "hits", basis.a, way), left
+
+
+def check_highest(ledger, left, k):
+    """Refuse when a plane that was not counted may be among the k highest.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the planes with most hits.
+    left : int
+        Hits of the best pair that is not among them.
+    k : int
+    """
+    if not left:
+        return
+    peaks = np.sort(ledger.peaks())[::-1]
+    if peaks.size < k or peaks[k - 1] <= left:
+        least = int(peaks[k - 1]) if peaks.size >= k else 0
+        raise InputError(
+            f"the {k:,} highest planes must be certain, but only {peaks.size:,} of those that are hit fit into memory, the "
+            f"last of the {k:,} peaks at {least:,} rows and one left out may reach {left:,}; use a smaller K, a larger "
+            "epsilon or more --memory"
+        )
 
 
 def choose_active(member, request, *, room, dtype, read, suggest):
@@ -128,7 +206,9 @@ def choose_active(member, request, *, room, dtype, read, suggest):
             advice = f"; try --epsilon {epsilon:g}" if epsilon is not None else ""
             raise InputError(f"{basis.planes.kind} needs planes that are hit, but no row comes near one{advice}")
         planes = listed(basis.planes.kind, basis.planes.k, found[:, 1:], basis.planes.skipped)
-        bases.append(PreparedBasis(basis.basis, basis.geometry, planes, mode, request.angles, Way.of_list(basis.basis, planes)))
+        bases.append(
+            PreparedBasis(basis.basis, basis.geometry, planes, mode, request.angles, Way.of_list(basis.basis, planes))
+        )
     return tuple(bases), folds
 
 

@@ -10,17 +10,32 @@ import sys
 import numpy as np
 
 from srmfast import angles
+from srmfast.engine.ledger import parts
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
 from srmfast.spec import format_bytes
 from srmfast.tally import to_counts
 
-_CELLS = 1 << 21  # counts held at once while they are copied or their peaks are found
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
 
 
-def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store, budget, provenance, suggested=None, active_folds=None):
+def assemble(
+    totals,
+    ledger,
+    rows,
+    prepared,
+    selection,
+    moments,
+    spec,
+    *,
+    store,
+    budget,
+    provenance,
+    suggested=None,
+    active_folds=None,
+    whole=None,
+):
     """Make the `Result` of one basis.
 
     Parameters
@@ -44,12 +59,14 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
         An epsilon at which something is seen, when nothing was.
     active_folds : ndarray, (64,) bool, optional
         Folds of the rows that the planes were chosen on.
+    whole : HitLedger, optional
+        Where all planes were counted, when `ledger` is of some of them.
 
     Returns
     -------
     Result
     """
-    planes, basis = prepared.planes, prepared.basis
+    planes, basis, keeping = prepared.planes, prepared.basis, ledger.prepared
     c, e, a = selection.names.size, len(spec.epsilon), spec.angles
     totals = to_counts(totals, totals if prepared.mirrored else None)
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
@@ -58,20 +75,21 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
     totals += (inside * planes.total)[..., None]
     numbers, counts = _kept_counts(ledger, inside.shape[1], e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
-    if extra.any() and prepared.mode == "hits":
+    if extra.any() and keeping.mode == "hits":
         raise InputError(
             "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
         )
     counts += extra[:, :, None, None]
     hit = (counts != 0).any(axis=(0, 1, 3))
-    planes_hit = {"none": None, "hits": ledger.numbers().size}.get(prepared.mode, int(hit.sum()))
-    if spec.keep != "all" and not (spec.keep == "auto" and prepared.mode == "dense"):
+    planes_hit = {"none": None, "hits": ledger.numbers().size}.get(keeping.mode, int(hit.sum()))
+    planes_hit = planes_hit if whole is None else whole.planes_hit
+    if spec.keep != "all" and not (spec.keep == "auto" and keeping.mode == "dense"):
         numbers, counts = numbers[hit], counts[:, :, hit]
-    kept = {"auto": "all" if prepared.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
+    kept = {"auto": "all" if keeping.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
     if spec.keep.startswith("top:"):
         best = _highest(counts.max(axis=(0, 1, 3)), int(spec.keep[4:]))
         numbers, counts = numbers[best], counts[:, :, best]
-    i, j = planes.pair(numbers)
+    i, j = keeping.planes.pair(numbers)
     used = rows.fate[..., USED] + zero_kept
     heldout, chosen = None, {}
     if active_folds is not None:
@@ -115,7 +133,7 @@ def assemble(totals, ledger, rows, prepared, selection, moments, spec, *, store,
             "kept": kept,
             "suggested_epsilon": suggested,
             "provenance": provenance
-            | {"arcs": ledger.arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
+            | {"arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
         },
     )
 
@@ -143,8 +161,7 @@ def _kept_counts(ledger, c, e, a, keep, budget):
     numbers = ledger.numbers()
     if ledger.prepared.mode == "hits":
         if keep.startswith("top:"):
-            peaks = [ledger.counts(part).max(axis=(0, 1, 3)) for part in _parts(numbers, c * e * a)]
-            numbers = numbers[_highest(np.concatenate([np.empty(0, np.int64), *peaks]), int(keep[4:]))]
+            numbers = numbers[_highest(ledger.peaks(), int(keep[4:]))]
         need = numbers.size * c * e * a * 8
         if need > budget // 4:
             raise InputError(
@@ -154,15 +171,10 @@ def _kept_counts(ledger, c, e, a, keep, budget):
             )
     counts = np.empty((c, e, numbers.size, a), np.int64)
     done = 0
-    for part in _parts(numbers, c * e * a):
+    for part in parts(numbers, c * e * a):
         counts[:, :, done : done + part.size] = ledger.counts(part)
         done += part.size
     return numbers, counts
-
-
-def _parts(numbers, cells):
-    step = max(1, _CELLS // cells)
-    return (numbers[start : start + step] for start in range(0, numbers.size, step))
 
 
 def _highest(peak, m):

@@ -107,6 +107,8 @@ class PreparedBasis:
         Number of angles.
     way : Way
         How candidates are found.
+    pairwise : bool
+        Whether a plane belongs to the larger of its two vectors whatever the way: hits are counted by pair.
     vectors : ndarray, (v,) int64
         The basis vectors that kernels see, ascending: those of a list of planes, otherwise all. Kernels number them
         0 … v − 1.
@@ -123,6 +125,7 @@ class PreparedBasis:
     mode: str = "dense"
     a: int = 360
     way: Way = Way()
+    pairwise: bool = False
     vectors: np.ndarray = field(init=False, repr=False)
     single: np.ndarray = field(init=False, repr=False)
     frame: Frame = field(init=False, repr=False)
@@ -160,7 +163,7 @@ class PreparedBasis:
     @property
     def by_partner(self):
         """Whether a plane is owned by its second vector, as found; otherwise by the larger of its two."""
-        return self.mirrored and self.way.method == "search"
+        return self.mirrored and self.way.method == "search" and not self.pairwise
 
     def owner(self, numbers):
         """Return the vector that owns each plane, as kernels number it."""

@@ -10,6 +10,11 @@ from srmfast.spec import format_bytes
 from srmfast.tally import to_counts
 
 _PART = 1 << 22  # slots looked through at once
+_CELLS = 1 << 21  # counts held at once while they are copied or their peaks are found
+
+
+class PlanesOverflow(InputError):
+    """The planes that are hit take more than their share of the memory."""
 
 
 class Stripe:
@@ -57,7 +62,7 @@ class Ledger:
     def __init__(self, prepared, c, e, a, *, dtype=np.int32, stripes=1, limit=0):
         planes = prepared.planes
         self.prepared, self._limit = prepared, limit
-        row = c * e * (a + 1) * np.dtype(dtype).itemsize
+        row = self.place_bytes(c, e, a, dtype)
         hits = prepared.mode == "hits"
         places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[prepared.mode]
         self.slots = np.zeros(planes.slots if hits else 0, np.int32)
@@ -67,6 +72,11 @@ class Ledger:
             Stripe(low, high, np.zeros(shared.shape, dtype) if hits else shared)
             for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         ]
+
+    @staticmethod
+    def place_bytes(c, e, a, dtype):
+        """Return the bytes that one plane takes."""
+        return c * e * (a + 1) * np.dtype(dtype).itemsize
 
     @property
     def arcs(self):
@@ -78,10 +88,10 @@ class Ledger:
         taken = sum(int(stripe.state[1]) for stripe in self.stripes)
         places = len(self.stripes[0].differences)
         if taken > places or any(stripe.state[2] for stripe in self.stripes):
-            raise InputError(
+            raise PlanesOverflow(
                 f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
-                f"{places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep summary or "
-                "more --memory"
+                f"{places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep top:1000, "
+                "--keep summary or more --memory"
             )
 
     def absorb(self, other):
@@ -101,6 +111,13 @@ class Ledger:
         numbers = np.concatenate([np.empty(0, np.int64), *found])
         return np.union1d(numbers, self.prepared.reversed(numbers)) if self.prepared.mirrored else numbers
 
+    def peaks(self):
+        """Return the highest count of each plane of `numbers()`, (p,) int64."""
+        found = [
+            self.counts(part).max(axis=(0, 1, 3)) for part in parts(self.numbers(), self.stripes[0].differences[0].size)
+        ]
+        return np.concatenate([np.empty(0, np.int64), *found])
+
     def counts(self, numbers):
         """Return the counts of planes given by number, (c, e, m, a) int64."""
         mirrored = self._differences(self.prepared.reversed(numbers)) if self.prepared.mirrored else None
@@ -116,3 +133,9 @@ class Ledger:
             mine = np.flatnonzero((places >= 0) & (owner >= stripe.low) & (owner < stripe.high))
             found[mine] = stripe.differences[places[mine]]
         return found
+
+
+def parts(numbers, cells):
+    """Divide planes into parts whose counts, `cells` a plane, are held at once while they are looked through."""
+    step = max(1, _CELLS // cells)
+    return (numbers[start : start + step] for start in range(0, numbers.size, step))

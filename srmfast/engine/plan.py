@@ -143,9 +143,13 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     # a part of them or their shares, and these sorted. More accumulators than that are only made when there is room.
     own = not hits and threads * dense // 2 <= max(3 * dense, resources.memory * _DENSE_SHARE)
     stripes = 1 if own or threads == 1 else _STRIPES * threads
-    most_pairs = max((basis.pairs for basis in bases), default=0)
+    top = keep.startswith("top:")
+    pairs = [
+        basis.pairs or (basis.k * (basis.k - 1) // 2 if top and mode == "hits" and not basis.listed else 0)
+        for basis, mode in zip(bases, modes, strict=True)
+    ]
     size = np.dtype(counter(n, e)).itemsize
-    pair_room = min(most_pairs, int(resources.memory * _PAIR_SHARE / (size * max(1, len(bases)))))
+    pair_room = min(max(pairs, default=0), int(resources.memory * _PAIR_SHARE / (size * max(1, len(bases)))))
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
@@ -158,7 +162,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         ("results of other stores", dense * (stores - 1)),
         ("planes that are hit", int(bool(hits) * resources.memory * HIT_SHARE)),
         ("places of planes", slots),
-        ("hits of pairs of vectors", size * sum(min(basis.pairs, pair_room) for basis in bases)),
+        ("hits of pairs of vectors", size * sum(min(count, pair_room) for count in pairs)),
         ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),

@@ -8,11 +8,11 @@ import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
-from srmfast.engine.active import choose_active
+from srmfast.engine.active import HitLedger, by_pairs, check_highest, choose_active, most_hit
 from srmfast.engine.assemble import assemble, provenance
 from srmfast.engine.block import Pass, SharedSums, warm
 from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
-from srmfast.engine.ledger import Ledger
+from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE, counter
 from srmfast.engine.prepare import prepare
@@ -192,7 +192,7 @@ def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
 def _execute(member, request, share, on_event):
     """Yield the result of each basis of one store; `share` is the memory for each."""
     began = time.perf_counter()
-    store, mean = member.store, member.mean
+    store = member.store
     common = dict(
         dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
@@ -201,7 +201,7 @@ def _execute(member, request, share, on_event):
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
         active = any(basis.planes.most for basis in member.bases)
         ready = warming.submit(_warm, store.dtype, request.centre is not False, active, common["counter"])
-        yield from _passes(member, request, share, common, mean, ready, began, on_event)
+        yield from _Passes(member, request, share, common, ready, began, on_event).results()
 
 
 def _warm(dtype, centred, active, counter):
@@ -210,49 +210,118 @@ def _warm(dtype, centred, active, counter):
     return KernelsReady(time.perf_counter() - began, compiled)
 
 
-def _passes(member, request, share, common, mean, ready, began, on_event):
-    store, plan, selection = member.store, member.plan, member.selection
-    seconds, nbytes = {}, 0
+class _Passes:
+    """The readings of one store: for its mean, for the planes to choose, for the counts."""
 
-    def read(purpose, member, bases, ledgers, sums):
-        nonlocal nbytes
-        nbytes += member.nbytes
-        task = Pass(bases=bases, ledgers=ledgers, mean=mean, sums=sums, **common | {"selection": member.selection})
-        return _read(purpose, member, task, seconds, on_event, ready)
+    def __init__(self, member, request, share, common, ready, began, on_event):
+        self.member, self.request, self.share, self.common = member, request, share, common
+        self.mean, self.ready, self.began, self.on_event = member.mean, ready, began, on_event
+        self.seconds, self.nbytes, self._untold = {}, 0, ready
 
-    sums = SharedSums(store.d)
-    mean_rows = folds = None
-    if request.centre is True:
-        mean_rows, *_ = read("mean", member, (), (), sums)
-        n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
-        mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
-    if any(basis.planes.most for basis in member.bases):
-        bases, folds = choose_active(
-            member, request, room=plan.pair_room, dtype=common["counter"],
-            read=lambda member, bases, ledgers: read("choose", member, bases, ledgers, None),
-            suggest=lambda basis: suggest_epsilon(_some_rows(member, mean), basis),
-        )  # fmt: skip
-        member = replace(member, bases=bases, selection=selection.halves(folds))
-    sizes = member.selection.label_names.size, len(request.epsilon), request.angles
-    shared = tuple(
-        Ledger(basis, *sizes, dtype=common["counter"], stripes=plan.stripes, limit=int(share * HIT_SHARE))
-        if basis.mode == "hits" or (basis.mode == "dense" and plan.stripes > 1)
-        else None  # each worker has its own
-        for basis in member.bases
-    )
-    rows, totals, ledgers = read("count", member, member.bases, shared, sums if mean is None else None)
-    _refuse_empty(rows, store, request.zero_rows)
-    moments = None if request.centre is not True and mean is not None else (sums.tree.total(), mean_rows or rows)
-    loaded = ready.result()
-    seconds["total"] = time.perf_counter() - began - (loaded.seconds if loaded.compiled else 0.0)
-    origin = provenance(plan, seconds, nbytes)
-    for basis, total, ledger in zip(member.bases, totals, ledgers, strict=True):
-        yield assemble(
-            total, ledger, rows, basis, selection, moments, _spec(member, basis, request, mean),
-            store=(member.name, store.location), budget=share, provenance=origin,
-            suggested=None if total.any() else suggest_epsilon(_some_rows(member, mean), basis.basis),
-            active_folds=folds,
-        )  # fmt: skip
+    def results(self):
+        """Yield the result of each basis."""
+        member, request = self.member, self.request
+        selection, mean_sums, mean_rows, folds = member.selection, SharedSums(member.store.d), None, None
+        if request.centre is True:
+            mean_rows, *_ = self._read("mean", member, (), (), mean_sums)
+            n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
+            self.mean = mean_sums.tree.total()[:-1] / max(n, 1) + 0.0
+        if any(basis.planes.most for basis in member.bases):
+            bases, folds = choose_active(
+                member, request, room=member.plan.pair_room, dtype=self.common["counter"],
+                read=lambda member, bases, ledgers: self._read("choose", member, bases, ledgers), suggest=self._suggest,
+            )  # fmt: skip
+            member = replace(member, bases=bases, selection=selection.halves(folds))
+        rows, totals, wholes, ledgers, sums = self._count(member)
+        _refuse_empty(rows, member.store, request.zero_rows)
+        moments = (mean_sums.tree.total(), mean_rows) if mean_rows else sums and (sums.tree.total(), rows)
+        loaded = self.ready.result()
+        self.seconds["total"] = time.perf_counter() - self.began - (loaded.seconds if loaded.compiled else 0.0)
+        origin = provenance(member.plan, self.seconds, self.nbytes)
+        for basis, total, whole, ledger in zip(member.bases, totals, wholes, ledgers, strict=True):
+            yield assemble(
+                total, ledger, rows, basis, selection, moments, _spec(member, basis, request, self.mean),
+                store=(member.name, member.store.location), budget=self.share, provenance=origin,
+                suggested=None if total.any() else self._suggest(basis.basis), active_folds=folds, whole=whole,
+            )  # fmt: skip
+
+    def _count(self, member):
+        """Count all planes in one reading, or in two when those that are hit outgrow the memory and the highest are wanted.
+
+        Returns
+        -------
+        rows, totals : RowTally, list of ndarray
+        wholes : list of HitLedger or None
+        ledgers : list of Ledger
+        sums : SharedSums or None
+        """
+        sums = self._new_sums()
+        try:
+            rows, totals, ledgers = self._read("count", member, member.bases, self._shared(member), sums)
+            return rows, totals, [None] * len(ledgers), ledgers, sums
+        except PlanesOverflow:
+            sizes = self._sizes(member)
+            outgrown = [basis.mode == "hits" and not basis.planes.pairs.size for basis in member.bases]
+            pairs = max(basis.planes.k * (basis.planes.k - 1) // 2 for basis in member.bases)
+            if not self.request.keep.startswith("top:") or not any(outgrown) or pairs > member.plan.pair_room:
+                raise
+        bases = tuple(by_pairs(b) if over else b for b, over in zip(member.bases, outgrown, strict=True))
+        stripes, dtype = member.plan.stripes_of_pairs, self.common["counter"]
+        wholes = [
+            HitLedger(basis, *sizes, 0, basis.planes.k, dtype=dtype, stripes=stripes) if over else None
+            for basis, over in zip(bases, outgrown, strict=True)
+        ]
+        shared = [
+            whole or other for whole, other in zip(wholes, self._shared(replace(member, bases=bases)), strict=True)
+        ]
+        sums = self._new_sums()
+        rows, totals, ledgers = self._read("count", member, bases, tuple(shared), sums)
+        room = self._hit_bytes() // Ledger.place_bytes(*sizes, dtype)
+        chosen = [most_hit(basis, whole, room) if whole else None for basis, whole in zip(bases, wholes, strict=True)]
+        some = replace(member, bases=tuple(basis for basis, _ in filter(None, chosen)))
+        _, _, highest = self._read("count", some, some.bases, self._shared(some))
+        for at, over in enumerate(outgrown):
+            if over:
+                ledgers[at] = highest.pop(0)
+                check_highest(ledgers[at], chosen[at][1], int(self.request.keep[4:]))
+        return rows, totals, wholes, ledgers, sums
+
+    def _read(self, purpose, member, bases, ledgers, sums=None):
+        """Read every row that a member selects and count it; return the rows, totals and ledgers."""
+        self.nbytes += member.nbytes
+        common = self.common | {"selection": member.selection}
+        task = Pass(bases=bases, ledgers=ledgers, mean=self.mean, sums=sums, **common)
+        self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
+        began = time.perf_counter()
+        ready, self._untold = self._untold, None
+        rows, totals, ledgers, spent = read_and_count(member, task, self.on_event, ready=ready)
+        for stage, value in spent.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + value
+        self.on_event(PassFinished(time.perf_counter() - began))
+        return rows, totals, ledgers
+
+    def _sizes(self, member):
+        return member.selection.label_names.size, len(self.request.epsilon), self.request.angles
+
+    def _hit_bytes(self):
+        return int(self.share * HIT_SHARE)
+
+    def _new_sums(self):
+        """Return where the sums of rows as stored are collected; None when they are centred by now."""
+        return SharedSums(self.member.store.d) if self.mean is None else None
+
+    def _shared(self, member):
+        """Return for each basis the ledger that all workers share; None where each has its own."""
+        sizes, stripes = self._sizes(member), member.plan.stripes
+        return tuple(
+            Ledger(basis, *sizes, dtype=self.common["counter"], stripes=stripes, limit=self._hit_bytes())
+            if basis.mode == "hits" or (basis.mode == "dense" and stripes > 1)
+            else None
+            for basis in member.bases
+        )
+
+    def _suggest(self, basis):
+        return suggest_epsilon(_some_rows(self.member, self.mean), basis)
 
 
 def _some_rows(member, mean):
@@ -267,16 +336,6 @@ def _some_rows(member, mean):
     rows = np.concatenate(found)
     norms = np.sqrt((rows**2).sum(axis=1))
     return rows[np.isfinite(norms) & (norms > 0)]
-
-
-def _read(purpose, member, task, seconds, on_event, ready):
-    on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
-    began = time.perf_counter()
-    rows, totals, ledgers, spent = read_and_count(member, task, on_event, ready=ready)
-    for stage, value in spent.items():
-        seconds[stage] = seconds.get(stage, 0.0) + value
-    on_event(PassFinished(time.perf_counter() - began))
-    return rows, totals, ledgers
 
 
 def _refuse_empty(rows, store, zero_rows):

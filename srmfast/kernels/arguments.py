@@ -106,8 +106,8 @@ class Counts(NamedTuple):
     differences        (places, c, e, a + 1) integers: difference arrays; (0, c, e, a + 1) to keep no planes
     totals             (64, c, e, a + 1) int64: difference arrays summed over planes, by fold
     state              (3,) int64: arcs found, places taken, and 1 once there were too few
-    hits               (pairs,) integers: arcs of each unordered pair, ordered by its larger vector and then its
-                       smaller one; (0,) when they are not wanted
+    hits               (pairs,) integers: arcs of each unordered pair at the smallest epsilon, ordered by its larger
+                       vector and then its smaller one; (0,) when they are not wanted
     first_pair         number of the pair that `hits` begins with
     """
 

@@ -40,7 +40,9 @@ def _oblique(delta, doubt, g):
     `doubt` is the bound on the error of g.
     """
     inverse = 1.0 / math.sqrt(1.0 - g * g)
-    return inverse, math.sqrt(2.0) * (delta + abs(g) * delta + 7.0 * SINGLE + 1.1 * doubt * (1.0 + abs(g) * inverse)) * inverse
+    return inverse, math.sqrt(2.0) * (
+        delta + abs(g) * delta + 7.0 * SINGLE + 1.1 * doubt * (1.0 + abs(g) * inverse)
+    ) * inverse
 
 
 @jit
@@ -264,6 +266,7 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     unknown = np.float32(math.inf)
     error = error_back = wander(frame.delta, 0.0, 1.0)
     doubt = frame.delta if by_product else 0.0
+    widest = np.argmin(epsilons)
     far = min(cut - 2.0 * doubt, _OBLIQUE)  # |g| below which a guess needs no more than g
     stop = 0
     while stop < m:
@@ -357,13 +360,13 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                     else:
                         plane, before = number[side, 0 if one_pair else n], state[0]
                         _by_line(exact_u, exact_v, t, table, plane, labels[r], epsilon, folds[r], counts)
-                        if hits.shape[0]:
+                        if hits.shape[0] and epsilon == widest:
                             hits[_pair_place(i, j, counts)] += state[0] - before
                 found, wraps = finishes(start[:filled], length[:filled], a, finish[:filled])
                 if not found:
                     continue
                 state[0] += found
-                if hits.shape[0]:
+                if hits.shape[0] and epsilon == widest:
                     for n in range(filled):
                         if length[n]:
                             hits[_pair_place(np.int64(firsts[begin + n]), np.int64(seconds[begin + n]), counts)] += 1
