@@ -84,10 +84,10 @@ def test_models_are_measured_and_drawn(script, acts):
     assert ended.returncode == 0, ended.stderr
     assert (acts / "f.png").stat().st_size > 20_000
     tables = [table.splitlines() for table in ended.stdout.split("\n\n") if table.startswith("|")]
-    assert len(tables) == 4
+    assert len(tables) == 3
     for table in tables:
         assert len(table) > 4 and len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
-    assert "**+3** (" in ended.stdout
+    assert "**+3** " in ended.stdout
 
 
 def test_a_folder_that_is_none_and_a_model_that_is_not_there_are_usage_errors(script, tmp_path):

@@ -23,11 +23,16 @@ ROWS = {  # conditions drawn, and the words beside them
     "ordinary rows, centred": "no outlying rows,\nmean subtracted",
     "ordinary rows and coordinates, centred": "also without massive\ncoordinates",
 }
+DRAWN = 0.3  # the epsilon of the curves, as in tools/measure_models.py
 LAST = "ordinary rows and coordinates, centred"
 WAYS = {  # key of the numbers: name, colour (Okabe and Ito), line
-    "standard": ("neurons", "#D55E00", "-"),
-    "surrogate": ("Gaussian rows with the same mean and covariance, neurons", "#0072B2", (0, (4, 1.5))),
-    "random": ("random orthonormal bases", "0.3", (0, (1, 1.2))),
+    "standard": ("neurons, rows of the model", "#D55E00", "-"),
+    "directions": (
+        "neurons, Gaussian rows with the mean and covariance of the unit-length rows",
+        "#0072B2",
+        (0, (4, 1.5)),
+    ),
+    "random": ("random orthonormal basis (three of them), rows of the model", "0.3", (0, (1, 1.2))),
 }
 STYLE = {  # that of srmfast's own figures
     "font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 7.5,
@@ -45,7 +50,7 @@ def main(argv=None):
     if not options.numbers.is_file():
         parser.error(f"the numbers must exist, got {options.numbers}; make them with tools/measure_models.py")
     numbers = json.loads(options.numbers.read_text())
-    for table in (layers_table, neurons_table, planes_table, vectors_table, speed_line):
+    for table in (layers_table, neurons_table, vectors_table, speed_line):
         print(table(numbers), end="\n\n")
     if options.figure:
         with rc_context(STYLE):
@@ -104,13 +109,13 @@ def _nearness(axes, found):
             near = np.array(told["near"], float)
             near[near <= 0] = np.nan
             axes.plot(told["epsilon"], near, color=colour, ls=line, lw=1.2, marker="o", ms=2.6, label=name if not n else None)  # fmt: skip
-    epsilon = np.linspace(0.12, 0.9, 200)
+    epsilon = np.linspace(0.15, 0.4, 200)
     expected = 2 * found["width"] * isotropic(epsilon, found["width"])
     axes.plot(epsilon, expected, color="#009E73", lw=0.9, label="isotropic rows, any basis (expectation)")
     axes.set_yscale("log")
     axes.set_ylim(1e-5, 30)
-    axes.set_xlim(0.1, 0.92)
-    axes.xaxis.set_major_locator(FixedLocator([0.15, 0.3, 0.5, 0.7, 0.9]))
+    axes.set_xlim(0.15, 0.73)
+    axes.xaxis.set_major_locator(FixedLocator([0.2, 0.3, 0.5, 0.7]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("ε")
@@ -124,73 +129,68 @@ def _several(told):
 
 
 def layers_table(numbers):
-    """Return the table of layers and conditions at two epsilons."""
-    head = ["block", "rows and coordinates", "rows", "\\|mean\\|/rms"]
-    head += ["near .5", "near .3", "contrast .5", "contrast .3", "Gaussian near .3", "Gaussian contrast .3"]
-    head += ["near .2", "Gaussian near .2", "random near .2", "random near .3"]
+    """Return the table of layers and conditions."""
+    head = [
+        "block",
+        "rows",
+        "n",
+        "\\|mean\\|/rms",
+        "near .5",
+        "near .3",
+        "Gauss .3",
+        "near .2",
+        "Gauss .2",
+        "random .2",
+    ]
+    head += ["contrast .3", "Gauss", "planes hit"]
     lines = []
     for layer, condition, found in _conditions(numbers):
-        told = found["standard"]
-        twin, bases = found.get("surrogate"), found.get("random", [])
+        told, bases = found["standard"], found.get("random", [])
+        twins = found.get("surrogate"), found.get("directions")
         lines.append(
             [layer, condition, f"{found['rows']:,}", f"{found['offset']:.2f}"]
-            + [_number(_at(told, "near", e)) for e in (0.5, 0.3)]
-            + [_with_error(told, e) for e in (0.5, 0.3)]
-            + [_number(_at(twin, "near", 0.3)), _with_error(twin, 0.3)]
-            + [_number(_at(one, "near", 0.2)) for one in (told, twin)]
-            + [_range([_at(one, "near", e) for one in bases]) for e in (0.2, 0.3)]
+            + [_number(_at(told, "near", 0.5))]
+            + [_number(_at(one, "near", e)) for e in (0.3, 0.2) for one in (told, *twins)]
+            + [_range([_at(one, "near", 0.2) for one in bases], _number)]
+            + [_with_error(one) for one in (told, twins[1])]
+            + [f"{found['planes_hit'] / found['planes']:.1%}"]
         )
     return _table(head, lines)
 
 
 def neurons_table(numbers):
-    """Return the table of the neurons and planes that carry the peaks."""
-    head = ["block", "rows and coordinates", "planes hit", "neurons hit", "carry half", "highest: neuron (share of rows around it)"]  # fmt: skip
+    """Return the table of the neurons and planes that carry the peaks, massive neurons in bold."""
+    head = ["block", "rows", "neurons hit", "carry half", "most rows around", "highest plane"]
     lines = []
     for layer, condition, found in _conditions(numbers):
+        if condition not in ROWS:
+            continue
         massive = numbers["layers"][f"layer{layer:02d}"]["massive"]
         top = [
-            f"{'**' if one['neuron'] in massive else ''}{'+' if one['plus'] >= one['minus'] else '−'}{one['neuron']}"
-            f"{'**' if one['neuron'] in massive else ''} ({max(one['plus'], one['minus']):.1%})"
-            for one in found["top_neurons"][:5]
+            f"{_neuron(one, massive)} {max(one['plus'], one['minus']):.0%}"
+            for one in sorted(found["top_neurons"], key=lambda one: -max(one["plus"], one["minus"]))[:4]
         ]
+        plane = found["top_planes"][0]
         lines.append(
-            [layer, condition, f"{found['planes_hit'] / found['planes']:.1%}", f"{found['neurons_hit']} of {found['width']}",
-             found["neurons_half"], ", ".join(top)]
-        )  # fmt: skip
+            [layer, condition, f"{found['neurons_hit']} of {found['width']}", found["neurons_half"], ", ".join(top)]
+            + [f"{plane['i']} → {plane['j']}, {plane['degrees']}°: {plane['fraction']:.0%}"]
+        )
     return _table(head, lines)
-
-
-def planes_table(numbers):
-    """Return the table of the highest planes."""
-    lines = [
-        [layer, condition]
-        + [
-            ", ".join(
-                f"{one['i']}→{one['j']} at {one['degrees']}° ({one['fraction']:.1%})"
-                for one in found["top_planes"][::2]
-            )
-        ]  # fmt: skip
-        for layer, condition, found in _conditions(numbers)
-    ]
-    return _table(["block", "rows and coordinates", "highest planes at ε = 0.3"], lines)
 
 
 def vectors_table(numbers):
     """Return the table of the small arrays."""
-    head = ["vectors", "rows", "n × d", "\\|mean\\|/rms", "ε", "near", "contrast"]
-    head += ["Gaussian near", "Gaussian contrast", "random contrast", "isotropic near"]
+    head = ["vectors", "rows", "n × d", "\\|mean\\|/rms", "ε", "near", "G", "U", "isotropic", "contrast", "U"]
     lines = []
     for name, kinds in numbers["vectors"].items():
         for kind, found in kinds.items():
-            for epsilon in (0.3, 0.2, 0.1):
-                told, twin = found["standard"], found["surrogate"]
+            for epsilon in (0.2, 0.1):
+                told, twins = found["standard"], (found["surrogate"], found["directions"])
                 lines.append(
                     [name, kind, f"{found['rows']:,} × {found['width']:,}", f"{found['offset']:.2f}", f"{epsilon:g}"]
-                    + [_number(_at(told, "near", epsilon)), _with_error(told, epsilon)]
-                    + [_number(_at(twin, "near", epsilon)), _with_error(twin, epsilon)]
-                    + [_range([_at(one, "contrast", epsilon) for one in found["random"]])]
+                    + [_number(_at(one, "near", epsilon)) for one in (told, *twins)]
                     + [_number(2 * found["width"] * float(isotropic(epsilon, found["width"])))]
+                    + [_with_error(one, epsilon) for one in (told, twins[1])]
                 )
     return _table(head, lines)
 
@@ -218,27 +218,33 @@ def _at(told, key, epsilon):
     return told[key][told["epsilon"].index(epsilon)]
 
 
-def _with_error(told, epsilon):
+def _with_error(told, epsilon=DRAWN):
+    """Return the contrast with its jackknife error."""
     value, error = _at(told, "contrast", epsilon), _at(told, "error", epsilon)
     if value is None:
         return "–"
-    return f"{value:+.2f}" + ("" if error is None else f" ± {error:.2f}")
+    return f"{value:+.2f}".replace("-", "−") + ("" if error is None else f" ± {error:.2f}")
 
 
 def _number(value):
-    if value is None:
-        return "–"
-    if value == 0:
-        return "0"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.1e}" if value < 1e-3 else f"{value:.4f}"
+    if value is None or value == 0:
+        return "–" if value is None else "0"
+    if value >= 0.01:
+        return f"{value:.2f}"
+    return f"{value:.4f}" if value >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def _range(values):
+def _range(values, form):
     known = [value for value in values if value is not None]
     if not known:
         return "–"
-    low, high = _number(min(known)), _number(max(known))
+    low, high = form(min(known)), form(max(known))
     return low if low == high else f"{low} … {high}"
+
+
+def _neuron(one, massive):
+    name = f"{'+' if one['plus'] >= one['minus'] else '−'}{one['neuron']}"
+    return f"**{name}**" if one["neuron"] in massive else name
 
 
 def _table(head, lines):

@@ -3,12 +3,12 @@
     python tools/measure_models.py acts/ -o docs/language-models.json \
         --vectors "Qwen2.5-0.5B layer 12=qwen.npz::vectors" --vectors "Mistral-7B layer 16=mistral.npz::vectors"
 
-`acts/` is a folder written by `tools/smollm2_activations.py`. Every layer is measured under six conditions (`CONDITIONS`), in
-three bases or clouds:
+`acts/` is a folder written by `tools/smollm2_activations.py`. Every layer is measured under six conditions (`CONDITIONS`):
 
     standard    all rows, in the basis of the neurons
     random      a sample of the rows, in random orthonormal bases
     surrogate   Gaussian rows with the mean and the covariance of the rows, in the basis of the neurons
+    directions  the same for the rows at unit length: long rows weigh no more than others, as in the method itself
 
 Each curve is the mean over all ordered planes of a basis. What is told of it: its mean at the four angles of basis
 vectors (0, 90, 180, 270 degrees) and at the four midpoints, the contrast (on − midway)/(on + midway) with a
@@ -28,26 +28,23 @@ import zarr
 
 import srmfast
 
-EPSILONS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.15)
-VECTOR_EPSILONS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1)
+EPSILONS = (0.9, 0.7, 0.5, 0.3, 0.2)
+VECTOR_EPSILONS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1)
 DRAWN = 0.3  # the epsilon of the curves, of the planes hit and of the neurons
 ANGLES = 360
 COARSE = 24  # angles where every plane is kept; 45 degrees are among them
 RANDOM_BASES = 3
 RANDOM_VECTORS = 1024  # of a random basis, at most; wider layers take an orthonormal part of one
 NORM = 10.0  # a vector whose norm exceeds the median this many times is left out of "ordinary rows"
+_GAUSS = ("surrogate", "directions")
+_ALL = ("random", *_GAUSS)
 CONDITIONS = {  # name: store, mask, centred, controls
-    "all rows": ("acts.zarr", None, False, ("random",)),
+    "all rows": ("acts.zarr", None, False, ("random", "directions")),
     "no first tokens": ("acts.zarr", "not_first.npy", False, ()),
-    "ordinary rows": ("acts.zarr", "ordinary_rows.npy", False, ("random", "surrogate")),
-    "ordinary rows, centred": ("acts.zarr", "ordinary_rows.npy", True, ("random", "surrogate")),
-    "ordinary rows and coordinates": ("acts_ordinary.zarr", "ordinary_rows.npy", False, ("random", "surrogate")),
-    "ordinary rows and coordinates, centred": (
-        "acts_ordinary.zarr",
-        "ordinary_rows.npy",
-        True,
-        ("random", "surrogate"),
-    ),
+    "ordinary rows": ("acts.zarr", "ordinary_rows.npy", False, _GAUSS),
+    "ordinary rows, centred": ("acts.zarr", "ordinary_rows.npy", True, _ALL),
+    "ordinary rows and coordinates": ("acts_ordinary.zarr", "ordinary_rows.npy", False, _GAUSS),
+    "ordinary rows and coordinates, centred": ("acts_ordinary.zarr", "ordinary_rows.npy", True, _ALL),
 }
 
 
@@ -117,10 +114,10 @@ def measure_layer(options, layer, name):
             )
             for seed in range(RANDOM_BASES)
         ]  # fmt: skip
-    if "surrogate" in controls:
-        rows = group[layer][...].reshape(-1, len(columns))[keep.reshape(-1)]
-        twin = surrogate(rows, options.sample or len(rows), centre)
-        numbers["surrogate"] = describe(srmfast.run(twin, "standard", epsilon=EPSILONS, angles=ANGLES, keep="summary"))
+    rows = group[layer][...].reshape(-1, len(columns))
+    rows = rows if keep is None else rows[keep.reshape(-1)]
+    for kind in (kind for kind in controls if kind != "random"):
+        numbers[kind] = measure_twin(rows, kind, options.sample or len(rows), centre, EPSILONS)
     say(f"{layer}, {name}: {time.perf_counter() - began:.0f} s, CPU {time.process_time() - spent:.0f} s")
     return numbers
 
@@ -177,7 +174,6 @@ def measure_vectors(path):
         began = time.perf_counter()
         given = {"epsilon": VECTOR_EPSILONS, "angles": ANGLES, "keep": "summary"}
         full = srmfast.run(kept, "standard", centre=centre, **given)
-        twin = surrogate(kept, len(kept), centre)
         found[name] = {
             "rows": len(kept),
             "width": kept.shape[1],
@@ -189,7 +185,10 @@ def measure_vectors(path):
                 )
                 for seed in range(RANDOM_BASES)
             ],
-            "surrogate": describe(srmfast.run(twin, "standard", **given)),
+            **{
+                kind: measure_twin(kept, kind, len(kept), centre, VECTOR_EPSILONS)
+                for kind in ("surrogate", "directions")
+            },
         }
         say(f"{path}, {name}: {time.perf_counter() - began:.0f} s")
     return found
@@ -240,18 +239,26 @@ def jackknife(folds, used):
     return np.sqrt((m - 1) / m * ((values - values.mean(axis=0)) ** 2).sum(axis=0))
 
 
+def measure_twin(rows, kind, m, centre, epsilons):
+    """Return the numbers of m Gaussian rows with the moments of the rows, or of their directions."""
+    if kind == "directions":
+        rows = rows.astype(np.float32)
+        rows -= rows.mean(axis=0, dtype=np.float64) if centre else 0
+        rows /= np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        centre = False  # the mean of the directions is one of their moments
+    twin = surrogate(rows, m, centre)
+    return describe(srmfast.run(twin, "standard", epsilon=epsilons, angles=ANGLES, keep="summary"))
+
+
 def surrogate(rows, m, centre, seed=0):
     """Return m Gaussian rows with the covariance of the rows (n, d), and their mean unless centred, float32."""
     n, d = rows.shape
-    total, square = np.zeros(d), np.zeros((d, d))
-    for start in range(0, n, 16_384):
-        part = rows[start : start + 16_384].astype(np.float64)
-        total += part.sum(axis=0)
-    mean = total / n
+    mean = rows.mean(axis=0, dtype=np.float64)
     rng = np.random.default_rng(seed)
     if n <= d:  # the covariance has the rank of the rows: mix the rows themselves
         made = rng.standard_normal((m, n)) @ (rows.astype(np.float64) - mean) / np.sqrt(n)
     else:
+        square = np.zeros((d, d))
         for start in range(0, n, 16_384):
             part = rows[start : start + 16_384].astype(np.float64) - mean
             square += part.T @ part
