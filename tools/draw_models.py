@@ -28,7 +28,7 @@ LAST = "ordinary rows and coordinates, centred"
 WAYS = {  # key of the numbers: name, colour (Okabe and Ito), line
     "standard": ("the model's rows in the basis of neurons", "#D55E00", "-"),
     "directions": (
-        "Gaussian rows with the same mean and covariance, in the same basis",
+        "Gaussian rows with the moments of the unit-length rows, same basis",
         "#0072B2",
         (0, (4, 1.5)),
     ),
@@ -54,7 +54,7 @@ def main(argv=None):
         print(table(numbers), end="\n\n")
     if options.figure:
         with rc_context(STYLE):
-            draw(numbers).savefig(options.figure, dpi=200, metadata={"Software": None})
+            draw(numbers).savefig(options.figure, dpi=180, metadata={"Software": None})
     return 0
 
 
@@ -140,6 +140,8 @@ def layers_table(numbers):
     head += ["contrast", "U", "planes"]
     lines = []
     for layer, condition, found in _conditions(numbers):
+        if condition == "ordinary rows":
+            continue  # the numbers of "no first tokens" again
         told, bases = found["standard"], found.get("random", [])
         twins = found.get("surrogate"), found.get("directions")
         lines.append(
