@@ -74,8 +74,15 @@ def common_epsilon(results):
 
 
 def shared_angle(result):
-    """Return the angle from b_i to b_j in radians when all kept planes share it, otherwise None."""
+    """Return the angle from b_i to b_j in radians when all kept planes share it, otherwise None.
+
+    Without kept planes the kind of the basis tells, where it makes every plane a right angle.
+    """
     angles = result.plane_angle
+    if not angles.size:
+        k, d = result.basis.shape
+        kind = result.attrs["basis_kind"]
+        return math.pi / 2 if kind in ("standard", "plusminus") or (kind == "random" and k <= d) else None
     return float(np.median(angles)) if angles.size and np.ptp(angles) < SAME_ANGLE else None
 
 

@@ -176,7 +176,8 @@ def _oscillation(pooled, position, shared, curve):
     on, midway = _on_and_midway(curve, shared)
     at = f"        at ε = {number(epsilon)} the mean"
     if midway is None:
-        return [f"{at} runs from {number(curve.min())} to {number(curve.max())} (planes differ in their angle)"]
+        why = "planes differ in their angle" if pooled.plane_angle.size else "the planes' angles were not kept"
+        return [f"{at} runs from {number(curve.min())} to {number(curve.max())} ({why})"]
     if midway == 0 and on == 0:
         return [f"{at} holds nothing on the basis directions nor midway between them"]
     near = _rows_near(pooled, (on, midway))

@@ -14,6 +14,7 @@ from srmfast.cli import build_parser
 
 ROOT = Path(srmfast.__file__).parent
 README = ROOT.parent / "README.md"
+PAGES = [README, *sorted((ROOT.parent / "docs").glob("*.md"))]
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__main__.py")
 
 
@@ -85,9 +86,10 @@ def test_readme_shows_every_command():
         assert f"srmfast {name}" in text, name
 
 
-def test_every_command_line_in_the_readme_parses():
-    lines = re.findall(r"^(?:.*&& )?(srmfast .*?)(?:\s+#.*)?$", README.read_text(), re.M)
-    assert len(lines) >= len(commands())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_parses(page):
+    lines = re.findall(r"^(?:.*&& )?(srmfast .*?)(?:\s+#.*)?$", page.read_text().replace("\\\n", ""), re.M)
+    assert len(lines) >= (len(commands()) if page == README else 1)
     for line in lines:
         arguments = shlex.split(line)[1:]
         build_parser().parse_args(arguments)
@@ -104,9 +106,10 @@ def test_readme_python_runs(tmp_path, monkeypatch, rng):
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_readme_names_no_file_that_is_not_there():
-    for link in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README.read_text()):
-        assert (README.parent / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_no_file_that_is_not_there(page):
+    for link in re.findall(r"\]\((?!https?://|#)([^)]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 def test_the_version_is_the_packages_version():

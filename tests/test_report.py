@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_plots import aligned, make
 
+import srmfast
 from srmfast import report
 from srmfast.results import Results
 
@@ -100,6 +101,21 @@ def test_planes_that_differ_in_angle_have_no_midway(rng):
     text = make(aligned(rng, 500, 3), basis).summary()
     fits(text)
     assert "planes differ in their angle" in text and "midway" not in text
+
+
+@pytest.mark.parametrize("basis", ["standard", "plusminus", "random:4"])
+def test_planes_that_were_not_kept_still_have_a_midway(rng, basis):
+    rows = aligned(rng, 500, 4)
+    every, summed = (srmfast.run(rows, basis, epsilon=0.8, keep=keep).summary() for keep in ("all", "summary"))
+    fits(summed)
+    assert "midway" in every and "differ" not in summed
+    table = [line for line in every.split("\n") if line.startswith("         ")]
+    assert table and set(table) <= set(summed.split("\n"))
+
+
+def test_planes_that_were_not_kept_are_not_said_to_differ(rng):
+    text = srmfast.run(aligned(rng, 500, 3), np.eye(3), epsilon=0.8, keep="summary").summary()
+    assert "angles were not kept" in text and "midway" not in text
 
 
 def test_a_large_mean_is_put_in_plain_words(rng):
