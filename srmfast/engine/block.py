@@ -1,6 +1,5 @@
 """The compute stage: one worker turns raw rows into integers, block by block, and owns all it writes."""
 
-import functools
 import math
 import threading
 import time
@@ -313,16 +312,8 @@ class Worker:
         return now
 
 
-@functools.cache
 def warm(dtype, *, centred=False, counter=np.int32):
-    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time.
-
-    Returns
-    -------
-    bool
-        Whether the cache lacked the largest kernels.
-    """
-    missed = _misses()
+    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
     raw = np.ones((2, 2), np.uint16 if dtype == "bfloat16" else dtype)
     common = dict(
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
@@ -340,11 +331,6 @@ def warm(dtype, *, centred=False, counter=np.int32):
         for way in (Way(), Way("search", cut=0.5, near=near)):
             prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
             Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
-    return _misses() > missed
-
-
-def _misses():
-    return sum(sum(kernel.stats.cache_misses.values()) for kernel in (scan.scan, search.find_partners, count.count))
 
 
 class _AllRows:

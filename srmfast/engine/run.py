@@ -8,8 +8,9 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.assemble import assemble, provenance
-from srmfast.engine.block import Pass, SharedSums, warm
-from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
+from srmfast.engine.block import Pass, SharedSums
+from srmfast.engine.compiling import Kernels
+from srmfast.engine.events import PassFinished, PassStarted, ignore
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
@@ -137,7 +138,7 @@ def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
     return execute(prepare(stores.items(), bases.items(), request, resources), request, resources, on_event=on_event)
 
 
-def execute(members, request, resources, *, on_event=ignore):
+def execute(members, request, resources, *, on_event=ignore, apart=False):
     """Carry out a prepared run: read each store once, or twice when its mean has to be found first.
 
     Parameters
@@ -147,6 +148,8 @@ def execute(members, request, resources, *, on_event=ignore):
     request, resources : Request, Resources
         Those they were prepared with.
     on_event : callable
+    apart : bool
+        Compile kernels that are missing in a process of their own, for which its memory is not ours.
 
     Returns
     -------
@@ -156,7 +159,9 @@ def execute(members, request, resources, *, on_event=ignore):
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     try:
         for member in members:
-            for result in _execute(member, request, share, on_event):
+            kernels = Kernels.of(member.store, request)
+            kernels.announce(on_event, apart=apart)
+            for result in _execute(member, request, share, kernels, on_event):
                 results[member.name, result.attrs["basis_name"]] = result
     finally:
         for member in members:
@@ -186,24 +191,18 @@ def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
     return result.counts[0][:, numbers]
 
 
-def _execute(member, request, share, on_event):
+def _execute(member, request, share, kernels, on_event):
     """Yield the result of each basis of one store; `share` is the memory for each."""
     began = time.perf_counter()
     store, mean = member.store, member.mean
     common = dict(
         dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
-        block_rows=member.plan.block_rows, counter=np.int32 if store.n < 2**31 else np.int64,
+        block_rows=member.plan.block_rows, counter=np.dtype(kernels.counter).type,
     )  # fmt: skip
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
-        ready = warming.submit(_warm, store.dtype, request.centre is not False, common["counter"])
+        ready = warming.submit(kernels.load)
         yield from _passes(member, request, share, common, mean, ready, began, on_event)
-
-
-def _warm(dtype, centred, counter):
-    began = time.perf_counter()
-    compiled = warm(dtype, centred=centred, counter=counter)
-    return KernelsReady(time.perf_counter() - began, compiled)
 
 
 def _passes(member, request, share, common, mean, ready, began, on_event):

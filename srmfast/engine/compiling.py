@@ -1,0 +1,89 @@
+"""The kernels of a run: loaded from the cache, or announced, compiled and left there."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from srmfast.engine.block import warm
+from srmfast.engine.events import KernelsMissing, KernelsReady
+from srmfast.kernels._cache import FOLDERS
+
+SECONDS = 40.0  # what compiling the kernels of one type of rows takes, roughly
+_loaded = set()  # by this process
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """All kernels that runs with one type of rows call.
+
+    Attributes
+    ----------
+    dtype : str
+        Stored type of the rows.
+    centred : bool
+        Whether a mean is subtracted from them.
+    counter : {"int32", "int64"}
+        Integer type of the plane accumulators.
+    """
+
+    dtype: str
+    centred: bool
+    counter: str
+
+    @classmethod
+    def of(cls, store, request):
+        """Return those for a store and a `Request`; their counters cannot overflow."""
+        return cls(store.dtype, request.centre is not False, "int32" if store.n < 2**31 else "int64")
+
+    @property
+    def _mark(self):
+        """Name of the file that says that the cache has them all."""
+        return "all." + ".".join(map(str, astuple(self)))
+
+    @property
+    def missing(self):
+        """Whether they have to be compiled, as far as the cache says."""
+        return self not in _loaded and FOLDERS.read(self._mark) is None
+
+    def announce(self, on_event, *, apart=False):
+        """Say so if the kernels have to be compiled.
+
+        Parameters
+        ----------
+        on_event : callable
+            Receives `KernelsMissing`.
+        apart : bool
+            Compile them in a process that leaves them in the cache and ends: the compiler takes more memory than most
+            runs. Nothing is lost if that fails.
+        """
+        if self.missing:
+            on_event(KernelsMissing(SECONDS))
+            if apart and sys.executable and FOLDERS.write("begun", b""):
+                command = f"from srmfast.engine.compiling import Kernels; {self!r}.load()"
+                with contextlib.suppress(OSError):
+                    subprocess.run(
+                        [sys.executable, "-P", "-c", command], check=False,
+                        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    )  # fmt: skip
+
+    def load(self):
+        """Load or compile the kernels, in any thread.
+
+        Returns
+        -------
+        KernelsReady
+        """
+        began = time.perf_counter()
+        compiled = self.missing
+        warm(self.dtype, centred=self.centred, counter=np.dtype(self.counter).type)
+        if compiled:
+            _loaded.add(self)
+            if not FOLDERS.problem:
+                FOLDERS.write(self._mark, b"")
+        return KernelsReady(time.perf_counter() - began, compiled, FOLDERS.problem if compiled else "")
