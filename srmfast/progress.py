@@ -34,12 +34,14 @@ class Progress:
             return
         if isinstance(event, KernelsMissing):
             self._line(f"compiling kernels, once for this version and type of rows: about {event.seconds:.0f} s")
-        elif isinstance(event, KernelsReady) and event.problem != self._problem:
-            self._problem = event.problem
-            self._line(
-                f"compiled kernels should be kept for the next run, but {event.problem}; "
-                "set NUMBA_CACHE_DIR to a folder that can be written"
-            )
+        elif isinstance(event, KernelsReady):
+            self._began = self._told = time.monotonic()  # compiling is not counting
+            if event.problem != self._problem:
+                self._problem = event.problem
+                self._line(
+                    f"compiled kernels should be kept for the next run, but {event.problem}; "
+                    "set NUMBA_CACHE_DIR to a folder that can be written"
+                )
         elif isinstance(event, PassStarted):
             self._pass, self._rows, self._nbytes = event, 0, 0
             self._began = self._told = time.monotonic()
