@@ -11,9 +11,10 @@ import numpy as np
 
 from srmfast.engine.block import warm
 from srmfast.engine.events import KernelsMissing, KernelsReady
+from srmfast.engine.stored import DOUBLE_TYPES
 from srmfast.kernels._cache import FOLDERS
 
-SECONDS = 40.0  # what compiling the kernels of one type of rows takes, roughly
+SECONDS = 30.0  # what compiling the kernels of one type of rows takes, roughly
 _loaded = set()  # by this process
 
 
@@ -38,7 +39,8 @@ class Kernels:
     @classmethod
     def of(cls, store, request):
         """Return those for a store and a `Request`; their counters cannot overflow."""
-        return cls(store.dtype, request.centre is not False, "int32" if store.n < 2**31 else "int64")
+        dtype = "float64" if store.dtype in DOUBLE_TYPES else store.dtype  # what kernels see
+        return cls(dtype, request.centre is not False, "int32" if store.n < 2**31 else "int64")
 
     @property
     def _mark(self):
@@ -79,11 +81,11 @@ class Kernels:
         -------
         KernelsReady
         """
-        began = time.perf_counter()
-        compiled = self.missing
+        if self in _loaded:
+            return KernelsReady(0.0, False)
+        began, missing = time.perf_counter(), self.missing
         warm(self.dtype, centred=self.centred, counter=np.dtype(self.counter).type)
-        if compiled:
-            _loaded.add(self)
-            if not FOLDERS.problem:
-                FOLDERS.write(self._mark, b"")
-        return KernelsReady(time.perf_counter() - began, compiled, FOLDERS.problem if compiled else "")
+        _loaded.add(self)
+        if missing and not FOLDERS.problem:
+            FOLDERS.write(self._mark, b"")
+        return KernelsReady(time.perf_counter() - began, missing, FOLDERS.problem if missing else "")

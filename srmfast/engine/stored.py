@@ -5,8 +5,8 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.kernels import decode
 
-_DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-DTYPES = ("float16", "bfloat16", "float32", *_DOUBLE_TYPES)
+DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+DTYPES = ("float16", "bfloat16", "float32", *DOUBLE_TYPES)
 
 
 def to_stored(raw, dtype, scratch):
@@ -23,7 +23,7 @@ def to_stored(raw, dtype, scratch):
         return rows
     if dtype in ("bfloat16", "float32", "float64"):
         return raw
-    if dtype in _DOUBLE_TYPES:
+    if dtype in DOUBLE_TYPES:
         return raw.astype(np.float64)
     raise InputError(f"activations must be of one of {', '.join(DTYPES)}, got {dtype}; convert the store")
 
