@@ -126,6 +126,7 @@ def test_any_change_of_any_kernel_is_another_folder(tmp_path):
 @pytest.mark.parametrize(
     "place, name, value",
     [
+        (srmfast, "__version__", "0.0.1"),
         (numba, "__version__", "0.0.1"),
         (_cache.llvmlite, "__version__", "0.0.1"),
         (np, "__version__", "0.0.1"),

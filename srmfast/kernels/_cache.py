@@ -48,8 +48,11 @@ def folder_name(sources=_HERE):
         return ""
     cpu = config.CPU_NAME or binding.get_host_cpu_name()
     features = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
-    versions = numba.__version__, llvmlite.__version__, np.__version__, sys.version, config.OPT, config.BOUNDSCHECK
-    digest.update(repr((versions, binding.get_default_triple(), cpu, features)).encode())
+    ours = getattr(sys.modules[__package__.partition(".")[0]], "__version__", "")
+    versions = ours, numba.__version__, llvmlite.__version__, np.__version__, sys.version
+    digest.update(
+        repr((versions, config.OPT, config.BOUNDSCHECK, binding.get_default_triple(), cpu, features)).encode()
+    )
     return _PREFIX + digest.hexdigest()[:24]
 
 
