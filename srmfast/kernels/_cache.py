@@ -32,7 +32,7 @@ _PREFIX = "srmfast-kernels-"
 _FOLDER = re.compile(_PREFIX + "[0-9a-f]{24}")  # nothing else is ever deleted
 _KEPT, _DAY = 8, 86400.0  # folders and seconds: several versions and CPUs may share a place
 # Code that is only loaded needs Numba's runtime, but none of its implementations of Python and NumPy, which take longer
-# to import than all else together. Versions of Numba in which tests/test_kernel_cache.py has passed.
+# to import than all else together. Both ends of this range of Numba have passed tests/test_kernel_cache.py.
 _LIGHT = (0, 61) <= numba.version_info[:2] <= (0, 68)
 
 
