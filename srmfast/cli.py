@@ -233,7 +233,7 @@ def _run(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
-    results = execute(members, request, resources, on_event=Progress(arguments.progress))
+    results = execute(members, request, resources, on_event=Progress(arguments.progress), apart=True)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)
     print(result.summary())

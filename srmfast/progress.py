@@ -3,7 +3,7 @@
 import sys
 import time
 
-from srmfast.engine.events import BlockDone, KernelsReady, PassFinished, PassStarted
+from srmfast.engine.events import BlockDone, KernelsMissing, KernelsReady, PassFinished, PassStarted
 
 MODES = ("auto", "bar", "plain", "none")
 _WIDTH = 28  # characters of the bar
@@ -26,13 +26,22 @@ class Progress:
         self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
         self._rows = self._nbytes = 0
         self._pass = None
+        self._problem = ""
         self._began = self._told = 0.0
 
     def __call__(self, event):
         if self.mode == "none":
             return
-        if isinstance(event, KernelsReady) and event.compiled and event.seconds >= 1:
-            self._line(f"kernels compiled in {event.seconds:.0f} s (once for this version; cached)")
+        if isinstance(event, KernelsMissing):
+            self._line(f"compiling kernels, once for this version and type of rows: about {event.seconds:.0f} s")
+        elif isinstance(event, KernelsReady):
+            self._began = self._told = time.monotonic()  # compiling is not counting
+            if event.problem != self._problem:
+                self._problem = event.problem
+                self._line(
+                    f"compiled kernels should be kept for the next run, but {event.problem}; "
+                    "set NUMBA_CACHE_DIR to a folder that can be written"
+                )
         elif isinstance(event, PassStarted):
             self._pass, self._rows, self._nbytes = event, 0, 0
             self._began = self._told = time.monotonic()

@@ -45,7 +45,7 @@ def srmfast_cli(srmfast_env):
 
     def call(command, **options):
         words = [sys.executable, "-W", "error", "-m", "srmfast", *shlex.split(command)]
-        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=120, **options)
+        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=600, **options)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return call

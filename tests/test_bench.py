@@ -20,7 +20,7 @@ def script(srmfast_env):
 
     def call(name, *words):
         command = [sys.executable, str(ROOT / name), *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, env=srmfast_env, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, env=srmfast_env, timeout=600)
 
     return call
 

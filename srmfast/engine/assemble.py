@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import math
 import os
 import platform
 import resource
@@ -190,7 +191,8 @@ def _offset(moments):
     n = int(rows.fate[..., USED].sum())
     if not n or not np.isfinite(sums).all() or not sums[-1]:
         return None
-    return float(np.linalg.norm(sums[:-1] / n) / np.sqrt(sums[-1] / n))
+    square = math.fsum(np.square(sums[:-1] / n))  # the same on any CPU, which BLAS is not
+    return math.sqrt(square / (sums[-1] / n))
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """The compute stage: one worker turns raw rows into integers, block by block, and owns all it writes."""
 
-import functools
 import math
 import threading
 import time
@@ -374,22 +373,14 @@ class Worker:
         return now
 
 
-@functools.cache
-def warm(dtype, *, centred=False, active=False, counter=np.int32):
-    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time.
-
-    Returns
-    -------
-    bool
-        Whether the cache lacked the largest kernels.
-    """
-    missed = _misses()
+def warm(dtype, *, centred=False, counter=np.int32):
+    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
     raw = np.ones((2, 2), bits(dtype))
     common = dict(
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
         nonfinite="skip", block_rows=2, counter=counter,
     )  # fmt: skip
-    passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2))] + [(None, None)] * active
+    passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2)), (None, None)]
     if centred:  # what finds the mean
         Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
@@ -402,11 +393,6 @@ def warm(dtype, *, centred=False, active=False, counter=np.int32):
             prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
             for mean, sums in passes:
                 Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
-    return _misses() > missed
-
-
-def _misses():
-    return sum(sum(kernel.stats.cache_misses.values()) for kernel in (scan.scan, search.find_partners, count.count))
 
 
 class _AllRows:

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class KernelsMissing:
+    """Kernels are going to be compiled: once for a version of srmfast, a CPU and a type of rows."""
+
+    seconds: float  # time that takes, roughly
+
+
+@dataclass(frozen=True)
 class KernelsReady:
     """The kernels are compiled or loaded from the cache."""
 
     seconds: float  # time it took
-    compiled: bool  # whether anything had to be compiled; it is in the cache now
+    compiled: bool  # whether they were compiled in this process
+    problem: str = ""  # why they are not in the cache now
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.active import HitLedger, by_pairs, check_highest, choose_active, most_hit
 from srmfast.engine.assemble import assemble, provenance
-from srmfast.engine.block import Pass, SharedSums, warm
-from srmfast.engine.events import KernelsReady, PassFinished, PassStarted, ignore
+from srmfast.engine.block import Pass, SharedSums
+from srmfast.engine.compiling import Kernels
+from srmfast.engine.events import PassFinished, PassStarted, ignore
 from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
-from srmfast.engine.plan import HIT_SHARE, counter
+from srmfast.engine.plan import HIT_SHARE
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.stored import to_floats
@@ -140,7 +141,7 @@ def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
     return execute(prepare(stores.items(), bases.items(), request, resources), request, resources, on_event=on_event)
 
 
-def execute(members, request, resources, *, on_event=ignore):
+def execute(members, request, resources, *, on_event=ignore, apart=False):
     """Carry out a prepared run: read each store once, or twice when its mean has to be found first.
 
     Parameters
@@ -150,6 +151,8 @@ def execute(members, request, resources, *, on_event=ignore):
     request, resources : Request, Resources
         Those they were prepared with.
     on_event : callable
+    apart : bool
+        Compile kernels that are missing in a process of their own, for which its memory is not ours.
 
     Returns
     -------
@@ -159,7 +162,9 @@ def execute(members, request, resources, *, on_event=ignore):
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     try:
         for member in members:
-            for result in _execute(member, request, share, on_event):
+            kernels = Kernels.of(member.store, request)
+            kernels.announce(on_event, apart=apart)
+            for result in _execute(member, request, share, kernels, on_event):
                 results[member.name, result.attrs["basis_name"]] = result
     finally:
         for member in members:
@@ -189,25 +194,18 @@ def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
     return result.counts[0][:, numbers]
 
 
-def _execute(member, request, share, on_event):
+def _execute(member, request, share, kernels, on_event):
     """Yield the result of each basis of one store; `share` is the memory for each."""
     began = time.perf_counter()
     store = member.store
     common = dict(
         dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
-        block_rows=member.plan.block_rows, counter=counter(store.n, len(request.epsilon)),
+        block_rows=member.plan.block_rows, counter=np.dtype(kernels.counter).type,
     )  # fmt: skip
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
-        active = any(basis.planes.most for basis in member.bases)
-        ready = warming.submit(_warm, store.dtype, request.centre is not False, active, common["counter"])
+        ready = warming.submit(kernels.load)
         yield from _Passes(member, request, share, common, ready, began, on_event).results()
-
-
-def _warm(dtype, centred, active, counter):
-    began = time.perf_counter()
-    compiled = warm(dtype, centred=centred, active=active, counter=counter)
-    return KernelsReady(time.perf_counter() - began, compiled)
 
 
 class _Passes:

@@ -7,14 +7,14 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.kernels import decode
 
-_DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-_FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
-DTYPES = ("float16", "bfloat16", "float32", *_FLOAT8, *_DOUBLE_TYPES)
+DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+DTYPES = ("float16", "bfloat16", "float32", *FLOAT8, *DOUBLE_TYPES)
 
 
 def bits(dtype):
     """Return the NumPy type in which values of a stored type are handed out."""
-    return np.dtype("uint16" if dtype == "bfloat16" else "uint8" if dtype in _FLOAT8 else dtype)
+    return np.dtype("uint16" if dtype == "bfloat16" else "uint8" if dtype in FLOAT8 else dtype)
 
 
 @functools.cache
@@ -37,13 +37,13 @@ def to_stored(raw, dtype, scratch):
         rows = scratch.array("decoded", raw.shape, np.float32)
         decode.half_to_single(raw.view(np.uint16), rows)
         return rows
-    if dtype in _FLOAT8:
+    if dtype in FLOAT8:
         rows = scratch.array("decoded", raw.shape, np.float32)
         decode.bytes_to_single(raw, float8_values(dtype), rows)
         return rows
     if dtype in ("bfloat16", "float32", "float64"):
         return raw
-    if dtype in _DOUBLE_TYPES:
+    if dtype in DOUBLE_TYPES:
         return raw.astype(np.float64)
     raise InputError(f"activations must be of one of {', '.join(DTYPES)}, got {dtype}; convert the store")
 
@@ -57,6 +57,6 @@ def to_floats(raw, dtype):
     """Return stored values (n, d) as float64, exactly but for integers of 64 bits."""
     if dtype == "bfloat16":
         return (raw.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    if dtype in _FLOAT8:
+    if dtype in FLOAT8:
         return float8_values(dtype)[raw].astype(np.float64)
     return raw.astype(np.float64)
