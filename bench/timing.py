@@ -1,6 +1,7 @@
 """How the benchmark measures and what it prints: alternating rounds, medians, aligned tables."""
 
 import gc
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -55,9 +56,34 @@ def alternate(ways, rounds, *, limit=None, least=3):
     return series
 
 
+def affordable(call, most, limit, *, least=16):
+    """Return the largest n ≤ most for which call(n) should take no longer than `limit` seconds.
+
+    Tried from `least` upward in steps of 8, so that a way that is slow today is seen to be slow at a small size.
+    """
+    n = min(least, most)
+    while True:
+        start = time.perf_counter()
+        call(n)
+        spent = time.perf_counter() - start
+        if 8 * spent > limit or n == most:
+            return min(most, max(n, int(n * limit / spent)))
+        n = min(most, 8 * n)
+
+
 def ratio(other, ours):
     """Median over the rounds of other's time over ours."""
     return statistics.median(theirs / mine for theirs, mine in zip(other.seconds, ours.seconds, strict=True))
+
+
+def difference(other, ours):
+    """Median over the rounds of other's seconds less ours."""
+    return statistics.median(theirs - mine for theirs, mine in zip(other.seconds, ours.seconds, strict=True))
+
+
+def exponent(other, ours, factor):
+    """Return x for which a size `factor` times as large takes factorˣ times as long."""
+    return math.log(ratio(other, ours)) / math.log(factor)
 
 
 def table(header, lines):
@@ -80,6 +106,12 @@ def seconds(value):
             scaled = value / size
             digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
             return f"{scaled:,.{digits}f} {unit}"
+
+
+def nanoseconds(spent, number):
+    """Write the seconds that each of a number of things took, in nanoseconds."""
+    each = spent / number * 1e9 if number else float("inf")
+    return f"{each:,.1f} ns" if each < 1e5 else "–"
 
 
 def times(value):
