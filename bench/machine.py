@@ -28,11 +28,12 @@ def machine(quick):
     matrix, memory = np.ones((side, side), np.float32), np.ones(nbytes // 8)
     with threadpool_limits(1, user_api="blas"):
         one = alternate({"sgemm": lambda: matrix @ matrix, "read": lambda: memory @ memory}, 4)
-    every = alternate({"sgemm": lambda: matrix @ matrix}, 4)
+    every = alternate({"sgemm": lambda: matrix @ matrix}, 4, by=time.perf_counter)
     flops = 2 * side**3 / 1e9
     print(
         f"sgemm {flops / min(one['sgemm'].seconds):,.0f} GFLOP/s on one core, {flops / min(every['sgemm'].seconds):,.0f} "
-        f"on {CORES}; memory read at {nbytes / 1e9 / min(one['read'].seconds):.1f} GB/s by one core"
+        f"on {CORES}; memory read at {nbytes / 1e9 / min(one['read'].seconds):.1f} GB/s by one core; "
+        f"load {os.getloadavg()[0]:.1f} at the start"
     )
 
 

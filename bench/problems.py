@@ -41,7 +41,7 @@ def headline(quick):
     }
     for name, (way, size) in others.items():
         candidates[name] = [partial(way, X, B, planes[sample(size, number)], a, eps) for number in range(rounds)]
-    series = alternate(candidates, rounds)
+    series = alternate(candidates, rounds, limit=45.0)
     first, *_ = series.values()
     lines = []
     for name, one in series.items():

@@ -7,22 +7,25 @@ other ones in every round, and its cost a plane multiplied by their number: mark
 
 import argparse
 import gc
+import os
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import anchor, cost, problems, stores, threads, wide
+from bench import anchor, cost, parts, problems, processes, stores, threads, timing, wide
 from bench.machine import machine, warm
 
 SECTIONS = {
     "headline": ("The paper's kind of problem, every way", problems.headline),
     "break-even": ("Break-even: from tiny to large", problems.break_even),
     "cost": ("What each size of the problem costs", cost.cost),
+    "parts": ("What the parts cost", parts.parts),
     "threads": ("Threads", threads.threads),
     "wide": ("Wide layers, all planes", wide.wide),
     "stores": ("Stores: reading alone and the whole analysis", stores.stores),
+    "processes": ("Whole processes", processes.processes),
     "anchor": ("Anchor: pair counters of other fields", anchor.anchor),
 }  # a function of `quick` that prints its tables and raises AssertionError for a wrong count
 
@@ -34,18 +37,28 @@ def main(argv=None):
     parser.add_argument(
         "--only", action="append", choices=SECTIONS, metavar="SECTION", help=f"may be repeated; {', '.join(SECTIONS)}"
     )
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="CPU seconds of all threads in place of wall time, for a busy machine; threads, stores and processes keep wall time",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.cpu:
+        timing.clock = time.process_time
     print(f"# srmfast benchmark{' (quick: toy sizes)' if arguments.quick else ''}\n")
     machine(arguments.quick)
     print(f"Kernels loaded, or compiled where no cache had them, in {warm():.1f} s.")
     gc.freeze()  # what has been imported need not be looked through before every round
-    print("Times are medians of alternating rounds, ratios medians of the rounds' ratios; the collector is off.")
+    print(
+        f"Times are medians of alternating rounds{', CPU seconds of all threads' if arguments.cpu else ''}; ratios are "
+        "medians of the rounds' ratios; the collector is off."
+    )
     for name, (title, section) in SECTIONS.items():
         if arguments.only is None or name in arguments.only:
             print(f"\n## {title}\n", flush=True)
             began = time.perf_counter()
             section(arguments.quick)
-            print(f"\n({name}: {time.perf_counter() - began:.0f} s)", flush=True)
+            print(f"\n({name}: {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def made(script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("headline", "break-even", "wide"), ("cost", "threads", "stores", "anchor")]
+    "names", [("headline", "break-even", "parts", "wide"), ("cost", "threads", "stores", "processes", "anchor")]
 )
 def test_the_benchmark_runs_and_checks_its_answers(script, names):
     ended = script("bench/run.py", "--quick", *(word for name in names for word in ("--only", name)))
@@ -103,9 +103,22 @@ def test_pair_counters_count_what_the_planes_sum_up_to(counter, rng):
         (0.9, 0.5, -0.2),
     )
     probes = anchor.probe_directions(B, planes, 12)
-    assert probes.shape == (24, 3) and np.allclose(np.linalg.norm(probes, axis=1), 1.0)
+    assert probes.shape == (2, 12, 3) and np.allclose(np.linalg.norm(probes, axis=-1), 1.0)
     wanted = naive.counts(rows, B, planes, epsilons, 12).sum(axis=(1, 2))
-    assert COUNTERS[counter](probes, rows, epsilons).tolist() == wanted.tolist()
+    assert COUNTERS[counter](probes.reshape(-1, 3), rows, epsilons).tolist() == wanted.tolist()
+
+
+def test_without_corrfunc_the_table_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "Corrfunc.mocks", None)
+    anchor.anchor(quick=True)
+    shown = capsys.readouterr().out
+    assert "pip install Corrfunc" in shown and anchor.CORRFUNC not in shown and "SciPy" in shown
+
+
+def test_the_benchmark_can_count_cpu_seconds(script):
+    ended = script("bench/run.py", "--quick", "--cpu", "--only", "parts")
+    assert ended.returncode == 0, ended.stderr
+    assert "CPU seconds of all threads" in ended.stdout
 
 
 def test_ways_are_timed_in_turn():
@@ -121,7 +134,7 @@ def test_rounds_end_at_the_limit():
 
 def test_a_slow_call_is_given_little_to_do(monkeypatch):
     clock = iter(np.cumsum([0, 1, 0, 8, 0, 8]).tolist())
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing, "clock", lambda: next(clock))
     sizes = []
     assert timing.affordable(sizes.append, 10_000, 20.0, least=10) == 200  # 80 in 8 s
     assert sizes == [10, 80]
@@ -197,8 +210,9 @@ def test_a_run_is_measured(script, made, name, words):
     path, _ = made(name, *words)
     ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 1000, "--pairs", 1, "--way", "1x1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert re.search(r"\| merely reads +\| +\d+\.\d\d s", ended.stdout)
-    assert re.search(r"\| srmfast run, ε 0.5 +\| +\d+\.\d\d s", ended.stdout)
+    for process in ("merely reads", "srmfast run, ε 0.5"):
+        assert re.search(rf"\| {process} +\| +[\d.]+ m?s \|", ended.stdout)
+    assert re.search(r"stages of the last run, threads added up: read [\d.]+ [mµ]?s, decode", ended.stdout)
     assert 50 < int(re.search(r"peak ([\d,]+) of 1,024 MiB", ended.stdout)[1]) < 1024
 
 
@@ -206,9 +220,24 @@ def test_the_fastest_reader_is_chosen_and_a_limit_exceeded_is_an_exit_code(scrip
     path, _ = made("x.zarr")
     ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 0.01, "--pairs", 1)
     assert ended.returncode == 1 and "TOO SLOW" in ended.stdout
-    spent = {way: float(text) for way, text in re.findall(r"(\d+x\d+) (\d+\.\d\d) s", ended.stdout)}
+    tried = re.findall(r"(\d+x\d+) ([\d.]+) (m?)s", ended.stdout)
+    spent = {way: float(text) * (1e-3 if milli else 1.0) for way, text, milli in tried}
     best = re.search(r"(\d+x\d+) is the reader", ended.stdout)[1]
     assert len(spent) == 3 and spent[best] == min(spent.values())
+
+
+def test_a_store_is_made_measured_and_deleted(script, tmp_path):
+    words = ("--make", 0.002, "--memory", "256MiB", "--max-ratio", 1000, "--pairs", 1, "--way", "1x1")
+    ended = script("tools/measure_run.py", tmp_path / "x.zarr", *words)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "of 256 MiB" in ended.stdout and not list(tmp_path.iterdir())
+
+
+def test_a_store_is_not_made_over_another(script, made):
+    path, _ = made("x.zarr")
+    ended = script("tools/measure_run.py", path, "--make", 0.002)
+    assert ended.returncode == 2 and "must not exist yet" in ended.stderr
+    assert zarr.open_array(path, mode="r").shape[0]
 
 
 def test_a_run_that_fails_is_no_measurement(script, made):
