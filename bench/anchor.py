@@ -24,11 +24,11 @@ _WIDE = (0.98, 0.95, 0.9, 0.8)
 
 def anchor(quick):
     """Pairs of directions and rows by separation: at random, with many ties, and the other counters' own question."""
-    n, few, a, rounds = (300, 60, 36, 2) if quick else (10_000, 1_000, 360, 3)
+    n, k, few, a, rounds = (300, 4, 20, 36, 1) if quick else (10_000, 16, 1_000, 360, 3)
     rng = np.random.default_rng(12)
     rows = rng.standard_normal((n, 3))
     every = itertools.permutations
-    _compare("random rows, 16 Thompson vectors", rows, "thompson:16", every(range(16), 2), a, _WIDE, rounds)
+    _compare(f"random rows, {k} Thompson vectors", rows, f"thompson:{k}", every(range(k), 2), a, _WIDE, rounds)
     lattice = np.argwhere(np.ones((5, 5, 5))) - 2.0
     lattice = lattice[lattice.any(axis=1)]
     edges = "lattice points, standard basis, pairs on the cones' edges"

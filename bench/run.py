@@ -1,4 +1,4 @@
-"""The benchmark table: `python bench/run.py [--quick] [--only SECTION]`, about ten minutes on two cores.
+"""The benchmark table: `python bench/run.py [--quick] [--cpu] [--only SECTION]`, about ten minutes on two cores.
 
 Every way of computing the same counts is timed in alternating rounds of one process, and what each returns is
 compared with the definition before its time is printed. A way too slow for all planes is timed on some of them,
@@ -40,7 +40,7 @@ def main(argv=None):
     parser.add_argument(
         "--cpu",
         action="store_true",
-        help="CPU seconds of all threads in place of wall time, for a busy machine; threads, stores and processes keep wall time",
+        help="CPU seconds of all threads in place of wall time, for a busy machine; threads and stores keep wall time",
     )
     arguments = parser.parse_args(argv)
     if arguments.cpu:
