@@ -1,5 +1,6 @@
 """The benchmark and the tools around it, at toy sizes, so that they cannot rot."""
 
+import argparse
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from bench import anchor, timing
 from bench.answers import check_same, check_sample, check_total, compare
 from bench.run import SECTIONS
 from srmfast import naive
+from tools import measure_run
 
 
 @pytest.fixture
@@ -204,24 +206,31 @@ def test_an_existing_store_is_left_alone(script, made):
     assert path.read_bytes() == before
 
 
-def test_a_run_is_measured(script, made):
-    path, _ = made("x.h5", "--format", "h5")
-    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 1000, "--pairs", 1, "--way", "1x1")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+def test_a_run_is_measured_against_the_fastest_reader(script, made):
+    path, _ = made("x.npy", "--format", "npy")
+    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 0.01, "--pairs", 1)
+    assert ended.returncode == 1 and "TOO SLOW" in ended.stdout
+    tried = re.findall(r"(\d+x\d+) ([\d.]+) (m?)s", ended.stdout)
+    spent = {way: float(text) * (1e-3 if milli else 1.0) for way, text, milli in tried}
+    best = re.search(r"(\d+x\d+) is the reader", ended.stdout)[1]
+    assert len(spent) == 2 and spent[best] == min(spent.values())
     for process in ("merely reads", "srmfast run, ε 0.5"):
         assert re.search(rf"\| {process} +\| +[\d.]+ m?s \|", ended.stdout)
     assert re.search(r"stages of the last run, threads added up: read [\d.]+ [mµ]?s, decode", ended.stdout)
     assert 50 < int(re.search(r"peak ([\d,]+) of 1,024 MiB", ended.stdout)[1]) < 1024
 
 
-def test_the_fastest_reader_is_chosen_and_a_limit_exceeded_is_an_exit_code(script, made):
-    path, _ = made("x.zarr")
-    ended = script("tools/measure_run.py", path, "--memory", "1GiB", "--max-ratio", 0.01, "--pairs", 1)
-    assert ended.returncode == 1 and "TOO SLOW" in ended.stdout
-    tried = re.findall(r"(\d+x\d+) ([\d.]+) (m?)s", ended.stdout)
-    spent = {way: float(text) * (1e-3 if milli else 1.0) for way, text, milli in tried}
-    best = re.search(r"(\d+x\d+) is the reader", ended.stdout)[1]
-    assert len(spent) == 3 and spent[best] == min(spent.values())
+@pytest.mark.parametrize(
+    ("max_ratio", "budget", "code", "words"),
+    [(2.0, 300, 0, ()), (1.4, 300, 1, ("TOO SLOW",)), (2.0, 99, 1, ("OVER THE BUDGET",))],
+)
+def test_a_limit_exceeded_is_an_exit_code(max_ratio, budget, code, words, capsys):
+    options = argparse.Namespace(store="x.zarr", cold=False, epsilon="0.5", max_ratio=max_ratio)
+    reads, runs = [(1.0, 1.0, 1 << 20)] * 3, [(each, 1.0, 100 << 20) for each in (1.5, 9.0, 1.1)]
+    assert measure_run.report(options, 5, {"1x1": 1.0}, "1x1", reads, runs, {"read": 1.0}, budget << 20) == code
+    shown = capsys.readouterr().out
+    assert "ratio 1.50 (median of 3 pairs" in shown and "100 MiB |" in shown
+    assert [word for word in ("TOO SLOW", "OVER THE BUDGET") if word in shown] == list(words)
 
 
 def test_a_store_is_not_made_over_another(script, made):
