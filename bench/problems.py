@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import srmfast
 from bench import ways
@@ -60,7 +61,7 @@ def headline(quick):
     print(table(["way", "time", "of ours", "counts that differ"], lines))
     print(
         f"\n* one plane (ten for float32 BLAS) in each of {len(first.seconds)} rounds, never the same, × {len(planes)}. "
-        f"BLAS has {CORES} threads.\nA count differs where a row lies within rounding of the cone's edge; naive and ours may not differ."
+        f"Threads of BLAS: {max(pool['num_threads'] for pool in threadpool_info())}.\nA count differs where a row lies within rounding of the cone's edge; naive and ours may not differ."
     )
     _published(quick)
 
