@@ -1,9 +1,12 @@
 """How the benchmark measures and what it prints: alternating rounds, medians, aligned tables."""
 
 import gc
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
+
+clock = time.perf_counter  # or time.process_time: CPU seconds of all threads, for a busy machine
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Series:
         return statistics.median(self.seconds)
 
 
-def alternate(ways, rounds, *, limit=None, least=3):
+def alternate(ways, rounds, *, limit=None, least=3, by=None):
     """Time several functions in turn, so that whatever else the machine does falls on all of them.
 
     Parameters
@@ -31,11 +34,14 @@ def alternate(ways, rounds, *, limit=None, least=3):
     limit : float, optional
         Seconds after which no further round begins, once `least` are done.
     least : int
+    by : callable, optional
+        The clock, where it must be another one than `clock`.
 
     Returns
     -------
     dict of str to Series
     """
+    by = by or clock
     series = {name: Series(name) for name in ways}
     began = time.perf_counter()
     for number in range(rounds):
@@ -46,18 +52,43 @@ def alternate(ways, rounds, *, limit=None, least=3):
             gc.disable()
             call = way[number] if isinstance(way, list) else way
             try:
-                start = time.perf_counter()
+                start = by()
                 answer = call()
-                series[name].seconds.append(time.perf_counter() - start)
+                series[name].seconds.append(by() - start)
             finally:
                 gc.enable()
             series[name].answers.append(answer)
     return series
 
 
+def affordable(call, most, limit, *, least=16):
+    """Return the largest n ≤ most for which call(n) should take no longer than `limit` seconds.
+
+    Tried from `least` upward in steps of 8, so that a way that is slow today is seen to be slow at a small size.
+    """
+    n = min(least, most)
+    while True:
+        start = clock()
+        call(n)
+        spent = clock() - start
+        if 8 * spent > limit or n == most:
+            return min(most, max(n, int(n * limit / spent)))
+        n = min(most, 8 * n)
+
+
 def ratio(other, ours):
     """Median over the rounds of other's time over ours."""
     return statistics.median(theirs / mine for theirs, mine in zip(other.seconds, ours.seconds, strict=True))
+
+
+def difference(other, ours):
+    """Median over the rounds of other's seconds less ours."""
+    return statistics.median(theirs - mine for theirs, mine in zip(other.seconds, ours.seconds, strict=True))
+
+
+def exponent(other, ours, factor):
+    """Return x for which a size `factor` times as large takes factorˣ times as long."""
+    return math.log(ratio(other, ours)) / math.log(factor)
 
 
 def table(header, lines):
@@ -80,6 +111,12 @@ def seconds(value):
             scaled = value / size
             digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
             return f"{scaled:,.{digits}f} {unit}"
+
+
+def nanoseconds(spent, number):
+    """Write the seconds that each of a number of things took, in nanoseconds."""
+    each = spent / number * 1e9 if number else float("inf")
+    return f"{each:,.1f} ns" if each < 1e5 else "–"
 
 
 def times(value):

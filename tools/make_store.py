@@ -1,6 +1,7 @@
 """Write a big store of activation-like rows in bounded memory.
 
     python tools/make_store.py OUT.zarr --gib 4 --dim 64 --dtype float16
+    python tools/make_store.py OUT.zarr --gib 12 --dim 768 --chunk-mib 4      # 12.8 GB, what measure_run.py is for
 
 Rows are correlated normals with a power-law covariance, a mean, rarely active columns and outlying ones, as
 activations have. In narrow rows an outlying column often dominates, and such a row hits every plane with it;
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 DTYPES = ("float16", "float32", "float64")
 DISTINCT = 4  # blocks drawn
@@ -29,15 +31,20 @@ def main(argv=None):
     parser.add_argument("--dtype", choices=DTYPES, default="float16")
     parser.add_argument("--chunk-mib", type=float, default=16, help="MiB of a chunk (default 16)")
     parser.add_argument("--format", choices=tuple(WRITERS), default="zarr")
-    parser.add_argument("--codec", choices=("blosc-lz4", "none"), help="default: blosc-lz4 for zarr, none otherwise")
+    parser.add_argument(
+        "--codec",
+        choices=sorted({codec for _, codecs in WRITERS.values() for codec in codecs}),
+        help="default: blosc-lz4 for zarr, none otherwise; gzip is for h5, which is contiguous without",
+    )
     parser.add_argument(
         "--outlier", type=float, default=4, metavar="F", help="scale of one column in 64 (default 4; 1: none)"
     )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    codec = options.codec or ("blosc-lz4" if options.format == "zarr" else "none")
-    if codec != "none" and options.format != "zarr":
-        parser.error(f"--codec {codec} is for --format zarr; {options.format} is written without")
+    write, codecs = WRITERS[options.format]
+    codec = options.codec or codecs[0]
+    if codec not in codecs:
+        parser.error(f"--codec {codec} is not for --format {options.format}, which takes {' or '.join(codecs)}")
     if options.out.exists():
         parser.error(f"the store must not exist yet, got {options.out}; remove it or use another name")
     if options.dim < 2 or options.gib <= 0 or options.chunk_mib <= 0:
@@ -47,7 +54,7 @@ def main(argv=None):
     chunk_rows = min(n, max(1, int(options.chunk_mib * 2**20) // row_bytes))
     began = time.perf_counter()
     chunks = blocks(n, options.dim, options.dtype, chunk_rows, options.outlier, options.seed)
-    WRITERS[options.format](options.out, (n, options.dim), options.dtype, chunk_rows, codec, chunks)
+    write(options.out, (n, options.dim), options.dtype, chunk_rows, codec, chunks)
     spent = time.perf_counter() - began
     size = disk_bytes(options.out)
     print(
@@ -61,7 +68,11 @@ def main(argv=None):
 def blocks(n, d, dtype, chunk_rows, outlier, seed):
     """Yield (start, rows) for the chunks of an (n, d) store."""
     rng = np.random.default_rng(seed)
-    distinct = [_draw(rng, chunk_rows, d, dtype, outlier) for _ in range(min(DISTINCT, -(-n // chunk_rows)))]
+    with threadpool_limits(1, user_api="blas"):  # on busy cores LAPACK's threads wait for each other for seconds
+        mix, mean = _covariance(rng, d), 0.5 * rng.standard_normal(d, dtype=np.float32)
+        distinct = [
+            _draw(rng, chunk_rows, mix, mean, dtype, outlier) for _ in range(min(DISTINCT, -(-n // chunk_rows)))
+        ]
     for number, start in enumerate(range(0, n, chunk_rows)):
         rows = distinct[number % len(distinct)]
         if number >= len(distinct):
@@ -71,14 +82,19 @@ def blocks(n, d, dtype, chunk_rows, outlier, seed):
         yield start, rows[: n - start]
 
 
-def _draw(rng, rows, d, dtype, outlier):
-    """Draw rows with a power-law spectrum (variance ∝ 1/rank), a mean, outlying and quiet columns."""
+def _covariance(rng, d):
+    """Return the (d, d) matrix that gives normal rows a power-law spectrum: variance ∝ 1/rank, 1 a column on average."""
     spread = (1 + np.arange(d)) ** -0.5
-    frame = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
-    mix = (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
+    frame = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    return (spread[:, None] * frame * np.sqrt(d / (spread**2).sum())).astype(np.float32)
+
+
+def _draw(rng, rows, mix, mean, dtype, outlier):
+    """Draw correlated rows with a mean, outlying and quiet columns."""
+    d = len(mean)
     values = rng.standard_normal((rows, d), dtype=np.float32) @ mix
     values[:, : max(1, d // 64)] *= outlier  # the outlier channels of language models
-    values += 0.5 * rng.standard_normal(d, dtype=np.float32)
+    values += mean
     quiet = values[:, d - d // 8 :]  # rarely active units: all there is for a codec to find
     quiet[np.abs(quiet) < 2] = 0
     return values.astype(dtype)
@@ -96,6 +112,7 @@ def write_zarr(path, shape, dtype, chunk_rows, codec, chunks):
         dtype=dtype,
         compressors=compressor,
         zarr_format=3,
+        config={"write_empty_chunks": True},  # comparing each chunk of float16 with zero takes longer than all else
     )
     with ThreadPoolExecutor(1) as writer:  # one chunk is written while the next is made
         written = None
@@ -107,11 +124,12 @@ def write_zarr(path, shape, dtype, chunk_rows, codec, chunks):
 
 
 def write_h5(path, shape, dtype, chunk_rows, codec, chunks):
-    """Write an HDF5 file with the dataset "activations"."""
+    """Write an HDF5 file with the dataset "activations": in chunks with gzip, contiguous without."""
     import h5py
 
+    layout = {"chunks": (chunk_rows, shape[1]), "compression": codec} if codec != "none" else {}
     with h5py.File(path, "w") as file:
-        data = file.create_dataset("activations", shape, dtype, chunks=(chunk_rows, shape[1]))
+        data = file.create_dataset("activations", shape, dtype, **layout)
         for start, rows in chunks:
             data[start : start + len(rows)] = rows
 
@@ -125,7 +143,11 @@ def write_npy(path, shape, dtype, chunk_rows, codec, chunks):
             file.write(memoryview(rows).cast("B"))
 
 
-WRITERS = {"zarr": write_zarr, "h5": write_h5, "npy": write_npy}
+WRITERS = {
+    "zarr": (write_zarr, ("blosc-lz4", "none")),
+    "h5": (write_h5, ("none", "gzip")),
+    "npy": (write_npy, ("none",)),
+}  # and their codecs, the first by default
 
 
 def disk_bytes(path):

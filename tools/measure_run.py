@@ -1,6 +1,8 @@
 """Compare a whole `srmfast run` process with one that merely reads the store.
 
     python tools/measure_run.py STORE --basis standard --memory 512MiB
+    python tools/measure_run.py big.zarr --make 8 --memory 2GiB          # makes 8 GB of rows, measures, deletes them
+    python tools/measure_run.py big.zarr --make 12.8 --memory 256MiB
 
 Both are processes of their own, started in turn; wall time and peak memory come from the operating system
 (wait4). The reader uses the format's own library the fastest of a few ordinary ways. Exit code 1 when the run
@@ -8,6 +10,7 @@ exceeds its memory or takes more than `--max-ratio` of the reader's time.
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -15,6 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.timing import seconds, table
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = {
@@ -31,12 +38,18 @@ def main(argv=None):
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("store", metavar="STORE", help="path or path::key; zarr, .h5 or .npy")
+    parser.add_argument(
+        "--make",
+        type=float,
+        metavar="GB",
+        help="make the store first, Zarr of float16 rows of width 768; delete it after",
+    )
     parser.add_argument("--basis", default="standard", metavar="B")
     parser.add_argument("--epsilon", default="0.5", metavar="E[,E…]")
     parser.add_argument("--memory", default="512MiB", metavar="SIZE", help="budget of the run (default 512MiB)")
     parser.add_argument("--threads", metavar="T")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="reader and run in turn (default 3)")
-    parser.add_argument("--max-ratio", type=float, default=2.0, metavar="R", help="run over reader (default 2.0)")
+    parser.add_argument("--max-ratio", type=float, default=1.3, metavar="R", help="run over reader (default 1.3)")
     parser.add_argument("--cold", action="store_true", help="drop the store from the page cache before each process")
     parser.add_argument(
         "--way", metavar="CxT", help="the reader's slabs of C chunks and T threads (default: the fastest)"
@@ -46,12 +59,19 @@ def main(argv=None):
     )
     options = parser.parse_args(argv)
     path, _, key = options.store.partition("::")
-    if not os.path.exists(path):
-        parser.error(f"the store must exist, got {path}")
+    if os.path.exists(path) == bool(options.make):
+        parser.error(f"the store must {'not exist yet' if options.make else 'exist'}, got {path}")
     if options.read:
         read(path, key, *map(int, options.read.split("x")))
         return 0
-    return measure(options, Path(path))
+    if not options.make:
+        return measure(options, Path(path))
+    make = [sys.executable, str(ROOT / "tools" / "make_store.py"), path, "--gib", str(options.make * 1e9 / 2**30)]
+    try:
+        process([*make, "--dim", "768", "--chunk-mib", "4"])
+        return measure(options, Path(path))
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def measure(options, path):
@@ -62,17 +82,7 @@ def measure(options, path):
     touch(files)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.zarr"
-        run = [
-            sys.executable,
-            "-m",
-            "srmfast",
-            "run",
-            options.store,
-            "--basis",
-            options.basis,
-            "-o",
-            str(out),
-        ]
+        run = [sys.executable, "-m", "srmfast", "run", options.store, "--basis", options.basis, "-o", str(out)]
         run += ["--epsilon", options.epsilon, "--memory", options.memory, "--progress", "none"]
         run += ["--threads", options.threads] if options.threads else []
 
@@ -91,47 +101,54 @@ def measure(options, path):
         for _ in range(options.pairs):
             reads.append(timed(reader(best)))
             runs.append(timed(run))
-    return report(options, size, tried, best, reads, runs, budget)
+        spent = json.loads((out / ".zattrs").read_text())["provenance"]["seconds"]
+    return report(options, size, tried, best, reads, runs, spent, budget)
 
 
-def report(options, size, tried, best, reads, runs, budget):
+def report(options, size, tried, best, reads, runs, spent, budget):
     """Print what was measured; return 1 when a limit is exceeded."""
     ratio = statistics.median(ran[0] / read[0] for ran, read in zip(runs, reads, strict=True))
     cache = "cold (dropped before each process)" if options.cold else "warm (read once before each process)"
     print(f"{options.store}: {size / 2**20:,.1f} MiB on disk, page cache {cache}")
-    tries = ", ".join(f"{way} {spent:.2f} s" for way, spent in tried.items())
+    tries = ", ".join(f"{way} {seconds(each)}" for way, each in tried.items())
     print(f"ways to read (chunks a slab x threads): {tries}; {best} is the reader\n")
-    print(f"| {'process':<24} | {'median':>9} | {'each':<30} | {'peak RSS':>10} |")
-    print(f"|{'-' * 26}|{'-' * 10}:|{'-' * 32}|{'-' * 11}:|")
+    lines = []
     for name, ended in (("merely reads", reads), (f"srmfast run, ε {options.epsilon}", runs)):
-        each = ", ".join(f"{spent:.2f}" for spent, _ in ended)
-        peak = max(peak for _, peak in ended)
-        print(
-            f"| {name:<24} | {statistics.median(spent for spent, _ in ended):>7.2f} s | {each:<30} "
-            f"| {peak / 2**20:>6,.0f} MiB |"
-        )
-    peak = max(peak for _, peak in runs)
+        each, cpu, peaks = zip(*ended, strict=True)
+        medians = map(seconds, map(statistics.median, (each, cpu)))
+        lines.append([name, *medians, ", ".join(map(seconds, each)), f"{max(peaks) / 2**20:,.0f} MiB"])
+    print(table(["process", "median", "CPU seconds", "each", "peak RSS"], lines))
+    peak = max(peaks)
     too_big, too_slow = peak > budget, ratio > options.max_ratio
+    stages = ", ".join(f"{stage} {seconds(each)}" for stage, each in spent.items())
     print(
         f"\nratio {ratio:.2f} (median of {len(runs)} pairs; at most {options.max_ratio:g}){': TOO SLOW' if too_slow else ''}"
     )
     print(f"peak {peak / 2**20:,.0f} of {budget / 2**20:,.0f} MiB{': OVER THE BUDGET' if too_big else ''}")
+    print(f"stages of the last run, threads added up: {stages}")
+    print(
+        f"the machine's load at the end, these processes included: {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+    )
     return int(too_big or too_slow)
 
 
+def environment():
+    """Return the variables with which a child finds this package."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
 def process(command):
-    """Run a command to its end; return its seconds and its peak resident bytes. Its failure ends this process."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    """Run a command to its end; return its seconds, CPU seconds and peak resident bytes. Its failure ends this process."""
     with tempfile.TemporaryFile() as said:
         began = time.perf_counter()
         actions = [(os.POSIX_SPAWN_DUP2, said.fileno(), 1), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
-        child = os.posix_spawn(command[0], command, env, file_actions=actions)
+        child = os.posix_spawn(command[0], command, environment(), file_actions=actions)
         _, status, usage = os.wait4(child, 0)
         spent = time.perf_counter() - began
         if code := os.waitstatus_to_exitcode(status):
             said.seek(0)
             sys.exit(f"{' '.join(command)} ended with {code}: {said.read().decode(errors='replace').strip()[-2000:]}")
-    return spent, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return spent, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def read(path, key, chunks, threads):
@@ -152,8 +169,9 @@ def read(path, key, chunks, threads):
 
         array = zarr.open(path, path=key or None, mode="r")
         array = array if isinstance(array, zarr.Array) else next(item for _, item in array.arrays())
-    unit = getattr(array, "shards", None) or array.chunks or array.shape
-    step = unit[0] * chunks
+    unit = getattr(array, "shards", None) or array.chunks
+    rows = unit[0] if unit else max(1, _PIECE // (array.nbytes // array.shape[0]))  # contiguous HDF5
+    step = rows * chunks
     starts = range(0, array.shape[0], step)
     if threads == 1:
         for start in starts:

@@ -16,6 +16,7 @@ ROUNDED = 2 * 2.0**-24  # bound on the error of a float32 coordinate that is onl
 _TEST = 0.15  # ns: one pair of a scan
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
+_CANDIDATE = 20.0  # ns: a candidate of a search, of which a scan has few
 _PRODUCT = 50.0  # float32 operations of a product in a ns
 _NO_INTEGERS, _NO_FLOATS, _NO_MATRIX = np.empty(0, np.int64), np.empty(0), np.empty((0, 0))
 
@@ -60,8 +61,9 @@ class Way:
             why = "every pair on every row: with this epsilon a row in a plane may be near no vector"
             return cls("scan", why, row_ns=every)
         large = math.sqrt(floor / (2.0 + 2.0 * cut))
-        share = math.erfc(large * math.sqrt(d / 2.0)) if large < 1 else 0.0  # of coordinates, for isotropic rows
-        search = product + _LOOK * k + share * k * (_ENTRY + _LOOK * k)
+        share = math.erfc(large * math.sqrt(d / 2.0))  # of coordinates that are large, for isotropic rows
+        loud = math.erfc(math.sqrt(floor * d / 2.0))  # and so large that any partner makes a candidate
+        search = product + _LOOK * k + share * k * (_ENTRY + _LOOK * k) + _CANDIDATE * k * k * (share * share + loud)
         expected = f"{share * k:,.0f}" if share * k >= 10 else f"{share * k:.2g}"
         near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {expected} of {k:,}"
         if search >= every:

@@ -10,7 +10,7 @@ from srmfast.spec import format_bytes
 from srmfast.tally import to_counts
 
 _PART = 1 << 22  # slots looked through at once
-_CELLS = 1 << 21  # counts held at once while they are copied or their peaks are found
+_CELLS = 1 << 18  # counts held at once while they are copied or their peaks are found
 
 
 class PlanesOverflow(InputError):
