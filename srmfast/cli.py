@@ -10,6 +10,7 @@ import threading
 from srmfast import __version__
 from srmfast.errors import SrmfastError
 
+KEPT = 64 << 20  # bytes that the C library may keep of what was freed
 RESERVE = 48 << 20  # bytes that kernels, codecs and the result's writer add to the process after planning
 _EPILOG = {
     "run": "Python: srmfast.run('acts.zarr', 'basis.npy', epsilon=0.9).save('out.zarr')",
@@ -199,6 +200,7 @@ def _add_run(commands):
 
 
 def _run(arguments):
+    from srmfast import heap
     from srmfast.archive import check_output
     from srmfast.engine import Request, execute, prepare
     from srmfast.progress import Progress
@@ -220,6 +222,7 @@ def _run(arguments):
             from srmfast import plots
 
             plots.check_picture(arguments.plot)
+    heap.share_heaps()
     resources = _resources(arguments)
     members = prepare(
         [("", path) for path in arguments.stores],
@@ -233,6 +236,8 @@ def _run(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
+    if max(member.plan.nbytes for member in members) + KEPT > resources.memory:
+        heap.return_freed()
     results = execute(members, request, resources, on_event=Progress(arguments.progress), apart=True)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)

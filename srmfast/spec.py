@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -78,13 +79,17 @@ class Spec:
     def __post_init__(self):
         object.__setattr__(self, "angles_hash", angle_hash(self.angles))
 
+    @cached_property
+    def _text(self):
+        return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__}, sort_keys=True)
+
     def to_dict(self):
         """Return the fields as JSON-able values."""
-        return json.loads(json.dumps(asdict(self)))
+        return json.loads(self._text)
 
     def digest(self):
         """Return the SHA-256 of all fields: two runs with the same digest have the same counts."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(self._text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

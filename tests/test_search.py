@@ -10,6 +10,7 @@ import pytest
 import srmfast
 from srmfast import naive
 from srmfast.engine import basis, block, plan
+from srmfast.engine.warm import warm
 from srmfast.kernels import scan
 from srmfast.spec import Resources
 
@@ -196,7 +197,7 @@ def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
     d = 70
     x = (3 * rng.normal(size=(200, d))).astype(getattr(ml_dtypes, dtype, dtype))
     mean = {"no": False, "found": True, "given": rng.normal(size=d)}[centred]
-    block.warm(dtype, centred=centred != "no")
+    warm(dtype, centred=centred != "no")
     before = compiled()
     for kind in ("standard", "random:70", thompson()):
         for planes in ("permutations", "random:9", "active:9"):

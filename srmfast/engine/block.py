@@ -7,16 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from srmfast.angles import angle_table
-from srmfast.bases import load_basis
-from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
 from srmfast.engine.ledger import Ledger
-from srmfast.engine.stored import bits, to_stored
+from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
-from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.arguments import Block, Candidates, Cones
-from srmfast.planes import Geometry, choose_planes
 from srmfast.tally import FOLDS, RowTally, TreeSums, aligned_intervals
 
 LARGE = 1 << 16  # large coordinates listed at once
@@ -371,40 +366,3 @@ class Worker:
         now = time.perf_counter()
         self.seconds[stage] += now - began
         return now
-
-
-def warm(dtype, *, centred=False, counter=np.int32):
-    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
-    raw = np.ones((2, 2), bits(dtype))
-    common = dict(
-        dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
-        nonfinite="skip", block_rows=2, counter=counter,
-    )  # fmt: skip
-    passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2)), (None, None)]
-    if centred:  # what finds the mean
-        Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
-    for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):
-        basis = load_basis(np.array(vectors), 2)
-        geometry = Geometry.of(basis)
-        planes = choose_planes("permutations", basis, geometry)
-        i, j = geometry.near(0.5) if not geometry.orthogonal else (np.zeros(1, np.int32), np.ones(1, np.int32))
-        near = listed_pairs(planes.numbering, True, i, j, *geometry.of_pairs(i, j))
-        for way in (Way(), Way("search", cut=0.5, near=near)):
-            prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
-            for mean, sums in passes:
-                Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
-
-
-class _AllRows:
-    """The selection of `warm`."""
-
-    label_names = np.array(["all"])
-
-    def keep(self, start, stop):
-        return None, stop - start, {}
-
-    def labels(self, rows):
-        return np.zeros(rows.size, np.int32)
-
-    def folds(self, rows):
-        return np.zeros(rows.size, np.uint8)

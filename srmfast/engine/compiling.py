@@ -9,10 +9,10 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from srmfast.engine.block import warm
 from srmfast.engine.events import KernelsMissing, KernelsReady
 from srmfast.engine.plan import counter
 from srmfast.engine.stored import DOUBLE_TYPES, FLOAT8
+from srmfast.engine.warm import warm
 from srmfast.kernels._cache import FOLDERS
 
 SECONDS = 30.0  # what compiling the kernels of one type of rows takes, roughly
@@ -82,9 +82,9 @@ class Kernels:
         -------
         KernelsReady
         """
-        if self in _loaded:
-            return KernelsReady(0.0, False)
         began, missing = time.perf_counter(), self.missing
+        if not missing:
+            return KernelsReady(0.0, False)  # each is loaded when it is first called: a run needs a part of them
         warm(self.dtype, centred=self.centred, counter=np.dtype(self.counter).type)
         _loaded.add(self)
         if missing and not FOLDERS.problem:

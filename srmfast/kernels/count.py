@@ -266,7 +266,9 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     unknown = np.float32(math.inf)
     error = error_back = wander(frame.delta, 0.0, 1.0)
     doubt = frame.delta if by_product else 0.0
-    widest = np.argmin(epsilons)
+    widest = 0
+    for epsilon in range(1, e):  # np.argmin would bring scipy with it
+        widest = epsilon if epsilons[epsilon] < epsilons[widest] else widest
     far = min(cut - 2.0 * doubt, _OBLIQUE)  # |g| below which a guess needs no more than g
     stop = 0
     while stop < m:
