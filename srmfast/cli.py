@@ -223,12 +223,13 @@ def _run(arguments):
 
             plots.check_picture(arguments.plot)
     heap.share_heaps()
-    resources = _resources(arguments)
+    resources, progress = _resources(arguments), Progress(arguments.progress)
     members = prepare(
         [("", path) for path in arguments.stores],
         [_named(text) for text in arguments.basis or ["standard"]],
         request,
         resources,
+        on_event=progress,
     )
     for member in members:
         for warning in member.store.layout():
@@ -238,7 +239,7 @@ def _run(arguments):
         return 0
     if max(member.plan.nbytes for member in members) + KEPT > resources.memory:
         heap.return_freed()
-    results = execute(members, request, resources, on_event=Progress(arguments.progress), apart=True)
+    results = execute(members, request, resources, on_event=progress, apart=True)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)
     print(result.summary())

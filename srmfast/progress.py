@@ -3,7 +3,7 @@
 import sys
 import time
 
-from srmfast.engine.events import BlockDone, KernelsMissing, KernelsReady, PassFinished, PassStarted
+from srmfast.engine.events import BlockDone, ComparingVectors, KernelsMissing, KernelsReady, PassFinished, PassStarted
 
 MODES = ("auto", "bar", "plain", "none")
 _WIDTH = 28  # characters of the bar
@@ -34,6 +34,10 @@ class Progress:
             return
         if isinstance(event, KernelsMissing):
             self._line(f"compiling kernels, once for this version and type of rows: about {event.seconds:.0f} s")
+        elif isinstance(event, ComparingVectors):
+            self._line(
+                f"comparing the {event.vectors:,} vectors of {event.basis} with each other: about {event.seconds:.0f} s"
+            )
         elif isinstance(event, KernelsReady):
             self._began = self._told = time.monotonic()  # compiling is not counting
             if event.problem != self._problem:

@@ -204,14 +204,15 @@ class Result(Presented):
         Each has plane_i, plane_j, plane_angle (rad), label, epsilon, angle (rad) and fraction of the peak; of planes
         "active:P" also fraction_heldout, there on the rows that did not choose them.
         """
-        fraction = self.fraction()
-        if not fraction.size:
+        if not self.counts.size:
             return []
-        peak = fraction.max(axis=(0, 1, 3))
-        heldout = None if self.counts_heldout is None else self.fraction_heldout()
+        rows = np.maximum(self.rows, 1)
+        peak = (self.counts.max(axis=(1, 3)) / rows[:, None]).max(axis=0)
+        away = None if self.counts_heldout is None else np.maximum(self.rows_heldout(), 1)
         found = []
         for plane in np.argsort(-peak, kind="stable")[:m]:
-            c, e, _ = np.unravel_index(np.argmax(fraction[:, :, plane]), np.delete(fraction.shape, 2))
+            highest = self.counts[:, :, plane].max(axis=2) / rows[:, None]
+            c, e = np.unravel_index(np.argmax(highest), highest.shape)
             at = centre_of_peak(self.counts[c, e, plane])
             found.append(
                 {
@@ -223,7 +224,7 @@ class Result(Presented):
                     "angle": float(self.angle[at]),
                     "fraction": float(peak[plane]),
                 }
-                | ({} if heldout is None else {"fraction_heldout": float(heldout[c, e, plane, at])})
+                | ({} if away is None else {"fraction_heldout": float(self.counts_heldout[c, e, plane, at] / away[c])})
             )
         return found
 

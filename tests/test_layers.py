@@ -36,6 +36,7 @@ ALLOWED = {
         "bases",
         "geometry",
         "geometry_cost",
+        "threads",
         "planes",
         "nulls",
         "tally",

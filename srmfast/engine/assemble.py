@@ -11,7 +11,6 @@ import sys
 import numpy as np
 
 from srmfast import angles
-from srmfast.engine.ledger import parts
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
@@ -80,8 +79,9 @@ def assemble(
         raise InputError(
             "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
         )
-    counts += extra[:, :, None, None]
-    hit = (counts != 0).any(axis=(0, 1, 3))
+    if extra.any():
+        counts += extra[:, :, None, None]
+    hit = counts.any(axis=(0, 1, 3))
     planes_hit = {"none": None, "hits": ledger.numbers().size}.get(keeping.mode, int(hit.sum()))
     planes_hit = planes_hit if whole is None else whole.planes_hit
     if spec.keep != "all" and not (spec.keep == "auto" and keeping.mode == "dense"):
@@ -170,12 +170,7 @@ def _kept_counts(ledger, c, e, a, keep, budget):
                 f"{format_bytes(budget // 4)}, but need {format_bytes(need)}; use a larger epsilon, --keep top:1000, "
                 "--keep summary or more --memory"
             )
-    counts = np.empty((c, e, numbers.size, a), np.int64)
-    done = 0
-    for part in parts(numbers, c * e * a):
-        counts[:, :, done : done + part.size] = ledger.counts(part)
-        done += part.size
-    return numbers, counts
+    return numbers, ledger.counts(numbers)
 
 
 def _highest(peak, m):

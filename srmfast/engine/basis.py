@@ -13,10 +13,10 @@ from srmfast.planes import LISTED, PERMUTATIONS, Geometry, Planes
 SEARCH_FROM = 64  # vectors; below, trying every pair is always cheap
 FINE_FROM = 128  # wide; below, float32 coordinates leave few arcs in doubt
 ROUNDED = 2 * 2.0**-24  # bound on the error of a float32 coordinate that is only rounded, of a row of norm 1
-_TEST = 0.15  # ns: one pair of a scan
+_TEST = 0.4  # ns: one pair of a scan
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
-_CANDIDATE = 20.0  # ns: a candidate of a search, of which a scan has few
+_CANDIDATE = 20.0  # ns: a candidate; those of a search are not all hits
 _PRODUCT = 50.0  # float32 operations of a product in a ns
 _NO_INTEGERS, _NO_FLOATS, _NO_MATRIX = np.empty(0, np.int64), np.empty(0), np.empty((0, 0))
 
@@ -52,7 +52,8 @@ class Way:
         if planes.numbering == LISTED:
             return cls.of_list(basis, planes)
         product = _product(basis, k)
-        every = product + _TEST * k * (k - 1) / 2
+        hit = (1.0 - epsilon * epsilon) ** ((d - 2) / 2) if epsilon > 0 else 1.0  # of pairs, for isotropic rows
+        every = product + (_TEST + _CANDIDATE * hit) * k * (k - 1) / 2
         if k < SEARCH_FROM:
             return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors", row_ns=every)
         cut = 0.0 if geometry.orthogonal else geometry.cut(k)

@@ -20,6 +20,15 @@ class KernelsReady:
 
 
 @dataclass(frozen=True)
+class ComparingVectors:
+    """The vectors of a basis are going to be compared with one another."""
+
+    basis: str  # its name
+    vectors: int  # how many
+    seconds: float  # time that takes, roughly
+
+
+@dataclass(frozen=True)
 class PassStarted:
     """A reading of the store begins."""
 

@@ -6,10 +6,13 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.kernels.arguments import Counts
+from srmfast.kernels.expand import add_counts
 from srmfast.spec import format_bytes
-from srmfast.tally import to_counts
+from srmfast.threads import each_range
 
 _PART = 1 << 22  # slots looked through at once
+_TOGETHER = 1 << 11  # planes whose differences one thread turns into counts at a time
+_NONE = np.empty(0, np.int64)
 _CELLS = 1 << 18  # counts held at once while they are copied or their peaks are found
 
 
@@ -120,19 +123,24 @@ class Ledger:
 
     def counts(self, numbers):
         """Return the counts of planes given by number, (c, e, m, a) int64."""
-        mirrored = self._differences(self.prepared.reversed(numbers)) if self.prepared.mirrored else None
-        return np.moveaxis(to_counts(self._differences(numbers), mirrored), 0, 2)
+        _, c, e, width = self.stripes[0].differences.shape
+        counts = np.zeros((c, e, numbers.size, width - 1), np.int64)
+        forward = self._places(numbers)
+        backward = self._places(self.prepared.reversed(numbers)) if self.prepared.mirrored else [_NONE] * len(forward)
 
-    def _differences(self, numbers):
+        def add(first, last):
+            for stripe, places, mirrored in zip(self.stripes, forward, backward, strict=False):
+                add_counts(stripe.differences, places, mirrored, first, last, counts)
+
+        each_range(add, numbers.size, _TOGETHER, size=numbers.size)
+        return counts
+
+    def _places(self, numbers):
+        """Return where planes lie in the differences of each stripe, −1 where they do not; all lie in the first when dense."""
         if self.prepared.mode != "hits":
-            return self.stripes[0].differences[numbers]
-        places = self.slots[numbers].astype(np.int64) - 1
-        owner = self.prepared.owner(numbers)
-        found = np.zeros((numbers.size, *self.stripes[0].differences.shape[1:]), self.stripes[0].differences.dtype)
-        for stripe in self.stripes:
-            mine = np.flatnonzero((places >= 0) & (owner >= stripe.low) & (owner < stripe.high))
-            found[mine] = stripe.differences[places[mine]]
-        return found
+            return [numbers]
+        places, owner = self.slots[numbers].astype(np.int64) - 1, self.prepared.owner(numbers)
+        return [np.where((owner >= stripe.low) & (owner < stripe.high), places, -1) for stripe in self.stripes]
 
 
 def parts(numbers, cells):

@@ -9,14 +9,17 @@ from srmfast.bases import Basis, load_basis
 from srmfast.engine.active import tiles
 from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError
+from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
 from srmfast.stores import Store, load_column, open_store
 
+_LONG = 2.0  # seconds that are worth a word
 _ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
 
 
@@ -109,7 +112,7 @@ class Member:
         return "\n".join(lines)
 
 
-def prepare(stores, bases, request, resources):
+def prepare(stores, bases, request, resources, *, on_event=ignore):
     """Check all inputs of a run and plan it.
 
     Parameters
@@ -120,14 +123,22 @@ def prepare(stores, bases, request, resources):
         Likewise.
     request : Request
     resources : Resources
+    on_event : callable
+        Receives `ComparingVectors`.
 
     Returns
     -------
     list of Member
         One for each store.
     """
-    stores, bases = list(stores), list(bases)
-    members = [_member(name, source, bases, request, resources, len(stores)) for name, source in stores]
+    stores, bases, resolved = list(stores), list(bases), {}
+
+    def resolve(store):
+        if store.d not in resolved:
+            resolved[store.d] = _bases(bases, store, request, resources, on_event)
+        return resolved[store.d]
+
+    members = [_member(name, source, resolve, request, resources, len(stores)) for name, source in stores]
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -145,7 +156,7 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, bases, request, resources, stores):
+def _member(name, source, resolve, request, resources, stores):
     store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
     if store.dtype not in DTYPES:
         raise InputError(
@@ -158,7 +169,7 @@ def _member(name, source, bases, request, resources, stores):
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
-    chosen = _bases(bases, store, request, resources)
+    chosen = resolve(store)
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
         n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
@@ -189,7 +200,7 @@ def _member(name, source, bases, request, resources, stores):
     )
 
 
-def _bases(bases, store, request, resources):
+def _bases(bases, store, request, resources, on_event):
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
     for name, spec in bases:
         if not isinstance(spec, Basis):
@@ -204,9 +215,25 @@ def _bases(bases, store, request, resources):
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
             )
+        _announce_geometry(spec, request.planes, limit, resources, on_event)
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
+
+
+def _announce_geometry(basis, planes, limit, resources, on_event):
+    """Refuse a basis whose vectors cannot be compared in the memory there is, and tell when that takes a while."""
+    (k, d), orthogonal = basis.vectors.shape, basis.selection is not None
+    kind = planes if isinstance(planes, str) else ""
+    need = 3 * basis.vectors.nbytes // 2 + geometry_bytes(k, d, kind, orthogonal, limit)
+    if need > resources.memory and not orthogonal:
+        raise InputError(
+            f"the vectors of a basis must fit into memory and be compared there, but {k:,} of width {d:,} need "
+            f"{format_bytes(need)} of {format_bytes(resources.memory)}; use fewer vectors or more --memory"
+        )
+    seconds = 0.0 if orthogonal else geometry_seconds(k, d, kind, False, limit)
+    if seconds > _LONG:
+        on_event(ComparingVectors(basis.name, k, seconds))
 
 
 def _geometry_bytes(geometry, way, threads):

@@ -138,7 +138,8 @@ def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
     """
     request = request or Request()
     resources = resources or Resources.resolve()
-    return execute(prepare(stores.items(), bases.items(), request, resources), request, resources, on_event=on_event)
+    members = prepare(stores.items(), bases.items(), request, resources, on_event=on_event)
+    return execute(members, request, resources, on_event=on_event)
 
 
 def execute(members, request, resources, *, on_event=ignore, apart=False):

@@ -8,6 +8,7 @@ from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
 from srmfast.engine.block import Pass, SharedSums, Worker
 from srmfast.engine.stored import bits
 from srmfast.kernels.arcs import wrap_table
+from srmfast.kernels.expand import add_counts
 from srmfast.planes import Geometry, choose_planes
 
 
@@ -18,6 +19,7 @@ def warm(dtype, *, centred=False, counter=np.int32):
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
         nonfinite="skip", block_rows=2, counter=counter,
     )  # fmt: skip
+    add_counts(np.zeros((1, 1, 1, 9), counter), *np.zeros((2, 1), np.int64), 0, 1, np.zeros((1, 1, 1, 8), np.int64))
     passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2)), (None, None)]
     if centred:  # what finds the mean
         Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
