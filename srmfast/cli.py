@@ -10,7 +10,6 @@ import threading
 from srmfast import __version__
 from srmfast.errors import SrmfastError
 
-KEPT = 64 << 20  # bytes that the C library may keep of what was freed
 RESERVE = 48 << 20  # bytes that kernels, codecs and the result's writer add to the process after planning
 _EPILOG = {
     "run": "Python: srmfast.run('acts.zarr', 'basis.npy', epsilon=0.9).save('out.zarr')",
@@ -230,6 +229,8 @@ def _run(arguments):
         request,
         resources,
         on_event=progress,
+        compiles=not arguments.dry_run,
+        apart=True,
     )
     for member in members:
         for warning in member.store.layout():
@@ -237,9 +238,8 @@ def _run(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
-    if max(member.plan.nbytes for member in members) + KEPT > resources.memory:
-        heap.return_freed()
-    results = execute(members, request, resources, on_event=progress, apart=True)
+    heap.fit(max(member.plan.nbytes for member in members), resources.memory)
+    results = execute(members, request, resources, on_event=progress)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)
     print(result.summary())

@@ -97,8 +97,8 @@ class Geometry:
         at = np.searchsorted(keys, wanted)
         return (np.append(keys, -1)[at] == wanted) if keys.size else np.zeros(np.shape(wanted), bool)
 
-    def angles(self, i, j, basis=None):
-        """Return the angle between vectors i and j in radians; i, j are index arrays. `basis` need not be given."""
+    def angles(self, i, j):
+        """Return the angle between vectors i and j in radians; i, j are index arrays."""
         cosine = self.g[i, j] if self.g.size else self.of_pairs(i, j)[0]
         return np.arccos(np.clip(cosine, -1.0, 1.0))
 

@@ -4,6 +4,7 @@ import contextlib
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # of malloc.h
 _LARGE = 1 << 20  # bytes
+_KEPT = 64 << 20  # bytes that may be kept of what was freed
 
 
 def share_heaps():
@@ -11,9 +12,13 @@ def share_heaps():
     _set(_ARENA_MAX, 2)
 
 
-def return_freed():
-    """Give the memory of large arrays back as soon as they are freed: slower, as every new one is fresh memory."""
-    _set(_MMAP_THRESHOLD, _LARGE)
+def fit(needed, limit):
+    """Give the memory of large arrays back as soon as they are freed, if the limit leaves no room to keep it.
+
+    That is slower, as every new array is fresh memory.
+    """
+    if needed + _KEPT > limit:
+        _set(_MMAP_THRESHOLD, _LARGE)
 
 
 def _set(option, value):

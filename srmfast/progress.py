@@ -3,7 +3,15 @@
 import sys
 import time
 
-from srmfast.engine.events import BlockDone, ComparingVectors, KernelsMissing, KernelsReady, PassFinished, PassStarted
+from srmfast.engine.events import (
+    BlockDone,
+    ComparingVectors,
+    KernelsMissing,
+    KernelsReady,
+    PassFinished,
+    PassStarted,
+    PlanesOutgrown,
+)
 
 MODES = ("auto", "bar", "plain", "none")
 _WIDTH = 28  # characters of the bar
@@ -46,6 +54,8 @@ class Progress:
                     f"compiled kernels should be kept for the next run, but {event.problem}; "
                     "set NUMBA_CACHE_DIR to a folder that can be written"
                 )
+        elif isinstance(event, PlanesOutgrown):
+            self._line("the planes that are hit outgrow the memory: two more readings find the highest")
         elif isinstance(event, PassStarted):
             self._pass, self._rows, self._nbytes = event, 0, 0
             self._began = self._told = time.monotonic()

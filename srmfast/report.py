@@ -50,7 +50,11 @@ def summarise(result):
 def _one(result):
     lines = [_store(result), _basis(result), _planes(result), _grid(result), *_rows(result), *_offset(result)]
     if result.total.any():
-        lines += _epsilons(result) + _top_planes(result)
+        judged = result if result.counts_heldout is None else result.heldout()
+        if judged is not result:
+            lines.append(f"judged  on the {int(judged.rows.sum()):,} rows that did not choose the planes:")
+        lines += _epsilons(judged) if judged.total.any() else [nothing_hit(judged)]
+        lines += _top_planes(result)
     else:
         lines.append(nothing_hit(result))
     speed = _speed(result)
@@ -77,7 +81,11 @@ def _planes(result):
     kept = {"all": "all", "hit": "those that were hit", "summary": "only their sum"}
     skipped = f" + {attrs['skipped_planes']:,} skipped (parallel vectors)" if attrs["skipped_planes"] else ""
     hit = "not counted" if attrs["planes_hit"] is None else f"{attrs['planes_hit']:,}"
-    chosen = " (those with most hits on half of the rows)" if result.counts_heldout is not None else ""
+    chosen = ""
+    if result.counts_heldout is not None:
+        asked = int(attrs["spec"]["planes"].partition(":")[2])
+        short = f" of {asked:,} asked for, no other was hit" if result.planes_total < asked else ""
+        chosen = f"{short} (those with most hits on half of the rows)"
     return (
         f"planes  {result.planes_total:,} counted{chosen}{skipped}; hit by any row: {hit}; "
         f"kept: {kept.get(attrs['kept'], attrs['kept'])}"

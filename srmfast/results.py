@@ -1,7 +1,7 @@
 """The result of a run: integer counts with their coordinates, and everything derived from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Result(Presented):
     attrs : dict
         spec, fingerprints, row accounting, planes_total, planes_hit, skipped_planes, kept, provenance.
     counts_heldout : ndarray, (c, e, p, a) int64, or None
-        Of planes "active:P", the counts on the half of the rows that did not choose them: free of the choice.
+        Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -96,13 +96,12 @@ class Result(Presented):
         """Return f = counts / rows used, (c, e, p, a) float64; 0 for a label without rows."""
         return self.counts / np.maximum(self.rows, 1)[:, None, None, None]
 
-    def rows_heldout(self):
-        """Return the rows that did not choose the planes "active:P", (c,) int64: the denominator of counts_heldout."""
-        chosen = np.isin(np.arange(len(self.rows_used)), self.attrs.get("active_folds", ()))
-        return self.rows_used[~chosen].sum(axis=0)
+    def heldout(self):
+        """Return the result on the rows that did not choose the planes "active:P": free of the choice.
 
-    def fraction_heldout(self):
-        """Return f on the rows that did not choose the planes "active:P", (c, e, p, a) float64.
+        Returns
+        -------
+        Result
 
         Raises
         ------
@@ -114,7 +113,12 @@ class Result(Presented):
                 f"held-out rows need planes chosen by their hits, got {self.attrs['spec']['planes']}; run again with "
                 "--planes active:P"
             )
-        return self.counts_heldout / np.maximum(self.rows_heldout(), 1)[:, None, None, None]
+        away = ~np.isin(np.arange(len(self.rows_used)), self.attrs["active_folds"])
+        folds = self.fold_total * away[:, None, None, None]
+        return replace(
+            self, counts=self.counts_heldout, counts_heldout=None, rows_used=self.rows_used * away[:, None],
+            fold_total=folds, total=folds.sum(axis=0),
+        )  # fmt: skip
 
     def signed(self):
         """Return f(θ) − f(θ + π), (c, e, p, a) float64.
@@ -208,7 +212,7 @@ class Result(Presented):
             return []
         rows = np.maximum(self.rows, 1)
         peak = (self.counts.max(axis=(1, 3)) / rows[:, None]).max(axis=0)
-        away = None if self.counts_heldout is None else np.maximum(self.rows_heldout(), 1)
+        away = None if self.counts_heldout is None else np.maximum(self.heldout().rows, 1)
         found = []
         for plane in np.argsort(-peak, kind="stable")[:m]:
             highest = self.counts[:, :, plane].max(axis=2) / rows[:, None]

@@ -27,6 +27,21 @@ def to_counts(differences, mirrored=None):
     return counts
 
 
+def joined(array, c, axis):
+    """Add what was counted apart for two halves of the rows: an axis of 2c labels becomes one of c.
+
+    Parameters
+    ----------
+    array : ndarray
+        Returned as it is when the axis has c labels.
+    c, axis : int
+    """
+    if array.shape[axis] == c:
+        return array
+    first, second = np.split(array, 2, axis=axis)
+    return first + second
+
+
 @dataclass
 class RowTally:
     """What became of the rows; shared by every basis of a run.

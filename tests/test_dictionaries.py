@@ -1,9 +1,5 @@
 """Bases too large for matrices: what a float32 screen proposes and exact pairs decide equals what matrices say."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from dictionaries import KINDS, dictionary, peak_of, same
@@ -17,17 +13,6 @@ from srmfast.errors import InputError
 from srmfast.geometry import LADDER, Geometry, gram
 from srmfast.kernels.frames import cosine_and_sines
 from srmfast.planes import choose_planes
-
-ASSEMBLY = """
-import numpy as np, re
-from srmfast.kernels import frames
-x = np.ones((3, 9)); z = np.zeros((3, 3)); i = np.zeros(3, np.int64)
-frames.gram(x, 0, 3, z, z); frames.pairs(x, i, i, z[0], z[1], z[2]); frames.parallels(x, 0, 3, np.zeros((3, 2), np.int64))
-for f in (frames.gram, frames.pairs, frames.parallels):
-    text = "\\n".join(f.inspect_asm().values())
-    assert text.count("ret") and re.search(r"mul|sub", text), f
-    print(f.__name__, len(re.findall(r"\\b(?:v?fn?m(?:add|sub|la|ls)\\w*|call\\w* +\\S*\\bfma\\b)", text)))
-"""
 
 
 @pytest.fixture(params=KINDS)
@@ -235,16 +220,3 @@ def test_candidates_of_a_large_random_basis_are_few(rng):
     vectors = load_basis(rng.normal(size=(3000, 24)), 24).vectors
     i, _ = nearest_candidates(vectors, np.empty((0, 2), np.int64))
     assert 3000 <= i.size < 20000 and len(pairs_above(vectors, 0.8)) > 0
-
-
-@pytest.mark.parametrize("cpu", ["host", "generic"])
-def test_no_pair_is_decided_with_a_fused_product(cpu, tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    if cpu == "generic":
-        environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    fused = dict(line.split() for line in done.stdout.splitlines())
-    assert fused == {"gram": "0", "pairs": "0", "parallels": "0"}

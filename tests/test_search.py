@@ -187,10 +187,10 @@ def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
     import ml_dtypes
     from numba.core.dispatcher import Dispatcher
 
-    from srmfast.kernels import arcs, count, decode, ends, expand, moments, rows, scan, search
+    from srmfast.kernels import arcs, count, decode, ends, expand, frames, moments, pairs, rows, scan, search
 
     def compiled():
-        modules = (arcs, count, decode, ends, expand, moments, rows, scan, search)
+        modules = (arcs, count, decode, ends, expand, frames, moments, pairs, rows, scan, search)
         kernels = {f"{m.__name__}.{n}": f for m in modules for n, f in vars(m).items() if isinstance(f, Dispatcher)}
         return {name: len(kernel.signatures) for name, kernel in kernels.items()}
 

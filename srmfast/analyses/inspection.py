@@ -130,7 +130,7 @@ def inspect(store, *, basis="standard", seed=0):
     try:
         resources = Resources.resolve()
         request = Request(epsilon=0.5, keep="auto", missing_chunks="zeros", seed=seed)
-        (member,) = prepare([("", store)], [("", basis)], request, resources)
+        (member,) = prepare([("", store)], [("", basis)], request, resources, compiles=False)
         prepared = member.bases[0]
         plan = (
             f"{prepared.planes.total:,} planes of {prepared.basis.name}, about {format_bytes(member.plan.nbytes)} "

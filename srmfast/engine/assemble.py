@@ -15,7 +15,7 @@ from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
 from srmfast.spec import format_bytes
-from srmfast.tally import to_counts
+from srmfast.tally import joined, to_counts
 
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
 
@@ -72,31 +72,32 @@ def assemble(
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
     inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
-    totals += (inside * planes.total)[..., None]
-    numbers, counts = _kept_counts(ledger, inside.shape[1], e, a, spec.keep, budget)
     extra = inside.sum(axis=0)
     if extra.any() and keeping.mode == "hits":
         raise InputError(
             "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
         )
+    totals = joined(totals + (inside * planes.total)[..., None], c, 1)
+    used = joined(rows.fate[..., USED] + zero_kept, c, 1)
+    numbers, counts = _kept_counts(ledger, c, e, a, spec.keep, budget)
     if extra.any():
         counts += extra[:, :, None, None]
+    heldout = counts[c:] if active_folds is not None else None
+    counts = joined(counts, c, 0)
     hit = counts.any(axis=(0, 1, 3))
     planes_hit = {"none": None, "hits": ledger.numbers().size}.get(keeping.mode, int(hit.sum()))
     planes_hit = planes_hit if whole is None else whole.planes_hit
-    if spec.keep != "all" and not (spec.keep == "auto" and keeping.mode == "dense"):
-        numbers, counts = numbers[hit], counts[:, :, hit]
-    kept = {"auto": "all" if keeping.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
+    stay = slice(None)
     if spec.keep.startswith("top:"):
-        best = _highest(counts.max(axis=(0, 1, 3)), int(spec.keep[4:]))
-        numbers, counts = numbers[best], counts[:, :, best]
+        stay = np.flatnonzero(hit)
+        stay = stay[_highest(counts[:, :, stay].max(axis=(0, 1, 3)), int(spec.keep[4:]))]
+    elif spec.keep != "all" and not (spec.keep == "auto" and keeping.mode == "dense"):
+        stay = np.flatnonzero(hit)
+    if not isinstance(stay, slice):
+        numbers, counts = numbers[stay], counts[:, :, stay]
+        heldout = None if heldout is None else heldout[:, :, stay]
+    kept = {"auto": "all" if keeping.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
     i, j = keeping.planes.pair(numbers)
-    used = rows.fate[..., USED] + zero_kept
-    heldout, chosen = None, {}
-    if active_folds is not None:
-        heldout = counts[c:]
-        counts, totals, used = counts[:c] + heldout, totals[:, :c] + totals[:, c:], used[:, :c] + used[:, c:]
-        chosen = {"active_folds": np.flatnonzero(active_folds).tolist()}
     return Result(
         counts=counts,
         counts_heldout=heldout,
@@ -108,7 +109,7 @@ def assemble(
         label=selection.names,
         plane_i=i.astype(np.int32),
         plane_j=j.astype(np.int32),
-        plane_angle=prepared.geometry.angles(i, j, basis),
+        plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
         attrs={
             "spec": spec.to_dict(),
@@ -127,7 +128,7 @@ def assemble(
             },
             "mean_over_rms": _offset(moments),
             "centred": bool(spec.centre_hash),
-            **chosen,
+            **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
             "planes_total": planes.total,
             "planes_hit": planes_hit,
             "skipped_planes": planes.skipped,
@@ -158,12 +159,12 @@ def provenance(plan, seconds, nbytes):
 
 
 def _kept_counts(ledger, c, e, a, keep, budget):
-    """Return the plane numbers at hand and their counts, (c, e, p, a) int64."""
+    """Return the plane numbers at hand and their counts, (c or 2c, e, p, a) int64."""
     numbers = ledger.numbers()
     if ledger.prepared.mode == "hits":
         if keep.startswith("top:"):
-            numbers = numbers[_highest(ledger.peaks(), int(keep[4:]))]
-        need = numbers.size * c * e * a * 8
+            numbers = numbers[_highest(ledger.peaks(c), int(keep[4:]))]
+        need = numbers.size * len(ledger.counts(numbers[:0])) * e * a * 8
         if need > budget // 4:
             raise InputError(
                 f"the counts of {numbers.size:,} planes that were hit must fit into a quarter of the memory, "

@@ -1,5 +1,6 @@
 """A basis with its planes in the form the kernels read, and the way its candidates are found."""
 
+import copy
 import functools
 import math
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ SEARCH_FROM = 64  # vectors; below, trying every pair is always cheap
 FINE_FROM = 128  # wide; below, float32 coordinates leave few arcs in doubt
 ROUNDED = 2 * 2.0**-24  # bound on the error of a float32 coordinate that is only rounded, of a row of norm 1
 _TEST = 0.4  # ns: one pair of a scan
+_OBLIQUE = 0.5  # ns: what it takes more without a right angle, where a search takes more, too
+_ANGLE = 1e-6  # ns by d·(d + k): what its angle costs each row of a block, where there is no matrix
 _LOOK = 0.1  # ns: one coordinate looked at by a search
 _ENTRY = 20.0  # ns: what a large coordinate costs besides
 _CANDIDATE = 20.0  # ns: a candidate; those of a search are not all hits
@@ -53,14 +56,17 @@ class Way:
             return cls.of_list(basis, planes)
         product = _product(basis, k)
         hit = (1.0 - epsilon * epsilon) ** ((d - 2) / 2) if epsilon > 0 else 1.0  # of pairs, for isotropic rows
-        every = product + (_TEST + _CANDIDATE * hit) * k * (k - 1) / 2
+        pairs = k * (k - 1) / 2
+        every = product + (_TEST + _CANDIDATE * hit) * pairs
+        angles = 0.0 if geometry.orthogonal else _OBLIQUE + (0.0 if geometry.g.size else _ANGLE * d * (d + k))
+        scanned = every + angles * pairs
         if k < SEARCH_FROM:
-            return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors", row_ns=every)
+            return cls("scan", f"every pair on every row: there are fewer than {SEARCH_FROM} vectors", row_ns=scanned)
         cut = 0.0 if geometry.orthogonal else geometry.cut(k)
         floor = search_floor(epsilon, coordinate_error(basis), cut) if epsilon > 0 else -1.0
         if floor <= 0:
             why = "every pair on every row: with this epsilon a row in a plane may be near no vector"
-            return cls("scan", why, row_ns=every)
+            return cls("scan", why, row_ns=scanned)
         large = math.sqrt(floor / (2.0 + 2.0 * cut))
         share = math.erfc(large * math.sqrt(d / 2.0))  # of coordinates that are large, for isotropic rows
         loud = math.erfc(math.sqrt(floor * d / 2.0))  # and so large that any partner makes a candidate
@@ -68,7 +74,7 @@ class Way:
         expected = f"{share * k:,.0f}" if share * k >= 10 else f"{share * k:.2g}"
         near_by = f"a row in a plane has |cos| >= {large:.3g} with one of its vectors; isotropic rows with {expected} of {k:,}"
         if search >= every:
-            return cls("scan", f"every pair on every row: {near_by}, too many to search", row_ns=every)
+            return cls("scan", f"every pair on every row: {near_by}, too many to search", row_ns=scanned)
         near = None
         if cut:
             i, j = geometry.near(cut)
@@ -82,7 +88,12 @@ class Way:
     def of_list(cls, basis, planes):
         """Return the way of listed planes."""
         seen = np.unique(planes.pairs).size
-        return cls("scan", "every listed plane on every row", row_ns=_product(basis, seen) + _TEST * len(planes.pairs))
+        return cls("scan", "every listed plane on every row", row_ns=listed_ns(basis, seen, len(planes.pairs)))
+
+
+def listed_ns(basis, vectors, planes):
+    """Estimate the ns that a row takes with so many listed planes of so many vectors."""
+    return _product(basis, vectors) + _TEST * planes
 
 
 def _product(basis, k):
@@ -157,6 +168,13 @@ class PreparedBasis:
     def mirrored(self):
         """Whether plane (j, i) is the exact mirror image of (i, j), so that one of the two need be counted."""
         return self.geometry.orthogonal and self.planes.numbering == PERMUTATIONS and self.a % 4 == 0
+
+    def by_pairs(self):
+        """Return the same basis with planes that are not kept and belong to the larger of their vectors."""
+        pairwise = copy.copy(self)
+        object.__setattr__(pairwise, "mode", "none")
+        object.__setattr__(pairwise, "pairwise", True)
+        return pairwise
 
     @property
     def reads_stored(self):

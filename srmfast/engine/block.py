@@ -280,12 +280,14 @@ class Worker:
         ndarray, (n,) bool, or None
             These rows; None when there are none.
         """
-        n, k = coordinates.shape
+        if basis.fine is basis.frame:
+            return None
+        (n, k), d = coordinates.shape, block.rows.shape[1]
         found = self._scratch.array("loud", (n,), np.int64)
         found = found[: search.find_loud(coordinates, block, floor, found)]
-        if not found.size or basis.fine is basis.frame:
+        if not found.size:
             return None
-        together = max(1, PRODUCTS // (8 * k))
+        together = max(1, PRODUCTS // (8 * (k + 2 * d)))
         for start in range(0, found.size, together):
             some = found[start : start + together]
             products = self._scratch.array("products", (some.size, k))
@@ -342,15 +344,13 @@ class Worker:
                 done = find(stripe, state)
                 began = self._spend("screen", began)
                 if state[3]:
-                    with stripe.lock:
+                    with stripe.lock, ledger.claim(stripe, totals, 2 * int(state[3])) as counts:
                         count.count(
                             self._candidates, state[3], by_pair, flat, stride, step, block, frame, pairs, cut,
-                            self._cones, stripe.counts(ledger.slots, totals),
+                            self._cones, counts,
                         )  # fmt: skip
                     self._spend("arcs", began)
                     state[3] = 0
-        if ledger.slots.size:
-            ledger.check()
         self._turn += 1
 
     def _singles(self, block):

@@ -41,7 +41,7 @@ class Kernels:
     def of(cls, store, request):
         """Return those for a store and a `Request`: types that are the same to kernels share them."""
         dtype = "float64" if store.dtype in DOUBLE_TYPES else FLOAT8[0] if store.dtype in FLOAT8 else store.dtype
-        return cls(dtype, request.centre is not False, np.dtype(counter(store.n, len(request.epsilon))).name)
+        return cls(dtype, request.centre is not False, np.dtype(counter(store.n)).name)
 
     @property
     def _mark(self):

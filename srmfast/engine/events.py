@@ -47,8 +47,15 @@ class BlockDone:
 
 
 @dataclass(frozen=True)
+class PlanesOutgrown:
+    """The planes that are hit outgrew the memory: hits of all, then the highest planes, are counted in two more readings."""
+
+    why: str  # the arithmetic
+
+
+@dataclass(frozen=True)
 class PassFinished:
-    """A reading of the store is complete."""
+    """A reading of the store is complete, or given up."""
 
     seconds: float  # wall time
 

@@ -1,5 +1,6 @@
 """Where the arcs of planes are added up: one array for all threads, owned stripe by stripe, or one for each."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -8,12 +9,12 @@ from srmfast.errors import InputError
 from srmfast.kernels.arguments import Counts
 from srmfast.kernels.expand import add_counts
 from srmfast.spec import format_bytes
+from srmfast.tally import joined
 from srmfast.threads import each_range
 
-_PART = 1 << 22  # slots looked through at once
 _TOGETHER = 1 << 11  # planes whose differences one thread turns into counts at a time
 _NONE = np.empty(0, np.int64)
-_CELLS = 1 << 18  # counts held at once while they are copied or their peaks are found
+_CELLS = 1 << 18  # counts held at once while peaks are found
 
 
 class PlanesOverflow(InputError):
@@ -28,6 +29,7 @@ class Stripe:
     low, high : int
         Planes are owned by one of their two vectors; these are the vectors of this stripe.
     differences : ndarray, (places, c, e, a + 1)
+    numbers : ndarray, (places,) int64
     state : ndarray, (3,) int64
         As in `kernels.arguments.Counts`.
     lock : threading.Lock
@@ -35,15 +37,22 @@ class Stripe:
         Likewise, for all stripes together.
     """
 
-    def __init__(self, low, high, differences, hits=None, first_pair=0):
+    def __init__(self, low, high, differences, numbers=None, hits=None, first_pair=0):
         self.low, self.high, self.differences = low, high, differences
+        self.numbers = _NONE if numbers is None else numbers
         self.state = np.zeros(3, np.int64)
         self.lock = threading.Lock()
         self.hits, self.first_pair = np.empty(0, differences.dtype) if hits is None else hits, first_pair
 
-    def counts(self, slots, totals):
-        """Return what the kernel adds to: this stripe's planes and the caller's totals."""
-        return Counts(slots, self.differences, totals, self.state, self.hits, self.first_pair)
+    @property
+    def taken(self):
+        """Places that planes kept by hit have taken."""
+        return int(self.state[1])
+
+    def counts(self, slots, totals, places=None):
+        """Return what the kernel adds to: the first places of this stripe, or all, and the caller's totals."""
+        differences = self.differences if places is None else self.differences[:places]
+        return Counts(slots, differences, self.numbers, totals, self.state, self.hits, self.first_pair)
 
 
 class Ledger:
@@ -59,22 +68,65 @@ class Ledger:
     stripes : int
         In how many parts threads share it; 1 when one thread has it for itself.
     limit : int
-        Bytes that planes kept by hit may take. Their places are reserved, and become memory as they are written.
+        Bytes that planes kept by hit may take. Each stripe reserves them, and they become memory as they are written.
     """
 
     def __init__(self, prepared, c, e, a, *, dtype=np.int32, stripes=1, limit=0):
         planes = prepared.planes
         self.prepared, self._limit = prepared, limit
         row = self.place_bytes(c, e, a, dtype)
-        hits = prepared.mode == "hits"
-        places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[prepared.mode]
-        self.slots = np.zeros(planes.slots if hits else 0, np.int32)
+        self._by_hit = prepared.mode == "hits"
+        self._places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[
+            prepared.mode
+        ]
+        self.slots = np.zeros(planes.slots if self._by_hit else 0, np.int32)
         edges = np.linspace(0, len(prepared.frame.vectors), stripes + 1).astype(int)
-        shared = np.zeros((places, c, e, a + 1), dtype)
+        shape = self._places, c, e, a + 1
+        shared = np.zeros((0, *shape[1:]) if self._by_hit else shape, dtype)
         self.stripes = [
-            Stripe(low, high, np.zeros(shared.shape, dtype) if hits else shared)
+            Stripe(low, high, *((np.zeros(shape, dtype), np.zeros(shape[0], np.int64)) if self._by_hit else (shared,)))
             for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         ]
+        self._claims, self._promised, self._under_way = threading.Condition(), 0, 0
+
+    @contextlib.contextmanager
+    def claim(self, stripe, totals, most):
+        """Give a stripe's planes to a kernel that may need up to `most` new places for them.
+
+        Threads go on side by side while there are places enough for whatever each may take; near the end of them one
+        at a time, so that no more are taken than fit.
+
+        Yields
+        ------
+        Counts
+
+        Raises
+        ------
+        PlanesOverflow
+            There were too few places.
+        """
+        if not self._by_hit:
+            yield stripe.counts(self.slots, totals)
+            return
+        with self._claims:
+            self._claims.wait_for(lambda: not self._under_way or self._left() - self._promised >= most)
+            granted = max(0, min(most, self._left()))
+            self._promised, self._under_way = self._promised + granted, self._under_way + 1
+        try:
+            yield stripe.counts(self.slots, totals, max(1, stripe.taken + granted))
+        finally:
+            with self._claims:
+                self._promised, self._under_way = self._promised - granted, self._under_way - 1
+                self._claims.notify_all()
+        if stripe.state[2] or self._left() < 0:
+            raise PlanesOverflow(
+                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
+                f"{self._places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep summary "
+                "or more --memory"
+            )
+
+    def _left(self):
+        return self._places - sum(stripe.taken for stripe in self.stripes)
 
     @staticmethod
     def place_bytes(c, e, a, dtype):
@@ -86,17 +138,6 @@ class Ledger:
         """(row, plane, epsilon) triples with at least one angle inside, mirror images not counted."""
         return sum(int(stripe.state[0]) for stripe in self.stripes)
 
-    def check(self):
-        """Refuse to go on once the planes that were hit take more than their share of the memory."""
-        taken = sum(int(stripe.state[1]) for stripe in self.stripes)
-        places = len(self.stripes[0].differences)
-        if taken > places or any(stripe.state[2] for stripe in self.stripes):
-            raise PlanesOverflow(
-                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
-                f"{places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep top:1000, "
-                "--keep summary or more --memory"
-            )
-
     def absorb(self, other):
         """Add what another thread counted."""
         for mine, theirs in zip(self.stripes, other.stripes, strict=True):
@@ -106,18 +147,18 @@ class Ledger:
     def numbers(self):
         """Return the sorted numbers of the planes that are kept: all, or those that were hit."""
         planes = self.prepared.planes
-        if self.prepared.mode != "hits":
+        if not self._by_hit:
             return planes.numbers() if self.prepared.mode == "dense" else np.empty(0, np.int64)
-        found = [
-            start + np.flatnonzero(self.slots[start : start + _PART]) for start in range(0, self.slots.size, _PART)
-        ]
-        numbers = np.concatenate([np.empty(0, np.int64), *found])
+        numbers = np.sort(np.concatenate([stripe.numbers[: stripe.taken] for stripe in self.stripes]))
         return np.union1d(numbers, self.prepared.reversed(numbers)) if self.prepared.mirrored else numbers
 
-    def peaks(self):
-        """Return the highest count of each plane of `numbers()`, (p,) int64."""
+    def peaks(self, c):
+        """Return the highest count of each plane of `numbers()` at any of c labels, (p,) int64."""
+        numbers = self.numbers()
+        step = max(1, _CELLS // self.stripes[0].differences[0].size)
         found = [
-            self.counts(part).max(axis=(0, 1, 3)) for part in parts(self.numbers(), self.stripes[0].differences[0].size)
+            joined(self.counts(numbers[start : start + step]), c, 0).max(axis=(0, 1, 3))
+            for start in range(0, numbers.size, step)
         ]
         return np.concatenate([np.empty(0, np.int64), *found])
 
@@ -125,8 +166,10 @@ class Ledger:
         """Return the counts of planes given by number, (c, e, m, a) int64."""
         _, c, e, width = self.stripes[0].differences.shape
         counts = np.zeros((c, e, numbers.size, width - 1), np.int64)
-        forward = self._places(numbers)
-        backward = self._places(self.prepared.reversed(numbers)) if self.prepared.mirrored else [_NONE] * len(forward)
+        forward = self._places_of(numbers)
+        backward = (
+            self._places_of(self.prepared.reversed(numbers)) if self.prepared.mirrored else [_NONE] * len(forward)
+        )
 
         def add(first, last):
             for stripe, places, mirrored in zip(self.stripes, forward, backward, strict=False):
@@ -135,15 +178,9 @@ class Ledger:
         each_range(add, numbers.size, _TOGETHER, size=numbers.size)
         return counts
 
-    def _places(self, numbers):
+    def _places_of(self, numbers):
         """Return where planes lie in the differences of each stripe, −1 where they do not; all lie in the first when dense."""
-        if self.prepared.mode != "hits":
+        if not self._by_hit:
             return [numbers]
         places, owner = self.slots[numbers].astype(np.int64) - 1, self.prepared.owner(numbers)
         return [np.where((owner >= stripe.low) & (owner < stripe.high), places, -1) for stripe in self.stripes]
-
-
-def parts(numbers, cells):
-    """Divide planes into parts whose counts, `cells` a plane, are held at once while they are looked through."""
-    step = max(1, _CELLS // cells)
-    return (numbers[start : start + step] for start in range(0, numbers.size, step))

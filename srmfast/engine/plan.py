@@ -23,7 +23,7 @@ GEOMETRY_SHARE = 0.25  # of the memory, for the cosines and sines of all bases t
 _PAIR_SHARE = 0.25  # of the memory, for the hits of pairs among which planes are chosen, of all bases together
 HIT_SHARE = 0.125  # of the memory, for the difference arrays of planes kept by hit, all results together
 _STRIPES = 4  # parts for each thread, in which threads share the planes
-_CANDIDATES = 16 << 14  # bytes of the candidates of one thread
+_CANDIDATES = 20 << 14  # bytes of the candidates of one thread
 _LISTED_BYTES = 100  # a listed plane: its pair, its partner lists and what sorting them takes
 _READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
 _TIME_CLASSES = (
@@ -66,7 +66,7 @@ class Plan:
     parts : tuple of (str, int)
         What memory is for, and how many bytes.
     pair_room : int
-        Pairs of each basis whose hits are counted in one reading.
+        Pairs of each basis whose hits can be counted in one reading.
     """
 
     slab_rows: int
@@ -143,13 +143,9 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     # a part of them or their shares, and these sorted. More accumulators than that are only made when there is room.
     own = not hits and threads * dense // 2 <= max(3 * dense, resources.memory * _DENSE_SHARE)
     stripes = 1 if own or threads == 1 else _STRIPES * threads
-    top = keep.startswith("top:")
-    pairs = [
-        basis.pairs or (basis.k * (basis.k - 1) // 2 if top and mode == "hits" and not basis.listed else 0)
-        for basis, mode in zip(bases, modes, strict=True)
-    ]
-    size = np.dtype(counter(n, e)).itemsize
-    pair_room = min(max(pairs, default=0), int(resources.memory * _PAIR_SHARE / (size * max(1, len(bases)))))
+    size = np.dtype(counter(n)).itemsize
+    pair_room = int(resources.memory * _PAIR_SHARE / (size * max(1, len(bases))))
+    choosing = sum(min(basis.pairs, pair_room) for basis in bases)
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
@@ -162,11 +158,13 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         ("results of other stores", dense * (stores - 1)),
         ("planes that are hit", int(bool(hits) * resources.memory * HIT_SHARE)),
         ("places of planes", slots),
-        ("hits of pairs of vectors", size * sum(min(count, pair_room) for count in pairs)),
+        ("hits of pairs of vectors", size * choosing),
         ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
     )
+    if not choosing:
+        parts, pair_room = _with_highest(parts, keep, modes, bases, d, pair_room, size, resources.memory)
     plan = Plan(slab_rows, slabs, readers, threads, block_rows, modes, stripes, parts, pair_room)
     if plan.nbytes > resources.memory:
         arithmetic = " + ".join(f"{format_bytes(size)} ({what})" for what, size in parts if size)
@@ -178,9 +176,25 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     return plan
 
 
-def counter(n, e):
-    """Return the integer type that can count every arc of n rows and e epsilons."""
-    return np.int32 if n * e < 2**31 else np.int64
+def _with_highest(parts, keep, modes, bases, d, pair_room, size, memory):
+    """Add what counting the highest planes by their hits takes, where `top:K` may come to that and it fits."""
+    pairs = [
+        basis.k * (basis.k - 1) // 2
+        for basis, mode in zip(bases, modes, strict=True)
+        if mode == "hits" and not basis.listed
+    ]
+    if not keep.startswith("top:") or not pairs or max(pairs) > pair_room:
+        return parts, 0
+    # The planes that are listed then hold their vectors once more, in double and in single precision.
+    again = size * sum(pairs) + sum(12 * basis.k * d for basis in bases) + _LISTED_BYTES * (1 << 14)
+    if sum(taken for _, taken in parts) + again > memory:
+        return parts, 0
+    return (*parts, ("hits of pairs, if planes outgrow their share", again)), pair_room
+
+
+def counter(n):
+    """Return the integer type that can count what n rows add to a plane, or to both orders of a pair."""
+    return np.int32 if 2 * n < 2**31 else np.int64
 
 
 def _plane_bytes(c, e, slots, a):

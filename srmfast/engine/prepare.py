@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import Basis, load_basis
-from srmfast.engine.active import tiles
-from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.compiling import Kernels
 from srmfast.engine.events import ComparingVectors, ignore
+from srmfast.engine.hits import tiles
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
@@ -37,6 +38,10 @@ class Member:
     selection : RowSelection
     mean : ndarray, (d,) float64, or None
         A mean given to centre by.
+    finds_mean : bool
+        Whether it is read once more for its mean.
+    kernels : Kernels
+        Those that counting calls.
     bases : tuple of PreparedBasis
     plan : Plan
     owned : bool
@@ -48,6 +53,8 @@ class Member:
     fingerprint: dict
     selection: RowSelection
     mean: np.ndarray | None
+    finds_mean: bool
+    kernels: Kernels
     bases: tuple
     plan: Plan
     owned: bool
@@ -70,12 +77,19 @@ class Member:
             if self.selection.wants(start, stop):
                 yield start, stop
 
+    def readings(self):
+        """Return how often the store is read: whole readings for the mean and the counts, and halves to choose planes."""
+        turns = [len(tiles(prepared.planes.k, self.plan.pair_room)) for prepared in self.bases if prepared.planes.most]
+        return 1 + self.finds_mean, max(turns, default=0)
+
     def counting_seconds(self):
         """Estimate the seconds that counting takes when few rows come near a plane."""
+        _, halves = self.readings()
         ns = 0.0
         for prepared in self.bases:
-            choosing = len(tiles(prepared.planes.k, self.plan.pair_room)) / 2 if prepared.planes.most else 1
-            ns += self.rows_read * choosing * prepared.way.row_ns
+            most, k = prepared.planes.most, prepared.planes.k
+            listed = listed_ns(prepared.basis, min(2 * most, k), most) if most else 0.0
+            ns += self.rows_read * (prepared.way.row_ns * (halves / 2 if most else 1) + listed)
         return ns * 1e-9 / self.plan.threads
 
     def describe(self, resources):
@@ -88,21 +102,24 @@ class Member:
         for prepared, mode in zip(self.bases, plan.modes, strict=True):
             basis, planes = prepared.basis, prepared.planes
             kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[mode]
+            kept += " or, found in two more readings, the highest" if plan.pair_room and not planes.most else ""
             skipped = f", {planes.skipped:,} parallel pairs skipped" if planes.skipped else ""
             some = f"the {planes.most:,} with most hits of " if planes.most else ""
             lines.append(
                 f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {some}{planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
             )
             lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
-            if planes.most:
-                turns = len(tiles(planes.k, plan.pair_room))
-                lines.append(f"  passes   {turns} over half of the rows to choose the planes, then one over all")
+        whole, halves = self.readings()
+        if whole + halves > 1:
+            mean = "one for the mean, " if self.finds_mean else ""
+            choose = f"{halves} of half of the rows to choose planes, " if halves else ""
+            lines.append(f"  passes   {mean}{choose}one to count")
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
         )
         lines.append(
-            f"  time     reading takes {time_class(reading_seconds(self.nbytes))}; counting takes "
+            f"  time     reading takes {time_class(reading_seconds(self.nbytes * (whole + halves / 2)))}; counting takes "
             f"{time_class(self.counting_seconds())}, more if many rows come near a plane"
         )
         lines.append(
@@ -112,7 +129,7 @@ class Member:
         return "\n".join(lines)
 
 
-def prepare(stores, bases, request, resources, *, on_event=ignore):
+def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False):
     """Check all inputs of a run and plan it.
 
     Parameters
@@ -124,7 +141,11 @@ def prepare(stores, bases, request, resources, *, on_event=ignore):
     request : Request
     resources : Resources
     on_event : callable
-        Receives `ComparingVectors`.
+        Receives `KernelsMissing` and `ComparingVectors`.
+    compiles : bool
+        Whether kernels that are missing are to be announced: rows will be counted.
+    apart : bool
+        Compile them in a process of their own, for which its memory is not ours.
 
     Returns
     -------
@@ -138,7 +159,13 @@ def prepare(stores, bases, request, resources, *, on_event=ignore):
             resolved[store.d] = _bases(bases, store, request, resources, on_event)
         return resolved[store.d]
 
-    members = [_member(name, source, resolve, request, resources, len(stores)) for name, source in stores]
+    def kernels_of(store):
+        kernels = Kernels.of(store, request)
+        if compiles:
+            kernels.announce(on_event, apart=apart)
+        return kernels
+
+    members = [_member(name, source, kernels_of, resolve, request, resources, len(stores)) for name, source in stores]
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -156,7 +183,7 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, resolve, request, resources, stores):
+def _member(name, source, kernels_of, resolve, request, resources, stores):
     store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
     if store.dtype not in DTYPES:
         raise InputError(
@@ -169,6 +196,7 @@ def _member(name, source, resolve, request, resources, stores):
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
+    kernels = kernels_of(store)  # before bases, which need some of them
     chosen = resolve(store)
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
@@ -196,8 +224,9 @@ def _member(name, source, resolve, request, resources, stores):
     )
     mean = _given_mean(request.centre, store)
     return Member(
-        name or store.name, store, store.fingerprint(), selection, mean, prepared, plan, not isinstance(source, Store)
-    )
+        name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
+        not isinstance(source, Store),
+    )  # fmt: skip
 
 
 def _bases(bases, store, request, resources, on_event):

@@ -1,5 +1,6 @@
-"""The public runs: prepare, read each store once, assemble what was counted."""
+"""The public runs: prepare, read each store, assemble what was counted."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,11 +9,10 @@ import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
-from srmfast.engine.active import HitLedger, by_pairs, check_highest, choose_active, most_hit
+from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, provenance
 from srmfast.engine.block import Pass, SharedSums
-from srmfast.engine.compiling import Kernels
-from srmfast.engine.events import PassFinished, PassStarted, ignore
+from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown, ignore
 from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
@@ -20,6 +20,7 @@ from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
+from srmfast.engine.top import count_highest, outgrown
 from srmfast.errors import InputError
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.decode import USED, ZERO
@@ -68,13 +69,13 @@ def run(
         Number of angles in one turn.
     planes : str, path or array (p, 2)
         permutations, combinations, neighbours, random:P, active:P or index pairs. active:P are the P planes i < j with
-        most hits on half of the folds, drawn with the seed; `counts_heldout` has their counts on the other half.
+        most hits on half of the rows, whole folds drawn with the seed; `heldout` of the result is of the other half.
     labels, groups, mask : array, path or key, optional
         One value a row: class, unit of independence, rows to keep.
     centre : bool, array (d,) or path
         Subtract the mean of the rows (first read for that), or the given one.
     keep : str
-        Planes that stay in the result: auto, all, hit, top:K or summary.
+        Planes that stay in the result: auto, all, hit, top:K (highest peaks) or summary.
     seed : int
         For random bases, planes and samples.
     rows : str or slice, optional
@@ -120,7 +121,7 @@ def run(
 
 
 def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
-    """Run several stores against several bases, reading each store once.
+    """Run several stores against several bases in the same readings of each store.
 
     Parameters
     ----------
@@ -142,8 +143,8 @@ def run_many(stores, bases, request=None, resources=None, *, on_event=ignore):
     return execute(members, request, resources, on_event=on_event)
 
 
-def execute(members, request, resources, *, on_event=ignore, apart=False):
-    """Carry out a prepared run: read each store once, or twice when its mean has to be found first.
+def execute(members, request, resources, *, on_event=ignore):
+    """Carry out a prepared run: read each store once, and before that for its mean or for planes to choose.
 
     Parameters
     ----------
@@ -152,8 +153,6 @@ def execute(members, request, resources, *, on_event=ignore, apart=False):
     request, resources : Request, Resources
         Those they were prepared with.
     on_event : callable
-    apart : bool
-        Compile kernels that are missing in a process of their own, for which its memory is not ours.
 
     Returns
     -------
@@ -163,9 +162,7 @@ def execute(members, request, resources, *, on_event=ignore, apart=False):
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     try:
         for member in members:
-            kernels = Kernels.of(member.store, request)
-            kernels.announce(on_event, apart=apart)
-            for result in _execute(member, request, share, kernels, on_event):
+            for result in _execute(member, request, share, on_event):
                 results[member.name, result.attrs["basis_name"]] = result
     finally:
         for member in members:
@@ -195,17 +192,17 @@ def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):
     return result.counts[0][:, numbers]
 
 
-def _execute(member, request, share, kernels, on_event):
+def _execute(member, request, share, on_event):
     """Yield the result of each basis of one store; `share` is the memory for each."""
     began = time.perf_counter()
     store = member.store
     common = dict(
         dtype=store.dtype, d=store.d, selection=member.selection, epsilons=np.array(request.epsilon),
         table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
-        block_rows=member.plan.block_rows, counter=np.dtype(kernels.counter).type,
+        block_rows=member.plan.block_rows, counter=np.dtype(member.kernels.counter).type,
     )  # fmt: skip
     with ThreadPoolExecutor(1, "srmfast-warm") as warming:
-        ready = warming.submit(kernels.load)
+        ready = warming.submit(member.kernels.load)
         yield from _Passes(member, request, share, common, ready, began, on_event).results()
 
 
@@ -228,11 +225,14 @@ class _Passes:
         if any(basis.planes.most for basis in member.bases):
             bases, folds = choose_active(
                 member, request, room=member.plan.pair_room, dtype=self.common["counter"],
-                read=lambda member, bases, ledgers: self._read("choose", member, bases, ledgers), suggest=self._suggest,
+                read=lambda member, bases, ledgers: self._read("choose", member, bases, ledgers)[0],
+                suggest=self._suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
         rows, totals, wholes, ledgers, sums = self._count(member)
         _refuse_empty(rows, member.store, request.zero_rows)
+        if folds is not None:
+            check_half(rows.fate[:, selection.names.size :], "judge the planes")
         moments = (mean_sums.tree.total(), mean_rows) if mean_rows else sums and (sums.tree.total(), rows)
         loaded = self.ready.result()
         self.seconds["total"] = time.perf_counter() - self.began - (loaded.seconds if loaded.compiled else 0.0)
@@ -245,7 +245,7 @@ class _Passes:
             )  # fmt: skip
 
     def _count(self, member):
-        """Count all planes in one reading, or in two when those that are hit outgrow the memory and the highest are wanted.
+        """Count all planes in one reading, or the highest in two more when those that are hit outgrow the memory.
 
         Returns
         -------
@@ -254,36 +254,34 @@ class _Passes:
         ledgers : list of Ledger
         sums : SharedSums or None
         """
-        sums = self._new_sums()
+        keep, room = self.request.keep, member.plan.pair_room
+
+        def count(member, wholes):
+            sums = SharedSums(member.store.d) if self.mean is None else None  # of rows as stored, not of centred ones
+            shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
+            rows, totals, ledgers = self._read("count", member, member.bases, tuple(shared), sums)
+            return rows, totals, ledgers, sums
+
+        none = [None] * len(member.bases)
         try:
-            rows, totals, ledgers = self._read("count", member, member.bases, self._shared(member), sums)
-            return rows, totals, [None] * len(ledgers), ledgers, sums
-        except PlanesOverflow:
-            sizes = self._sizes(member)
-            outgrown = [basis.mode == "hits" and not basis.planes.pairs.size for basis in member.bases]
-            pairs = max(basis.planes.k * (basis.planes.k - 1) // 2 for basis in member.bases)
-            if not self.request.keep.startswith("top:") or not any(outgrown) or pairs > member.plan.pair_room:
+            rows, totals, ledgers, sums = count(member, none)
+            return rows, totals, none, ledgers, sums
+        except PlanesOverflow as overflow:
+            if not keep.startswith("top:") or not any(outgrown(member.bases, room)):
                 raise
-        bases = tuple(by_pairs(b) if over else b for b, over in zip(member.bases, outgrown, strict=True))
-        stripes, dtype = member.plan.stripes_of_pairs, self.common["counter"]
-        wholes = [
-            HitLedger(basis, *sizes, 0, basis.planes.k, dtype=dtype, stripes=stripes) if over else None
-            for basis, over in zip(bases, outgrown, strict=True)
-        ]
-        shared = [
-            whole or other for whole, other in zip(wholes, self._shared(replace(member, bases=bases)), strict=True)
-        ]
-        sums = self._new_sums()
-        rows, totals, ledgers = self._read("count", member, bases, tuple(shared), sums)
-        room = self._hit_bytes() // Ledger.place_bytes(*sizes, dtype)
-        chosen = [most_hit(basis, whole, room) if whole else None for basis, whole in zip(bases, wholes, strict=True)]
-        some = replace(member, bases=tuple(basis for basis, _ in filter(None, chosen)))
-        _, _, highest = self._read("count", some, some.bases, self._shared(some))
-        for at, over in enumerate(outgrown):
-            if over:
-                ledgers[at] = highest.pop(0)
-                check_highest(ledgers[at], chosen[at][1], int(self.request.keep[4:]))
-        return rows, totals, wholes, ledgers, sums
+            self.on_event(PlanesOutgrown(str(overflow)))
+        gc.collect()  # the ledgers that were given up: their threads' errors hold them in a circle
+        counted = []
+
+        def count_again(member, wholes):
+            *found, sums = count(member, wholes)
+            counted.append(sums)
+            return found
+
+        sizes, dtype = self._sizes(member), self.common["counter"]
+        places = self._hit_bytes() // Ledger.place_bytes(*sizes, dtype)
+        found = count_highest(member, int(keep[4:]), places, sizes=sizes, dtype=dtype, count=count_again)
+        return *found, counted[0]
 
     def _read(self, purpose, member, bases, ledgers, sums=None):
         """Read every row that a member selects and count it; return the rows, totals and ledgers."""
@@ -293,10 +291,12 @@ class _Passes:
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()
         ready, self._untold = self._untold, None
-        rows, totals, ledgers, spent = read_and_count(member, task, self.on_event, ready=ready)
+        try:
+            rows, totals, ledgers, spent = read_and_count(member, task, self.on_event, ready=ready)
+        finally:
+            self.on_event(PassFinished(time.perf_counter() - began))
         for stage, value in spent.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + value
-        self.on_event(PassFinished(time.perf_counter() - began))
         return rows, totals, ledgers
 
     def _sizes(self, member):
@@ -304,10 +304,6 @@ class _Passes:
 
     def _hit_bytes(self):
         return int(self.share * HIT_SHARE)
-
-    def _new_sums(self):
-        """Return where the sums of rows as stored are collected; None when they are centred by now."""
-        return SharedSums(self.member.store.d) if self.mean is None else None
 
     def _shared(self, member):
         """Return for each basis the ledger that all workers share; None where each has its own."""

@@ -10,6 +10,7 @@ from srmfast.stores import expand, load_column
 from srmfast.tally import FOLDS
 
 UNLABELLED = "unlabelled"
+_LOOKED_AT = 1 << 20  # rows whose folds are counted at once
 
 
 class RowSelection:
@@ -67,7 +68,7 @@ class RowSelection:
         return len(range(*self.bounds)) if self.sampled is None else self.sampled.size
 
     def half(self, seed):
-        """Draw half of the folds that rows can have, so that groups stay whole.
+        """Draw whole folds that hold about half of the selected rows, so that groups stay whole.
 
         Returns
         -------
@@ -76,19 +77,32 @@ class RowSelection:
         Raises
         ------
         InputError
-            There is only one such fold.
+            All selected rows are in one fold.
         """
-        if self._folds is not None:
-            held = np.unique(self._folds[0])
-        else:
-            held = np.unique(np.arange(min(self.n, FOLDS)) * FOLDS // min(self.n, FOLDS))
+        rows = self._rows_of_folds()
+        held = np.flatnonzero(rows)
         if held.size < 2:
             raise InputError(
-                f"active:P chooses planes on half of the rows and needs two groups, got {self.n:,} rows of one group; use "
-                "--planes permutations"
+                f"active:P chooses planes on half of the rows and needs some in two of the {FOLDS} folds, got rows in "
+                f"{held.size}; use --planes permutations, or rows spread wider"
             )
-        drawn = np.random.Generator(np.random.PCG64(seed)).permutation(held)[: held.size // 2]
+        order = np.random.Generator(np.random.PCG64([seed, FOLDS])).permutation(held)
+        before = np.cumsum(rows[order])[:-1]  # of the first 1, 2 … folds
+        drawn = order[: 1 + int(np.argmin(np.abs(2 * before - rows.sum())))]
         return np.isin(np.arange(FOLDS), drawn)
+
+    def _rows_of_folds(self):
+        """Count the selected rows of each fold, (64,) int64."""
+        if self.everything and self._folds is None:
+            return np.diff(-(-np.arange(FOLDS + 1) * self.n // FOLDS))
+        rows = np.zeros(FOLDS, np.int64)
+        for start in range(0, self.n, _LOOKED_AT):
+            stop = min(start + _LOOKED_AT, self.n)
+            if self.wants(start, stop):
+                keep, _, _ = self.keep(start, stop)
+                absolute = np.arange(start, stop)
+                rows += np.bincount(self.folds(absolute if keep is None else absolute[keep]), minlength=FOLDS)
+        return rows
 
     def only(self, folds):
         """Return the selection of those of these rows that are in `folds`, (64,) bool."""

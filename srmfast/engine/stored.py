@@ -6,15 +6,16 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.kernels import decode
+from srmfast.stores import BITS
 
 DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+FLOAT8 = tuple(name for name, code in BITS.items() if code == np.uint8)
 DTYPES = ("float16", "bfloat16", "float32", *FLOAT8, *DOUBLE_TYPES)
 
 
 def bits(dtype):
     """Return the NumPy type in which values of a stored type are handed out."""
-    return np.dtype("uint16" if dtype == "bfloat16" else "uint8" if dtype in FLOAT8 else dtype)
+    return np.dtype(BITS.get(dtype, dtype))
 
 
 @functools.cache

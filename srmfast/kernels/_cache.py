@@ -10,6 +10,7 @@ it fails on files cut short, and without a folder to write into not even an impo
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import pickle
@@ -76,10 +77,20 @@ class Folders:
         self.problem = ""
         self._used = False
 
+    def forget_if_renamed(self):
+        """Use no folder any more once the text of the kernels is another than when it was named.
+
+        A kernel that is imported after its file was edited would be kept under the name of the text before.
+        """
+        if self.paths and folder_name() != os.path.basename(self.paths[0]):
+            self.paths, self.problem = [], "their source was edited while it was imported"
+
     def read(self, name):
         """Return what was written under this name; None when it is nowhere, or damaged."""
         for path in self.paths:
             with contextlib.suppress(OSError):
+                if not _trusted(path):
+                    continue
                 with open(os.path.join(path, name), "rb") as file:
                     content = file.read()
                 if content[:32] == hashlib.sha256(content[32:]).digest():
@@ -93,8 +104,12 @@ class Folders:
         for path in self.paths:
             try:
                 if not os.path.isdir(path):
-                    os.makedirs(path, exist_ok=True)
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(path, 0o755)
                     _prune(os.path.dirname(path))
+                if not _trusted(path):
+                    raise PermissionError(errno.EPERM, "others can write there")
                 _replace(os.path.join(path, name), hashlib.sha256(body).digest() + body)
                 return True
             except OSError as error:
@@ -145,6 +160,14 @@ class KernelCache(NullCache):
         return f"{self._name}-{hashlib.sha256(repr(signature).encode()).hexdigest()[:24]}"
 
 
+def _trusted(path):
+    """Say whether only this user, or root, can put files there: what is read from them is run."""
+    if not hasattr(os, "geteuid"):
+        return True
+    status = os.stat(path)
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+
+
 def _roots():
     """Return where Numba would look, in its order."""
     if config.CACHE_DIR:
@@ -176,7 +199,8 @@ def _prune(root):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-FOLDERS = Folders(folder_name(), _roots())  # before a kernel is imported: no code is newer than its folder's name
+FOLDERS = Folders(folder_name(), _roots())
+_imported = set()  # modules with kernels
 
 
 def keep(kernel):
@@ -192,5 +216,8 @@ def keep(kernel):
     kernel
     """
     if hasattr(kernel, "py_func"):
+        if kernel.py_func.__module__ not in _imported:
+            _imported.add(kernel.py_func.__module__)
+            FOLDERS.forget_if_renamed()
         kernel._cache = KernelCache(kernel.py_func, FOLDERS)
     return kernel

@@ -104,6 +104,7 @@ class Counts(NamedTuple):
     slots              (planes,) int32: 1 + the place of each plane in `differences`, 0 before its first arc; (0,) when
                        planes stand in the order of their numbers
     differences        (places, c, e, a + 1) integers: difference arrays; (0, c, e, a + 1) to keep no planes
+    numbers            (places,) int64: the plane of each place that has been taken, when planes have no fixed place
     totals             (64, c, e, a + 1) int64: difference arrays summed over planes, by fold
     state              (3,) int64: arcs found, places taken, and 1 once there were too few
     hits               (pairs,) integers: arcs of each unordered pair at the smallest epsilon, ordered by its larger
@@ -113,6 +114,7 @@ class Counts(NamedTuple):
 
     slots: np.ndarray
     differences: np.ndarray
+    numbers: np.ndarray
     totals: np.ndarray
     state: np.ndarray
     hits: np.ndarray

@@ -7,69 +7,17 @@ import numpy as np
 from srmfast.kernels._jit import jit, jit_inline, jit_screen
 from srmfast.kernels.arcs import TINY, arc, is_inside, turn_of
 from srmfast.kernels.ends import GRID, UNSURE, ends, finishes, polar
-from srmfast.kernels.frames import cosine_and_sines
-from srmfast.kernels.rows import pinned_dot
+from srmfast.kernels.pairs import LISTED, exact_point, geometry, oblique, plane_number, wander
 
-LISTED, PERMUTATIONS = 0, 1  # how planes are numbered, as in planes.py; otherwise combinations
 SMALL_NORM = 2.0**-450  # below, a row's squares may have underflowed: the line decides at every angle
-SINGLE = 2.0**-24  # unit round-off of float32
 _OBLIQUE = 0.96  # |g| below which s is guessed from it
 _WORTHWHILE = 64  # candidates of one pair and fold that are worth a chunk of their own
 _SHORT = 6000  # entries that are few enough to be added whole after each chunk
 _CHUNK = 512  # candidates at a time: their arrays stay in the first cache
 
 
-@jit
-def plane_number(i, j, k, numbering):
-    """Number of the ordered plane (i, j) when planes are not listed; −1 when it is not among them."""
-    if numbering == PERMUTATIONS:
-        return i * (k - 1) + j - (1 if j > i else 0)
-    return i * (2 * k - i - 1) // 2 + j - i - 1 if i < j else -1
-
-
-@jit
-def wander(delta, g, s):
-    """Bound on the error of the point (u, v) of a plane when coordinates are off by `delta` (README.md)."""
-    return math.sqrt(2.0) * max(delta, (delta + abs(g) * delta + 6.0 * SINGLE) / s)
-
-
 @jit_inline
-def _oblique(delta, doubt, g):
-    """Return 1/s and the bound of `wander` for both orders of a pair that is far from parallel, from g alone.
-
-    `doubt` is the bound on the error of g.
-    """
-    inverse = 1.0 / math.sqrt(1.0 - g * g)
-    return inverse, math.sqrt(2.0) * (
-        delta + abs(g) * delta + 7.0 * SINGLE + 1.1 * doubt * (1.0 + abs(g) * inverse)
-    ) * inverse
-
-
-@jit
-def geometry(frame, pairs, i, j, pair):
-    """Return g, s of (i, j) and s of (j, i), from wherever they are held; they are computed where they are not."""
-    if frame.orthogonal:
-        return 0.0, 1.0, 1.0
-    if pair >= 0:
-        return pairs.g[pair], pairs.s[pair], pairs.s_back[pair]
-    if frame.g.shape[0]:
-        return frame.g[i, j], frame.s[i, j], frame.s[j, i]
-    return cosine_and_sines(frame.vectors[i], frame.vectors[j])
-
-
-@jit
-def exact_point(rows, r, vectors, columns, signs, i, j, g, s):
-    """Return (u, v) of row r in the plane (i, j), in float64 by the pinned dot, which for ±unit vectors has one term."""
-    if columns.shape[0]:
-        u = signs[i] * np.float64(rows[r, columns[i]])
-        w = signs[j] * np.float64(rows[r, columns[j]])
-    else:
-        u, w = pinned_dot(rows[r], vectors[i]), pinned_dot(rows[r], vectors[j])
-    return u, (w - g * u) / s
-
-
-@jit_inline
-def _place(number, slots, state, places):
+def _place(number, slots, numbers, state, places):
     """Where the plane of this number lies among the difference arrays."""
     place = np.int64(number)
     if slots.shape[0]:
@@ -79,6 +27,7 @@ def _place(number, slots, state, places):
             if place < places:
                 state[1] = place + 1
                 slots[number] = place + 1
+                numbers[place] = number
             else:
                 state[2], place = 1, 0  # the run is given up: where this arc goes does not matter
     return place
@@ -108,7 +57,7 @@ def _add_any(counts, number, label, e, fold, start, length):
     _add(counts.totals.reshape(counts.totals.size), ((fold * c + label) * epsilons + e) * width, width, start, length)
     places = counts.differences.shape[0]
     if places:
-        place = _place(number, counts.slots, counts.state, places)
+        place = _place(number, counts.slots, counts.numbers, counts.state, places)
         at = ((place * c + label) * epsilons + e) * width
         _add(counts.differences.reshape(counts.differences.size), at, width, start, length)
 
@@ -250,7 +199,8 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
     rows, norms, labels, folds = block.rows, block.norms, block.labels, block.folds
     vectors, columns, signs, orthogonal = frame.vectors, frame.columns, frame.signs, frame.orthogonal
     forward, reverse, listed, both = pairs.forward, pairs.reverse, pairs.numbering == LISTED, pairs.both
-    epsilons, table, slots, state, hits = cones.epsilons, cones.table, counts.slots, counts.state, counts.hits
+    epsilons, table = cones.epsilons, cones.table
+    slots, planes, state, hits = counts.slots, counts.numbers, counts.state, counts.hits
     totals, differences = counts.totals.reshape(counts.totals.size), counts.differences.reshape(counts.differences.size)
     places, c, e, width = counts.differences.shape[0], counts.totals.shape[1], counts.totals.shape[2], a + 1
     x, y, v = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
@@ -295,7 +245,7 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                     near = np.float64(cosine[at]) if by_product else frame.g[i, j]
                 if abs(near) < far:
                     g = near
-                    inverse, error = _oblique(frame.delta, doubt, g)
+                    inverse, error = oblique(frame.delta, doubt, g)
                     inverse_back, error_back = inverse, error
                 elif not orthogonal:
                     g, s, s_back = geometry(frame, pairs, i, j, pair)
@@ -380,7 +330,7 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                         _add_short_by_label(start[:filled], finish[:filled], length[:filled], label[:filled], short)
                     place = 0
                     if places and one_pair:
-                        place = _place(number[side, 0], slots, state, places)
+                        place = _place(number[side, 0], slots, planes, state, places)
                     for group in range(c):
                         at = ((fold * c + group) * e + epsilon) * width
                         _pour(short[group], totals[at : at + width])
@@ -396,5 +346,5 @@ def count(candidates, m, by_pair, coordinates, stride, step, block, frame, pairs
                             at = np.int64(folds[row[begin + n]]) * c + label[n]
                             _add(totals, (at * e + epsilon) * width, width, start[n], length[n])
                         if places:
-                            at = _place(number[side, 0 if one_pair else n], slots, state, places) * c + label[n]
+                            at = _place(number[side, 0 if one_pair else n], slots, planes, state, places) * c + label[n]
                             _add(differences, (at * e + epsilon) * width, width, start[n], length[n])

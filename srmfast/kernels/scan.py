@@ -3,8 +3,9 @@
 import numpy as np
 
 from srmfast.kernels._jit import jit, jit_screen
-from srmfast.kernels.count import LISTED, SINGLE, SMALL_NORM, geometry, wander
+from srmfast.kernels.count import SMALL_NORM
 from srmfast.kernels.decode import USED
+from srmfast.kernels.pairs import LISTED, SINGLE, geometry, wander
 
 STRIP = 256  # values screened at once: those of a strip without passers are not looked at again
 SHRINK = 1.0 - 16.0 * SINGLE  # rounding of squares and their sum

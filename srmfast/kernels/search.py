@@ -14,8 +14,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from srmfast.kernels._jit import jit, jit_screen
-from srmfast.kernels.count import SINGLE, SMALL_NORM, wander
+from srmfast.kernels.count import SMALL_NORM
 from srmfast.kernels.decode import USED, square_of_one
+from srmfast.kernels.pairs import SINGLE, wander
 from srmfast.kernels.rows import STORED, as_float, of_lanes, row_pointers, widen
 from srmfast.kernels.scan import SHRINK, STRIP, is_parallel, screen_floor
 

@@ -3,6 +3,7 @@
 import importlib
 
 _HOME = {
+    "BITS": "_dtypes",
     "Source": "base",
     "Store": "rows",
     "expand": "columns",

@@ -8,7 +8,8 @@ NAMES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float16", "bfloat16", "float32", "float64",
 )  # fmt: skip
-BITS = {"bfloat16": np.uint16} | {name: np.uint8 for name in NAMES if name.startswith("float8")}  # as they travel
+# Types that NumPy lacks, and what their values travel as.
+BITS = {"bfloat16": np.uint16} | {name: np.uint8 for name in NAMES if name.startswith("float8")}
 
 
 def resolve(dtype, location, marks=None):
