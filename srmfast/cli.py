@@ -238,7 +238,8 @@ def _run(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
-    heap.fit(max(member.plan.nbytes for member in members), resources.memory)
+    for member in members:
+        heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
     results = execute(members, request, resources, on_event=progress)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)

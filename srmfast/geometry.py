@@ -204,7 +204,7 @@ def gram(basis):
 
 def _same_column(columns):
     order = np.argsort(columns, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(columns[order])) + 1)
+    groups = np.split(order, np.flatnonzero(np.diff(columns[order])) + 1) if np.bincount(columns).max() > 1 else []
     pairs = [(i, j) for group in groups for n, i in enumerate(group) for j in group[n + 1 :]]
     pairs = np.sort(np.array(pairs, np.int64).reshape(-1, 2), axis=1)
     return _ascending(pairs)

@@ -4,7 +4,7 @@ import contextlib
 
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # of malloc.h
 _LARGE = 1 << 20  # bytes
-_KEPT = 64 << 20  # bytes that may be kept of what was freed
+_KEPT = 4  # pieces of the size that is read at once, which may be kept of what was freed
 
 
 def share_heaps():
@@ -12,12 +12,17 @@ def share_heaps():
     _set(_ARENA_MAX, 2)
 
 
-def fit(needed, limit):
+def fit(needed, piece, limit):
     """Give the memory of large arrays back as soon as they are freed, if the limit leaves no room to keep it.
 
     That is slower, as every new array is fresh memory.
+
+    Parameters
+    ----------
+    needed, piece, limit : int
+        Bytes that are planned, that are read at once, and that there are.
     """
-    if needed + _KEPT > limit:
+    if needed + _KEPT * piece > limit:
         _set(_MMAP_THRESHOLD, _LARGE)
 
 

@@ -62,7 +62,16 @@ class Member:
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self.store.d * bits(self.store.dtype).itemsize
+        return self.rows_read * self._row_bytes
+
+    @property
+    def slab_bytes(self):
+        """Bytes of one read."""
+        return self.plan.slab_rows * self._row_bytes
+
+    @property
+    def _row_bytes(self):
+        return self.store.d * bits(self.store.dtype).itemsize
 
     @property
     def rows_read(self):
