@@ -87,9 +87,25 @@ class Spec:
         """Return the fields as JSON-able values."""
         return json.loads(self._text)
 
+    @classmethod
+    def from_dict(cls, values):
+        """Return the Spec that `to_dict` described."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name != "angles_hash"}
+        rows = None if known["rows"] is None else tuple(known["rows"])
+        return cls(**known | {"epsilon": tuple(known["epsilon"]), "rows": rows})
+
     def digest(self):
         """Return the SHA-256 of all fields: two runs with the same digest have the same counts."""
         return hashlib.sha256(self._text.encode()).hexdigest()
+
+
+def differences(old, new, name=""):
+    """Yield (field, value there, value here) wherever two JSON-able values differ, fields of fields joined by dots."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+    elif old != new:
+        yield name, old, new
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ ROOT = Path(srmfast.__file__).parent
 ALLOWED = {
     "errors": set(),
     "heap": set(),
+    "interrupts": set(),
     "angles": {"errors"},
     "spec": {"errors", "angles"},
     "naive": {"angles"},
@@ -30,6 +31,7 @@ ALLOWED = {
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
     "archive": {"errors", "results"},
     "engine": {
+        "interrupts",
         "errors",
         "angles",
         "spec",
@@ -66,7 +68,7 @@ ALLOWED = {
         "commands",
         "",
     },
-    "cli": {"", "commands", "errors"},
+    "cli": {"", "commands", "errors", "interrupts"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -25,7 +25,7 @@ def assemble(
     ledger,
     rows,
     prepared,
-    selection,
+    names,
     moments,
     spec,
     *,
@@ -46,7 +46,8 @@ def assemble(
     ledger : Ledger
     rows : RowTally
     prepared : PreparedBasis
-    selection : RowSelection
+    names : ndarray, (c,) str
+        The labels.
     moments : (ndarray, RowTally) or None
         Sums of the rows as stored, (d + 1,), and the rows they were taken over.
     spec : Spec
@@ -67,7 +68,7 @@ def assemble(
     Result
     """
     planes, basis, keeping = prepared.planes, prepared.basis, ledger.prepared
-    c, e, a = selection.names.size, len(spec.epsilon), spec.angles
+    c, e, a = names.size, len(spec.epsilon), spec.angles
     totals = to_counts(totals, totals if prepared.mirrored else None)
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
@@ -106,7 +107,7 @@ def assemble(
         rows_used=used,
         angle=angles.angles(a),
         epsilon=np.array(spec.epsilon),
-        label=selection.names,
+        label=names,
         plane_i=i.astype(np.int32),
         plane_j=j.astype(np.int32),
         plane_angle=prepared.geometry.angles(i, j),

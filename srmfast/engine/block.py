@@ -3,7 +3,6 @@
 import math
 import threading
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
 from srmfast.kernels.arguments import Block, Candidates, Cones
-from srmfast.tally import FOLDS, RowTally, TreeSums, aligned_intervals
+from srmfast.tally import FOLDS, PlaneTally, RowTally, Tally, aligned_intervals
 
 LARGE = 1 << 16  # large coordinates listed at once
 ROOM = 1 << 14  # candidates collected before they are decided: their arrays fit the second cache
@@ -20,65 +19,6 @@ PRODUCTS = 1 << 24  # bytes of float64 products computed at once
 _NO_COSINES = np.empty((0, 0), np.float32)
 _LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
 STAGES = ("decode", "screen", "arcs")
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one reading of a store computes; shared by all workers, read only.
-
-    Attributes
-    ----------
-    dtype : str
-        Stored type of the rows.
-    d : int
-    selection : RowSelection
-    bases : tuple of PreparedBasis
-        Empty when only the mean is wanted.
-    ledgers : tuple of Ledger or None
-        For each basis, where its planes are counted; None when each worker has a ledger of its own.
-    epsilons : ndarray, (e,) float64
-    table : ndarray, (2a + 5, 2) float64
-    mean : ndarray, (d,) float64, or None
-        Subtracted from every row.
-    sums : SharedSums or None
-        Collects the sums of the rows.
-    nonfinite : str
-        "error" or "skip".
-    block_rows : int
-        Rows in one kernel call.
-    counter : type
-        Integer type of the plane accumulators.
-    """
-
-    dtype: str
-    d: int
-    selection: object
-    bases: tuple
-    ledgers: tuple
-    epsilons: np.ndarray
-    table: np.ndarray
-    mean: np.ndarray | None
-    sums: object
-    nonfinite: str
-    block_rows: int
-    counter: type = np.int32
-
-    @property
-    def shape(self):
-        """Labels, epsilons and angles."""
-        return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
-
-
-class SharedSums:
-    """The tree of row sums of a pass, filled by all workers."""
-
-    def __init__(self, d):
-        self.tree = TreeSums(d + 1)
-        self._lock = threading.Lock()
-
-    def add(self, level, index, values):
-        with self._lock:
-            self.tree.add(level, index, values)
 
 
 class Scratch:
@@ -132,6 +72,33 @@ class Worker:
             end = min(at - at % step + step, stop)
             self._count_block(raw[at - start : end - start], at, end)
             at = end
+
+    def absorb(self, other):
+        """Add what another worker of the same pass counted, and leave it nothing."""
+        self.rows, other.rows = self.rows + other.rows, RowTally.zero(self.task.shape[0])
+        for mine, theirs in zip(self.totals, other.totals, strict=True):
+            mine += theirs
+            theirs[...] = 0
+        for mine, theirs in zip(self.ledgers, other.ledgers, strict=True):
+            if mine is not theirs:
+                mine.absorb(theirs)
+
+    def tally(self, intervals):
+        """Return what this worker holds as a Tally of the rows given: a view, until it goes on counting."""
+        planes = [
+            PlaneTally(totals, ledger.arcs, ledger.pieces())
+            for totals, ledger in zip(self.totals, self.ledgers, strict=True)
+        ]
+        return Tally(intervals, self.rows, self.task.sums and self.task.sums.tree, planes)
+
+    def add(self, tally):
+        """Add a Tally of other rows."""
+        self.rows = self.rows + tally.rows
+        if self.task.sums is not None:
+            self.task.sums.tree = self.task.sums.tree + tally.sums
+        for totals, ledger, planes in zip(self.totals, self.ledgers, tally.planes, strict=True):
+            totals += planes.totals
+            ledger.add(planes)
 
     def _count_block(self, raw, start, stop):
         task, began = self.task, time.perf_counter()

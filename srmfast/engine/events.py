@@ -39,6 +39,27 @@ class PassStarted:
 
 
 @dataclass(frozen=True)
+class ReadingResumed:
+    """Rows that had been counted before the run was interrupted are not read again."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class CheckpointLost:
+    """A checkpoint cannot be used: its reading begins again."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class CheckpointUnwritten:
+    """A checkpoint could not be written; the run goes on, and the one before it stays."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class BlockDone:
     """Some rows have been read and counted."""
 

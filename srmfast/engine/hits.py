@@ -42,6 +42,20 @@ class HitLedger:
         """Return what the kernel adds to: there is a place for every pair."""
         return contextlib.nullcontext(stripe.counts(self.slots, totals))
 
+    def pieces(self):
+        """Yield what was counted, in pieces of bounded size: numbers of pairs, in the order of `hits`, and their hits."""
+        for start in range(0, self.hits.size, _LOOKED_AT):
+            some = self.hits[start : start + _LOOKED_AT]
+            hit = np.flatnonzero(some)
+            if hit.size:
+                yield start + hit, some[hit]
+
+    def add(self, tally):
+        """Add what was counted elsewhere or earlier, a PlaneTally."""
+        self.stripes[0].state[0] += tally.arcs
+        for numbers, hits in tally.pieces:
+            self.hits[numbers] += hits
+
     @property
     def arcs(self):
         """(row, plane, epsilon) triples with at least one angle inside, mirror images not counted."""

@@ -46,6 +46,8 @@ class Member:
     plan : Plan
     owned : bool
         Whether the store was opened here and has to be closed.
+    interval : (int, int)
+        The rows that this process counts, START and STOP: all, or a shard.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Member:
     bases: tuple
     plan: Plan
     owned: bool
+    interval: tuple
 
     @property
     def nbytes(self):
@@ -78,13 +81,15 @@ class Member:
         """Rows that will be read: whole reads that hold a selected row."""
         return sum(stop - start for start, stop in self.reads())
 
-    def reads(self):
-        """Yield the (start, stop) of every read of a pass, in storage order."""
-        step = self.plan.slab_rows
-        for start in range(0, self.store.n, step):
-            stop = min(start + step, self.store.n)
-            if self.selection.wants(start, stop):
-                yield start, stop
+    def reads(self, start=None, stop=None):
+        """Yield the (start, stop) of every read of a pass in storage order; of some rows only, if told so."""
+        first, last = self.interval
+        start, stop, step = first if start is None else start, last if stop is None else stop, self.plan.slab_rows
+        while start < stop:
+            end = min(start - start % step + step, stop)
+            if self.selection.wants(start, end):
+                yield start, end
+            start = end
 
     def readings(self):
         """Return how often the store is read: whole readings for the mean and the counts, and halves to choose planes."""
@@ -234,7 +239,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store),
+        not isinstance(source, Store), (0, store.n),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.spec import hash_array
 from srmfast.stores import expand, load_column
 from srmfast.tally import FOLDS
 
@@ -188,6 +189,10 @@ class RowSelection:
         """Return the bytes that the columns and the sample hold."""
         sample = 0 if self.sampled is None else self.sampled.nbytes
         return sample + sum(column[0].nbytes for column in self.columns.values() if column is not None)
+
+    def digest(self):
+        """Return a hash of what `only` and `halves` add to the options of a run."""
+        return [hash_array(self._only), hash_array(self._apart)]
 
     @staticmethod
     def _drop(keep, condition, rule, masked):

@@ -5,7 +5,8 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
-from srmfast.engine.block import Pass, SharedSums, Worker
+from srmfast.engine.block import Worker
+from srmfast.engine.reading import Pass, SharedSums
 from srmfast.engine.stored import bits
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.expand import add_counts

@@ -1,0 +1,60 @@
+"""What makes two runs the same run: the Spec of each store and basis, as far as it is known before reading."""
+
+from srmfast.spec import Spec, hash_array
+
+_FOUND = "found by reading"
+
+
+def spec_of(member, prepared, request, mean):
+    """Return the Spec of one store and one basis."""
+    columns = member.selection.columns
+    basis, sampled = prepared.basis, member.selection.sampled
+    return Spec(
+        store=member.fingerprint,
+        basis={
+            "name": basis.name,
+            "kind": basis.kind,
+            "shape": list(basis.vectors.shape),
+            "sha256": basis.sha256,
+            "normalised": basis.normalised,
+        },
+        planes=request.planes_name,
+        planes_hash=prepared.planes.digest(),
+        epsilon=request.epsilon,
+        angles=request.angles,
+        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
+        groups=hash_array(columns["groups"] and columns["groups"][0]),
+        mask=hash_array(columns["mask"] and columns["mask"][0]),
+        rows=member.selection.bounds,
+        sample=0 if sampled is None else sampled.size,
+        sample_hash=hash_array(sampled),
+        centre_hash=hash_array(mean),
+        zero_rows=request.zero_rows,
+        nonfinite=request.nonfinite,
+        missing_chunks=request.missing_chunks,
+        keep=request.keep,
+        seed=request.seed,
+    )
+
+
+def identity_of(members, request):
+    """Return, JSON-able, everything that determines the counts of a run and is known before it reads.
+
+    Returns
+    -------
+    dict
+        {store: {basis: Spec as a dict}}, with "found by reading" for what only a reading tells.
+    """
+    return {
+        member.name: {
+            basis.basis.name: known(spec_of(member, basis, request, member.mean).to_dict(), member.finds_mean)
+            for basis in member.bases
+        }
+        for member in members
+    }
+
+
+def known(spec, finds_mean):
+    """Return the fields of a Spec without what only reading tells."""
+    unknown = {"planes_hash": spec["planes"].startswith("active:"), "centre_hash": finds_mean}
+    return spec | {name: _FOUND for name, found in unknown.items() if found}
