@@ -11,6 +11,7 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.results import Result, Results
+from srmfast.whole import umask, whole_file
 
 FORMAT_VERSION = 1
 
@@ -37,15 +38,17 @@ _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle"
 _UNITS = {"angle": "rad", "plane_angle": "rad"}
 
 
-def check_output(path, *, force=False):
+def check_output(path, *, force=False, folder=True):
     """Refuse an output that exists or cannot be written, before any work is done.
 
     Parameters
     ----------
     path : str or Path
-        A result folder to be.
+        A result folder to be, or a file.
     force : bool
-        Whether an existing result may be replaced.
+        Whether an existing one may be replaced.
+    folder : bool
+        Whether it is to be a result; otherwise it is a file.
 
     Returns
     -------
@@ -56,8 +59,9 @@ def check_output(path, *, force=False):
         path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if path.exists() and not _is_result(path):
-        raise InputError(f"--force replaces results only, and {path} is not one; remove it yourself")
+    if path.exists() and not (_is_result(path) if folder else path.is_file()):
+        kind = "results" if folder else "files"
+        raise InputError(f"--force replaces {kind} only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InputError(f"output folder must exist, got {parent}; create it first")
@@ -108,9 +112,29 @@ def save(result, path, *, force=False):
             shutil.rmtree(wip, ignore_errors=True)
 
 
+def flush(path):
+    """Force a result to the disk: what it was made from is going to be deleted."""
+    for folder, _, names in os.walk(path, topdown=False):
+        for name in (*names, "."):
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def save_array(path, array):
+    """Write an array as .npy, whole or not at all; `check_output` says whether it may."""
+    try:
+        with whole_file(path) as file:
+            np.save(file, array)
+    except OSError as error:
+        raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
+
+
 def _move_in(wip, path):
     """Put the new result in place of an old one, which is deleted last and comes back if anything fails."""
-    wip.chmod(0o777 & ~_umask())  # a temporary folder is private
+    wip.chmod(0o777 & ~umask())  # a temporary folder is private
     if not path.exists():
         wip.rename(path)
         return
@@ -127,12 +151,6 @@ def _move_in(wip, path):
 def _wip(path):
     """Make a folder of its own beside the result: runs that write to one place do not meet."""
     return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _is_result(path):

@@ -18,7 +18,7 @@ import zarr
 import srmfast
 from srmfast import naive
 
-COMMANDS = ("run", "demo", "inspect", "basis", "show", "plot")
+COMMANDS = ("run", "demo", "inspect", "basis", "mean", "show", "plot", "merge")
 N, D = 300, 6
 
 

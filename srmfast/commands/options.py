@@ -60,16 +60,25 @@ def add_resources(parser):
     how.add_argument(
         "--block-rows", type=int, metavar="R", help="rows in one kernel call (default: what fits the cache)"
     )
+    how.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="folder for what has been counted, so that the run can be killed and resumed",
+    )
+    how.add_argument(
+        "--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
+    )
+    how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     how.add_argument("--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error")
     return how
 
 
-def request(arguments):
-    """Return what was asked for, checked as far as it can be without opening anything."""
+def request(arguments, **more):
+    """Return what was asked for, checked as far as it can be without opening anything; `more` overrides options."""
     from srmfast.engine import Request
 
-    given = {name: getattr(arguments, name) for name in Request.__dataclass_fields__}
-    return Request(**given | {"index": index(arguments.index)})
+    given = {name: getattr(arguments, name) for name in Request.__dataclass_fields__ if hasattr(arguments, name)}
+    return Request(**given | {"index": index(arguments.index)} | more)
 
 
 def floats(text):
@@ -110,18 +119,36 @@ def named(text):
     return (name, spec) if equals and not os.path.exists(text.partition("::")[0]) else ("", text)
 
 
-def check_name(out):
-    """Refuse a result that is named like something else, a figure or an array."""
+def check_suffix(out, what, suffix):
+    """Refuse an output that is named like something else."""
     from srmfast.errors import InputError
 
-    if not out.rstrip("/").endswith(".zarr"):
-        raise InputError(f"the name of a result must end in .zarr, got {out}; for example out.zarr")
+    if not out.rstrip("/").endswith(suffix):
+        raise InputError(f"the name of a {what} must end in {suffix}, got {out}; for example out{suffix}")
 
 
 def resources(arguments):
-    """The run may add what --memory leaves above the process as it is now."""
+    """Return the resources asked for: the run may add what --memory leaves above the process as it is now."""
+    return left_of(arguments.memory, arguments.threads, arguments.block_rows)
+
+
+def left_of(memory, threads=None, block_rows=None):
+    """Return resources whose memory is what a limit for the whole process leaves."""
     from srmfast.spec import Resources, resident_bytes
 
-    resources = Resources.resolve(arguments.threads, arguments.memory, arguments.block_rows)
-    left = max(0, resources.memory - resident_bytes() - RESERVE)
-    return Resources(resources.threads, left, resources.block_rows)
+    given = Resources.resolve(threads, memory, block_rows)
+    return Resources(given.threads, max(0, given.memory - resident_bytes() - RESERVE), given.block_rows)
+
+
+def checkpoint(arguments):
+    """Return the checkpoint folder, open and locked, or an empty context without one."""
+    import contextlib
+
+    from srmfast.engine import Checkpoint
+    from srmfast.errors import InputError
+
+    if arguments.checkpoint is None:
+        if arguments.resume:
+            raise InputError("--resume goes on with what a folder holds: name it by --checkpoint DIR")
+        return contextlib.nullcontext()
+    return Checkpoint(arguments.checkpoint, every=arguments.checkpoint_every, resume=arguments.resume)

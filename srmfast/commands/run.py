@@ -1,5 +1,6 @@
 """srmfast run: count activations inside a cone of light turning through every plane of a basis."""
 
+import os
 import sys
 
 from srmfast.commands import options
@@ -61,6 +62,9 @@ def add_arguments(parser):
         metavar="RULE",
         help="planes in the result: auto (default), all, hit, top:K or summary",
     )
+    out.add_argument(
+        "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
+    )
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
     out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
     out.add_argument("--force", action="store_true", help="replace an existing output")
@@ -69,26 +73,23 @@ def add_arguments(parser):
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import heap
-    from srmfast.archive import check_output
-    from srmfast.engine import execute, prepare
+    from srmfast.engine import check_shardable, parse_shard, prepare
     from srmfast.progress import Progress
 
     if not arguments.out and not arguments.dry_run:
         print("srmfast run: an output is needed: -o OUT.zarr (or --dry-run)", file=sys.stderr)
         return 2
-    request = options.request(arguments)
+    request, shard = options.request(arguments), arguments.shard and parse_shard(arguments.shard)
+    bases = [options.named(text) for text in arguments.basis or ["standard"]]
+    if shard:
+        check_shardable(request, bases)
     if not arguments.dry_run:
-        options.check_name(arguments.out)
-        check_output(arguments.out, force=arguments.force)
-        if arguments.plot:
-            from srmfast import plots
-
-            plots.check_picture(arguments.plot)
+        _check_outputs(arguments)
     heap.share_heaps()
     resources, progress = options.resources(arguments), Progress(arguments.progress)
     members = prepare(
         [("", path) for path in arguments.stores],
-        [options.named(text) for text in arguments.basis or ["standard"]],
+        bases,
         request,
         resources,
         on_event=progress,
@@ -101,14 +102,78 @@ def call(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
+    if os.path.exists(arguments.out) and not arguments.force:
+        return _written_before(arguments, members, request, shard)
     for member in members:
         heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
-    results = execute(members, request, resources, on_event=progress)
+    with options.checkpoint(arguments) as checkpoint:
+        common = dict(checkpoint=checkpoint, on_event=progress)
+        if shard:
+            _count_part(arguments, members, request, resources, shard, common)
+        else:
+            _count(arguments, members, request, resources, common)
+        if checkpoint is not None:
+            checkpoint.finish()
+    return 0
+
+
+def _check_outputs(arguments):
+    """Refuse, before any work is done, what cannot be written; a resumed run may have been killed after its last step."""
+    from srmfast.archive import check_output
+    from srmfast.errors import InputError
+
+    if arguments.shard:
+        options.check_suffix(arguments.out, "part", ".part")
+        check_output(arguments.out, force=arguments.force or arguments.resume, folder=False)
+        if arguments.plot:
+            raise InputError("a part is no picture yet: merge the parts, then srmfast plot OUT.zarr")
+        return
+    options.check_suffix(arguments.out, "result", ".zarr")
+    check_output(arguments.out, force=arguments.force or arguments.resume)
+    if arguments.plot:
+        from srmfast import plots
+
+        plots.check_picture(arguments.plot)
+
+
+def _count(arguments, members, request, resources, common):
+    from srmfast.archive import flush
+    from srmfast.engine import execute
+
+    results = execute(members, request, resources, **common)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)
+    if common["checkpoint"] is not None:
+        flush(arguments.out)
     print(result.summary())
     print(f"\nwritten to {arguments.out}")
     if arguments.plot:
         result.plot(arguments.plot)
         print(f"drawn to {arguments.plot}")
+
+
+def _count_part(arguments, members, request, resources, shard, common):
+    from srmfast.engine import count_part
+
+    rows = count_part(members, request, resources, shard, arguments.out, **common)
+    print(f"part {shard[0]} of {shard[1]}, {rows:,} rows, written to {arguments.out}")
+    print("when all parts are there: srmfast merge *.part -o OUT.zarr")
+
+
+def _written_before(arguments, members, request, shard):
+    """A resumed run finds its output: say so if it is that of this run, refuse it otherwise."""
+    from srmfast import load
+    from srmfast.engine import identity_of, identity_of_part, identity_of_result
+    from srmfast.errors import InputError
+    from srmfast.spec import differences
+
+    wanted = identity_of(members, request)
+    if shard:
+        found, wanted = identity_of_part(arguments.out), wanted | {"shard": list(shard)}
+    else:
+        found = identity_of_result(load(arguments.out), {member.name: member.finds_mean for member in members})
+    other = [f"{name} is {old} there and {new} here" for name, old, new in differences(found, wanted)]
+    if other:
+        raise InputError(f"{arguments.out} is of another run: {other[0]}; use --force to replace it")
+    print(f"{arguments.out} was written before: nothing is left to do")
     return 0

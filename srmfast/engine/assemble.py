@@ -35,6 +35,7 @@ def assemble(
     suggested=None,
     active_folds=None,
     whole=None,
+    method=None,
 ):
     """Make the `Result` of one basis.
 
@@ -62,6 +63,8 @@ def assemble(
         Folds of the rows that the planes were chosen on.
     whole : HitLedger, optional
         Where all planes were counted, when `ledger` is of some of them.
+    method : str, optional
+        How candidates were found, where that was elsewhere.
 
     Returns
     -------
@@ -136,7 +139,10 @@ def assemble(
             "kept": kept,
             "suggested_epsilon": suggested,
             "provenance": provenance
-            | {"arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
+            | {
+                "arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1),
+                "method": method or prepared.way.method,
+            },
         },
     )
 
@@ -156,6 +162,20 @@ def provenance(plan, seconds, nbytes):
         "bytes_read": int(nbytes),
         "peak_rss": peak if sys.platform == "darwin" else peak * 1024,  # bytes on macOS, KiB elsewhere
         "planned_memory": plan.nbytes,
+    }
+
+
+def merged_provenance(parts):
+    """Say the same of a run that was done in parts: what they spent adds up, the rest is of the first."""
+    first = parts[0]
+    stages = {stage for part in parts for stage in part["seconds"]}
+    return first | {
+        "parts": len(parts),
+        "seconds": {
+            stage: round(sum(part["seconds"].get(stage, 0.0) for part in parts), 6) for stage in sorted(stages)
+        },
+        "bytes_read": sum(part["bytes_read"] for part in parts),
+        "peak_rss": max(part["peak_rss"] for part in parts),
     }
 
 

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 from srmfast.engine.events import CheckpointLost, CheckpointUnwritten, ReadingResumed, ignore
-from srmfast.engine.tallyfile import TallyFile, sync_folder, write
+from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
 from srmfast.spec import differences
+from srmfast.whole import whole_file
 
 EVERY = 10.0  # seconds between checkpoints
 _SHARE = 0.05  # of the time, at most, that writing them may take
@@ -111,17 +112,11 @@ class Checkpoint:
         for wip in self.folder.glob("*.wip"):
             wip.unlink(missing_ok=True)
         if not path.exists():
-            wip = self.folder / f"{_RUN}.wip"
             try:
-                with open(wip, "w") as file:
-                    json.dump(identity, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                wip.rename(path)
+                with whole_file(path) as file:
+                    file.write(json.dumps(identity).encode())
             except OSError as error:
-                wip.unlink(missing_ok=True)
                 raise InputError(f"{self.folder} cannot be written ({error.strerror}); use another folder") from None
-            sync_folder(self.folder)
             return
         try:
             held = json.loads(path.read_text())

@@ -1,5 +1,8 @@
 """What makes two runs the same run: the Spec of each store and basis, as far as it is known before reading."""
 
+from collections.abc import Mapping
+
+from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Spec, hash_array
 
 _FOUND = "found by reading"
@@ -58,3 +61,32 @@ def known(spec, finds_mean):
     """Return the fields of a Spec without what only reading tells."""
     unknown = {"planes_hash": spec["planes"].startswith("active:"), "centre_hash": finds_mean}
     return spec | {name: _FOUND for name, found in unknown.items() if found}
+
+
+def identity_of_result(result, finds_mean):
+    """Return the same of a result.
+
+    Parameters
+    ----------
+    result : Result or Results
+    finds_mean : dict of str to bool
+        For each store, whether the run found its mean itself.
+    """
+    members = result.values() if isinstance(result, Mapping) else [result]
+    found = {}
+    for one in members:
+        store, basis = one.attrs["store_name"], one.attrs["basis_name"]
+        found.setdefault(store, {})[basis] = known(one.attrs["spec"], finds_mean.get(store, False))
+    return found
+
+
+def identity_of_part(path):
+    """Return the same of a part, with its shard."""
+    with TallyFile(path) as file, file.sound():
+        stores = {
+            store["name"]: {
+                one["spec"]["basis"]["name"]: known(one["spec"], finds_mean=False) for one in store["bases"]
+            }
+            for store in file.header["stores"]
+        }
+        return stores | {"shard": file.header["shard"]}

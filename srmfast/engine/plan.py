@@ -136,7 +136,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
     )
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
-    modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
+    modes = modes_of(keep, [basis.slots for basis in bases], c, e, a, resources.memory / stores)
     dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
     hits = modes.count("hits")
     # The counts are int32 in the accumulators. Afterwards the result is held up to three times over: int64 counts,
@@ -202,10 +202,26 @@ def _plane_bytes(c, e, slots, a):
     return c * e * slots * (a + 1) * 8
 
 
-def _modes(keep, planes, share):
-    """Return how the planes of each basis are kept; `auto` and `hit` keep all in memory while their share lasts."""
-    modes = []
-    for size in planes:
+def modes_of(keep, slots, c, e, a, memory):
+    """Return how the planes of each basis are kept; `auto` and `hit` keep all in memory while their share lasts.
+
+    Parameters
+    ----------
+    keep : str
+    slots : list of int
+        Plane numbers of each basis.
+    c, e, a : int
+        Labels, epsilons and angles.
+    memory : int
+        Bytes for this store.
+
+    Returns
+    -------
+    tuple of str
+        "dense", "hits" or "none".
+    """
+    modes, share = [], memory * _DENSE_SHARE
+    for size in (_plane_bytes(c, e, count, a) for count in slots):
         if keep == "summary":
             modes.append("none")
         elif keep == "all" or size <= share:

@@ -244,7 +244,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
 
 
 def _bases(bases, store, request, resources, on_event):
-    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
+    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
             if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:

@@ -6,10 +6,11 @@ from srmfast.bases import load_basis
 from srmfast.engine.checkpoint import Checkpoint
 from srmfast.engine.events import ignore
 from srmfast.engine.identity import identity_of
-from srmfast.engine.passes import Passes
+from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.errors import InputError
+from srmfast.kernels.decode import USED, ZERO
 from srmfast.results import Results
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, Resources
 
@@ -173,6 +174,29 @@ def close(members):
     for member in members:
         if member.owned:
             member.store.close()
+
+
+def find_mean(member, request, resources, *, checkpoint=None, on_event=ignore):
+    """Return the mean of the rows of a store, (d,) float64, and how many rows it is of.
+
+    Parameters
+    ----------
+    member : Member
+        From `prepare`.
+    request, resources : Request, Resources
+        Those it was prepared with; `request.centre` is True.
+    checkpoint : Checkpoint, optional
+    on_event : callable
+    """
+    try:
+        if checkpoint is not None:
+            checkpoint.begin(identity_of([member], request), on_event)
+        passes = Passes(member, request, resources.memory, on_event, checkpoint)
+        rows, _ = passes.find_mean()
+        refuse_empty(rows, member.store.location, "keep")
+        return passes.mean, int(rows.fate[..., [USED, ZERO]].sum())
+    finally:
+        close([member])
 
 
 def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):

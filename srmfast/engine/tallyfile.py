@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.tally import PlaneTally, RowTally, Tally, TreeSums
+from srmfast.whole import whole_file
 
 FORMAT, VERSION = "srmfast tally", 1
 _HEADER = "header.json"
@@ -34,41 +34,18 @@ def write(path, header, tallies, arrays=None):
     Parameters
     ----------
     path : str or Path
-        Written beside as `<path>….wip`, flushed to the disk, then renamed.
     header : dict
         JSON-able.
     tallies : list of Tally
     arrays : dict of str to ndarray, optional
         Others that belong to them.
     """
-    path = Path(path)
-    descriptor, wip = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent)
-    try:
-        with open(descriptor, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                described = [_write_tally(archive, f"{n}/", tally) for n, tally in enumerate(tallies)]
-                for name, array in (arrays or {}).items():
-                    _write_array(archive, f"arrays/{name}", array)
-                whole = {"format": FORMAT, "version": VERSION, "header": header, "tallies": described}
-                archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(whole))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(wip, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(wip)
-        raise
-    sync_folder(path.absolute().parent)
-
-
-def sync_folder(folder):
-    """Flush the names in a folder to the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+        described = [_write_tally(archive, f"{n}/", tally) for n, tally in enumerate(tallies)]
+        for name, array in (arrays or {}).items():
+            _write_array(archive, f"arrays/{name}", array)
+        whole = {"format": FORMAT, "version": VERSION, "header": header, "tallies": described}
+        archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(whole))
 
 
 class TallyFile:
@@ -147,6 +124,11 @@ class TallyFile:
                 for b, one in enumerate(described["planes"])
             ]  # fmt: skip
         return Tally(intervals, rows, sums, planes)
+
+    def tallies(self):
+        """Yield every Tally."""
+        for number in range(len(self._tallies)):
+            yield self.tally(number)
 
     def array(self, name):
         """Return one of the other arrays."""
