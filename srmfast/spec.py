@@ -14,6 +14,7 @@ from srmfast.errors import InputError
 
 KEEPS = "auto, all, hit, top:K or summary"
 DEFAULT_EPSILON = 0.9
+_SHOWN = 6  # differing fields in a message
 DEFAULT_ANGLES = 360
 MINIMUM_MEMORY = 256 << 20  # bytes
 _UNITS = {
@@ -106,6 +107,20 @@ def differences(old, new, name=""):
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
     elif old != new:
         yield name, old, new
+
+
+def differing(old, new, there="there", here="here"):
+    """Say in which fields two JSON-able values differ, in one line; "" when they do not."""
+    found = [f"{name} is {_shown(a)} {there} and {_shown(b)} {here}" for name, a, b in differences(old, new)]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more
+
+
+def _shown(value):
+    if isinstance(value, dict):
+        return "there"
+    text = "missing" if value is None else str(value)
+    return text if len(text) <= 48 else f"{text[:12]}…"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import glob
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def whole_file(path):
             os.unlink(wip)
         raise
     sync_folder(path.absolute().parent)
+
+
+def sweep(path):
+    """Remove what killed writers of `path` have left beside it; nobody else may be writing it."""
+    path = Path(path)
+    for left in path.absolute().parent.glob(f"{glob.escape(path.name)}.*.wip"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def sync_folder(folder):

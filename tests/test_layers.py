@@ -57,6 +57,7 @@ ALLOWED = {
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
     "commands": {
+        "whole",
         "archive",
         "errors",
         "heap",

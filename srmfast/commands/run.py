@@ -4,6 +4,7 @@ import os
 import sys
 
 from srmfast.commands import options
+from srmfast.whole import sweep
 
 SUMMARY = "count activations inside a cone of light turning through every plane of a basis"
 PYTHON = "srmfast.run('acts.zarr', 'basis.npy', epsilon=0.9).save('out.zarr')"
@@ -102,7 +103,7 @@ def call(arguments):
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
-    if os.path.exists(arguments.out) and not arguments.force:
+    if arguments.resume and os.path.exists(arguments.out) and not arguments.force:
         return _written_before(arguments, members, request, shard)
     for member in members:
         heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
@@ -114,6 +115,7 @@ def call(arguments):
             _count(arguments, members, request, resources, common)
         if checkpoint is not None:
             checkpoint.finish()
+            sweep(arguments.out)
     return 0
 
 
@@ -165,15 +167,18 @@ def _written_before(arguments, members, request, shard):
     from srmfast import load
     from srmfast.engine import identity_of, identity_of_part, identity_of_result
     from srmfast.errors import InputError
-    from srmfast.spec import differences
+    from srmfast.spec import differing
 
     wanted = identity_of(members, request)
     if shard:
         found, wanted = identity_of_part(arguments.out), wanted | {"shard": list(shard)}
     else:
         found = identity_of_result(load(arguments.out), {member.name: member.finds_mean for member in members})
-    other = [f"{name} is {old} there and {new} here" for name, old, new in differences(found, wanted)]
-    if other:
-        raise InputError(f"{arguments.out} is of another run: {other[0]}; use --force to replace it")
+    if other := differing(found, wanted):
+        raise InputError(f"{arguments.out} is of another run: {other}; use --force to replace it")
+    with options.checkpoint(arguments) as checkpoint:
+        checkpoint.begin(wanted)
+        checkpoint.finish()
+        sweep(arguments.out)
     print(f"{arguments.out} was written before: nothing is left to do")
     return 0

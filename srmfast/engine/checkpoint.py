@@ -12,13 +12,12 @@ from pathlib import Path
 from srmfast.engine.events import CheckpointLost, CheckpointUnwritten, ReadingResumed, ignore
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
-from srmfast.spec import differences
+from srmfast.spec import differing
 from srmfast.whole import whole_file
 
 EVERY = 10.0  # seconds between checkpoints
 _SHARE = 0.05  # of the time, at most, that writing them may take
 _RUN, _LOCK, _SUFFIX = "run.json", "lock", ".tally"
-_SHOWN = 6  # differing fields in a message
 
 
 class Checkpoint:
@@ -28,8 +27,8 @@ class Checkpoint:
     ----------
     folder : str or Path
         Made if it does not exist.
-    every : float
-        Seconds between checkpoints, at least.
+    every : float, optional
+        Seconds between checkpoints, at least; `EVERY` when omitted.
     resume : bool
         Whether a run that the folder holds is gone on with; otherwise it is refused.
 
@@ -39,13 +38,13 @@ class Checkpoint:
         Another process uses the folder, it holds something else, or it cannot be written.
     """
 
-    def __init__(self, folder, *, every=EVERY, resume=False):
+    def __init__(self, folder, *, every=None, resume=False):
+        every = EVERY if every is None else every
         self.folder, self.every, self._resume = Path(folder), every, resume
         self._lock = None
         if not 0 < every < float("inf"):
             raise InputError(f"seconds between checkpoints must be above 0, got {every:g}; the default is {EVERY:g}")
         try:
-            self._made = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._take_lock()
         except OSError as error:
@@ -122,12 +121,9 @@ class Checkpoint:
             held = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged ({error}); delete the folder and run again") from None
-        found = [f"{name} is {old} there and {new} here" for name, old, new in differences(held, identity)]
-        if found:
-            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        if found := differing(held, identity):
             raise InputError(
-                f"the run in {self.folder} is another one: {'; '.join(found[:_SHOWN])}{more}; run it as it was, or use "
-                "another folder"
+                f"the run in {self.folder} is another one: {found}; run it as it was, or use another folder"
             )
 
     def reading(self, store, purpose, what):
@@ -152,10 +148,9 @@ class Checkpoint:
         """Delete what was kept: the result has been written."""
         for path in (self.folder / _RUN, *self.folder.glob(f"*{_SUFFIX}"), *self.folder.glob("*.wip")):
             path.unlink(missing_ok=True)
-        if self._made:
-            (self.folder / _LOCK).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()
+        (self.folder / _LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else may be in it
+            self.folder.rmdir()
 
     def close(self):
         """Unlock the folder."""

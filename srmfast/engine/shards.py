@@ -18,10 +18,10 @@ from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
-from srmfast.spec import Resources, Spec, differences
+from srmfast.spec import Resources, Spec, differing
 from srmfast.tally import gaps, merged
 
-_SHOWN = 6  # differing fields, or parts, in a message
+_SHOWN = 6  # parts in a message
 
 
 def parse_shard(text):
@@ -172,12 +172,8 @@ def merge(paths, resources=None):
 def _check_parts(paths, headers):
     first = _identity(headers[0])
     for path, header in zip(paths, headers, strict=True):
-        found = [
-            f"{name} is {old} in {paths[0]} and {new} there" for name, old, new in differences(first, _identity(header))
-        ]
-        if found:
-            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            raise InputError(f"parts must be of one run, but {path} is of another: {'; '.join(found[:_SHOWN])}{more}")
+        if found := differing(first, _identity(header), f"in {paths[0]}", f"in {path}"):
+            raise InputError(f"parts must be of one run, but {path} is of another: {found}")
     seen = {}
     for path, header in zip(paths, headers, strict=True):
         number, count = header["shard"]
