@@ -39,7 +39,8 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows) or a file of index pairs",
+        "rows) a file of index pairs, or a result "
+        "(.zarr) whose planes are taken",
     )
     what.add_argument(
         "--centre",

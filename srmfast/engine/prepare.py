@@ -244,6 +244,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
 
 
 def _bases(bases, store, request, resources, on_event):
+    planes = _planes_of_result(request.planes)
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
@@ -260,8 +261,15 @@ def _bases(bases, store, request, resources, on_event):
             )
         _announce_geometry(spec, request.planes, limit, resources, on_event)
         geometry = Geometry.of(spec, limit=limit)
-        chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
+        chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
+
+
+def _planes_of_result(planes):
+    """Return the index pairs of the planes that a result has kept, when its path is given; anything else as it is."""
+    if isinstance(planes, (str, Path)) and str(planes).rstrip("/").endswith(".zarr"):
+        return np.stack([load_column(f"{planes}::{name}") for name in ("plane_i", "plane_j")], axis=1)
+    return planes
 
 
 def _announce_geometry(basis, planes, limit, resources, on_event):
