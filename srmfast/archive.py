@@ -32,8 +32,9 @@ VARIABLES = {
     "plane_j": (("plane",), "index of the basis vector that it turns toward"),
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
+    "centre": (("width",), "mean that was subtracted from every row"),
 }
-_OPTIONAL = ("counts_heldout",)
+_OPTIONAL = ("counts_heldout", "centre")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
 _UNITS = {"angle": "rad", "plane_angle": "rad"}
 

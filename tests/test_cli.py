@@ -18,7 +18,7 @@ import zarr
 import srmfast
 from srmfast import naive
 
-COMMANDS = ("run", "demo", "inspect", "basis", "mean", "show", "plot", "merge")
+COMMANDS = ("run", "demo", "inspect", "basis", "mean", "show", "plot", "merge", "diff", "verify", "reproduce")
 N, D = 300, 6
 
 

@@ -49,7 +49,7 @@ ALLOWED = {
         "results",
         "engine",
     },
-    "analyses": {"archive", "errors", "spec", "bases", "thompson", "nulls", "engine", "results"},
+    "analyses": {"archive", "tally", "errors", "spec", "bases", "thompson", "nulls", "engine", "results"},
     "excerpts": {"results"},
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},

@@ -50,7 +50,7 @@ def add_rows(parser):
     )
 
 
-def add_resources(parser):
+def add_resources(parser, checkpoints=True):
     """Declare how a run is carried out; return the group."""
     how = parser.add_argument_group("how (changes no number)")
     how.add_argument("--threads", type=int, metavar="T", help="compute threads (default: all cores)")
@@ -60,16 +60,17 @@ def add_resources(parser):
     how.add_argument(
         "--block-rows", type=int, metavar="R", help="rows in one kernel call (default: what fits the cache)"
     )
-    how.add_argument(
-        "--checkpoint",
-        metavar="DIR",
-        help="folder for what has been counted, so that the run can be killed and resumed",
-    )
-    how.add_argument(
-        "--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
-    )
-    how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     how.add_argument("--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error")
+    if checkpoints:
+        how.add_argument(
+            "--checkpoint",
+            metavar="DIR",
+            help="folder for what has been counted, so that the run can be killed and resumed",
+        )
+        how.add_argument(
+            "--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
+        )
+        how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     return how
 
 
@@ -152,3 +153,29 @@ def checkpoint(arguments):
             raise InputError("--resume goes on with what a folder holds: name it by --checkpoint DIR")
         return contextlib.nullcontext()
     return Checkpoint(arguments.checkpoint, every=arguments.checkpoint_every, resume=arguments.resume)
+
+
+def add_again(parser):
+    """Declare what a run that is done again may need."""
+    for name in ("labels", "groups", "mask"):
+        parser.add_argument(f"--{name}", metavar="F|key", help="of the run, when they were in memory or have moved")
+    add_resources(parser, checkpoints=False)
+
+
+def again(arguments):
+    """Return what `add_again` declared, for `verify` and `reproduce`."""
+    from srmfast.progress import Progress
+
+    given = {name: getattr(arguments, name) for name in ("labels", "groups", "mask")}
+    return given | {"resources": resources(arguments), "on_event": Progress(arguments.progress)}
+
+
+def members_of(path):
+    """Yield (name, result) of each result in a file; the name of a single one is empty."""
+    from srmfast import load
+
+    found = load(path)
+    if hasattr(found, "items"):
+        yield from (("/".join(key), member) for key, member in found.items())
+    else:
+        yield "", found

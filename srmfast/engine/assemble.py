@@ -36,6 +36,8 @@ def assemble(
     active_folds=None,
     whole=None,
     method=None,
+    inputs=None,
+    centre=None,
 ):
     """Make the `Result` of one basis.
 
@@ -65,6 +67,10 @@ def assemble(
         Where all planes were counted, when `ledger` is of some of them.
     method : str, optional
         How candidates were found, where that was elsewhere.
+    inputs : dict, optional
+        From where the run took what, so that it can be done again.
+    centre : ndarray, (d,) float64, optional
+        The mean that was subtracted.
 
     Returns
     -------
@@ -72,17 +78,12 @@ def assemble(
     """
     planes, basis, keeping = prepared.planes, prepared.basis, ledger.prepared
     c, e, a = names.size, len(spec.epsilon), spec.angles
-    totals = to_counts(totals, totals if prepared.mirrored else None)
-    zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
-    # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
-    inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
-    extra = inside.sum(axis=0)
+    zero_kept, extra = _zero_rows(rows, spec)
+    used, totals = by_fold(rows, totals, prepared, c, spec)
     if extra.any() and keeping.mode == "hits":
         raise InputError(
             "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
         )
-    totals = joined(totals + (inside * planes.total)[..., None], c, 1)
-    used = joined(rows.fate[..., USED] + zero_kept, c, 1)
     numbers, counts = _kept_counts(ledger, c, e, a, spec.keep, budget)
     if extra.any():
         counts += extra[:, :, None, None]
@@ -115,6 +116,7 @@ def assemble(
         plane_j=j.astype(np.int32),
         plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
+        centre=centre,
         attrs={
             "spec": spec.to_dict(),
             "spec_digest": spec.digest(),
@@ -138,6 +140,7 @@ def assemble(
             "skipped_planes": planes.skipped,
             "kept": kept,
             "suggested_epsilon": suggested,
+            "inputs": inputs or {},
             "provenance": provenance
             | {
                 "arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1),
@@ -145,6 +148,34 @@ def assemble(
             },
         },
     )
+
+
+def by_fold(rows, totals, prepared, c, spec):
+    """Return rows in the denominator, (64, c), and counts summed over planes, (64, c, e, a), both int64.
+
+    Parameters
+    ----------
+    rows : RowTally
+    totals : ndarray, (64, c or 2c, e, a + 1) int64
+        Difference arrays.
+    prepared : PreparedBasis
+    c : int
+    spec : Spec or Request
+        Gives `epsilon` and `zero_rows`.
+    """
+    zero_kept, _ = _zero_rows(rows, spec)
+    inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)
+    counts = to_counts(totals, totals if prepared.mirrored else None) + (inside * prepared.planes.total)[..., None]
+    return joined(rows.fate[..., USED] + zero_kept, c, 1), joined(counts, c, 1)
+
+
+def _zero_rows(rows, spec):
+    """Return the zero rows that are kept, (64, c), and what each plane gets from them at any angle, (c, e).
+
+    A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
+    """
+    zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
+    return zero_kept, zero_kept.sum(axis=0)[:, None] * (np.array(spec.epsilon) <= 0)
 
 
 def provenance(plan, seconds, nbytes):

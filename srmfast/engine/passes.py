@@ -9,7 +9,7 @@ import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.engine.active import check_half, choose_active
-from srmfast.engine.assemble import assemble, provenance
+from srmfast.engine.assemble import assemble, by_fold, provenance
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown
 from srmfast.engine.identity import spec_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
@@ -79,6 +79,7 @@ class Passes:
                 total, ledger, rows, basis, selection.names, moments, spec_of(member, basis, request, self.mean),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
+                inputs={"store": member.given} | request.to_dict(), centre=self.mean,
             )  # fmt: skip
 
     def find_mean(self):
@@ -88,6 +89,12 @@ class Passes:
         n = int(rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         self.mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
         return rows, sums
+
+    def folds(self):
+        """Count what a member selects for the totals of its only basis; return rows used and totals by fold."""
+        (basis,) = self.member.bases
+        counted = self._read("count", self.member, (basis,), self._shared(self.member))
+        return by_fold(counted.rows, counted.totals[0], basis, self.member.selection.names.size, self.request)
 
     def tally(self):
         """Count the rows of a shard; return what they add up to."""

@@ -12,6 +12,7 @@ from srmfast.engine.compiling import Kernels
 from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
+from srmfast.engine.request import whole_path
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError
@@ -46,6 +47,8 @@ class Member:
     plan : Plan
     owned : bool
         Whether the store was opened here and has to be closed.
+    given : str or None
+        The path as it was given, whole; None for arrays and open stores.
     interval : (int, int)
         The rows that this process counts, START and STOP: all, or a shard.
     """
@@ -60,6 +63,7 @@ class Member:
     bases: tuple
     plan: Plan
     owned: bool
+    given: str | None
     interval: tuple
 
     @property
@@ -239,7 +243,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), (0, store.n),
+        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None, (0, store.n),
     )  # fmt: skip
 
 

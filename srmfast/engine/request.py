@@ -1,12 +1,16 @@
 """What a user asks of a run, checked as far as it can be without opening anything."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from srmfast.angles import check_angles
 from srmfast.errors import InputError
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
+
+IN_MEMORY = "array in memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,41 @@ class Request:
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
 
+    def to_dict(self):
+        """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, values):
+        """Return the request that `to_dict` described, whose arrays have been put back."""
+        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        if known.get("index"):
+            known["index"] = dict(known["index"])
+        return cls(**known)
+
     @property
     def planes_name(self):
-        """How the result calls the planes asked for."""
-        return "array" if isinstance(self.planes, np.ndarray) else str(self.planes)
+        """How the result calls the planes asked for: a file by its name alone, as its folder changes with the machine."""
+        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(str(self.planes).rstrip("/"))
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (str, Path)):
+        return whole_path(str(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, slice):
+        return ":".join("" if part is None else str(int(part)) for part in (value.start, value.stop, value.step))
+    if isinstance(value, dict):
+        return [[key, int(position)] for key, position in value.items()]
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return IN_MEMORY
+
+
+def whole_path(text):
+    """Return a path with its folder when it names something that is there; anything else, a key or a URL, as it is."""
+    path, mark, key = text.partition("::")
+    return os.path.abspath(path) + mark + key if os.path.exists(path) else text

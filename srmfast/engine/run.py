@@ -1,5 +1,7 @@
 """The public runs: prepare, read each store, assemble what was counted."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from srmfast.bases import load_basis
@@ -197,6 +199,27 @@ def find_mean(member, request, resources, *, checkpoint=None, on_event=ignore):
         return passes.mean, int(rows.fate[..., [USED, ZERO]].sum())
     finally:
         close([member])
+
+
+def count_folds(member, request, resources, folds, *, on_event=ignore):
+    """Count the rows of some folds again.
+
+    Parameters
+    ----------
+    member : Member
+        From `prepare`, with one basis.
+    request, resources : Request, Resources
+        Those it was prepared with.
+    folds : ndarray, (64,) bool
+    on_event : callable
+
+    Returns
+    -------
+    rows_used : ndarray, (64, c) int64
+    fold_total : ndarray, (64, c, e, a) int64
+    """
+    some = replace(member, selection=member.selection.only(folds))
+    return Passes(some, request, resources.memory, on_event).folds()
 
 
 def count_rows(rows, vectors, pairs, epsilon, a, *, zero_rows="drop"):

@@ -94,6 +94,8 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
         for number, member in enumerate(members):
             passes = Passes(member, request, share, on_event, checkpoint, number)
             tally = passes.tally()
+            if member.mean is not None:
+                arrays[f"{number}/centre"] = member.mean
             tallies.append(tally)
             described.append(
                 {
@@ -101,6 +103,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "location": member.store.location,
                     "n": member.store.n,
                     "labels": member.selection.names.tolist(),
+                    "inputs": {"store": member.given} | request.to_dict(),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, spec_of(member, basis, request, member.mean), arrays)
@@ -211,8 +214,9 @@ def _merge_store(paths, headers, number, store, share):
     """Yield the merged result of each basis of one store."""
     names = np.array(store["labels"])
     with TallyFile(paths[0]) as file, file.sound():
+        specs = [Spec.from_dict(one["spec"]) for one in store["bases"]]
         found = [_restore(file, f"{number}/{b}/", one, share) for b, one in enumerate(store["bases"])]
-    specs = [Spec.from_dict(one["spec"]) for one in store["bases"]]
+        centre = file.array(f"{number}/centre") if specs[0].centre_hash else None
     c, e, a = names.size, len(specs[0].epsilon), specs[0].angles
     dtype = np.dtype(counter(store["n"])).type
     modes = modes_of(specs[0].keep, [planes.slots for _, _, planes in found], c, e, a, share * len(found))
@@ -236,7 +240,7 @@ def _merge_store(paths, headers, number, store, share):
         yield assemble(
             total, ledger, rows, ledger.prepared, names, sums and (sums.total(), rows), spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
-            method=store["bases"][b]["method"],
+            method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
         )  # fmt: skip
 
 
