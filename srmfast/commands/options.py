@@ -170,6 +170,21 @@ def again(arguments):
     return given | {"resources": resources(arguments), "on_event": Progress(arguments.progress)}
 
 
+def cluster(arguments, resources):
+    """Return the Dask cluster asked for, or an empty context without one."""
+    import contextlib
+
+    from srmfast.errors import InputError
+
+    if arguments.scheduler is None:
+        return contextlib.nullcontext()
+    if arguments.shard:
+        raise InputError("--scheduler cuts the rows itself; drop --shard")
+    from srmfast.engine.cluster import Cluster
+
+    return Cluster(arguments.scheduler, resources)
+
+
 def members_of(path):
     """Yield (name, result) of each result in a file; the name of a single one is empty."""
     from srmfast import load

@@ -56,6 +56,9 @@ def add_arguments(parser):
     options.add_rows(parser)
     options.add_axes(parser)
     how = options.add_resources(parser)
+    how.add_argument(
+        "--scheduler", metavar="ADDR", help="count on the workers of a Dask scheduler, tcp://HOST:PORT or local"
+    )
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     out = parser.add_argument_group("output")
     out.add_argument(
@@ -75,7 +78,7 @@ def add_arguments(parser):
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import heap
-    from srmfast.engine import check_shardable, parse_shard, prepare
+    from srmfast.engine import check_shardable, parse_shard
     from srmfast.progress import Progress
 
     if not arguments.out and not arguments.dry_run:
@@ -89,6 +92,14 @@ def call(arguments):
         _check_outputs(arguments)
     heap.share_heaps()
     resources, progress = options.resources(arguments), Progress(arguments.progress)
+    with options.cluster(arguments, resources) as cluster:
+        return _run(arguments, request, bases, shard, cluster.resources if cluster else resources, cluster, progress)
+
+
+def _run(arguments, request, bases, shard, resources, cluster, progress):
+    from srmfast import heap
+    from srmfast.engine import prepare
+
     members = prepare(
         [("", path) for path in arguments.stores],
         bases,
@@ -106,6 +117,8 @@ def call(arguments):
         return 0
     if arguments.resume and os.path.exists(arguments.out) and not arguments.force:
         return _written_before(arguments, members, request, shard)
+    if cluster is not None:
+        cluster.check(members)
     for member in members:
         heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
     with options.checkpoint(arguments) as checkpoint:
@@ -113,7 +126,7 @@ def call(arguments):
         if shard:
             _count_part(arguments, members, request, resources, shard, common)
         else:
-            _count(arguments, members, request, resources, common)
+            _count(arguments, members, request, resources, common | {"cluster": cluster})
         if checkpoint is not None:
             checkpoint.finish()
             sweep(arguments.out)

@@ -30,6 +30,7 @@ class HitLedger:
 
     def __init__(self, prepared, c, e, a, low, high, *, dtype=np.int32, stripes=1):
         self.prepared, self.low, self.high = prepared, low, high
+        self._made = dict(low=low, high=high, dtype=dtype, stripes=stripes)
         self.slots = np.zeros(0, np.int32)
         self.hits = np.zeros(_pairs_below(high) - _pairs_below(low), dtype)
         none = np.zeros((0, c, e, a + 1), dtype)
@@ -37,6 +38,10 @@ class HitLedger:
             Stripe(first, last, none, hits=self.hits, first_pair=_pairs_below(low))
             for first, last in _edges(low, high, stripes)
         ]
+
+    def blank(self):
+        """Return the options that make an empty ledger like this one."""
+        return self._made
 
     def claim(self, stripe, totals, most):
         """Return what the kernel adds to: there is a place for every pair."""

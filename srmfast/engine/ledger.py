@@ -75,6 +75,7 @@ class Ledger:
     def __init__(self, prepared, c, e, a, *, dtype=np.int32, stripes=1, limit=0):
         planes = prepared.planes
         self.prepared, self._limit = prepared, limit
+        self._made = dict(dtype=dtype, stripes=stripes, limit=limit)
         row = self.place_bytes(c, e, a, dtype)
         self._by_hit = prepared.mode == "hits"
         self._places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[
@@ -89,6 +90,10 @@ class Ledger:
             for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         ]
         self._claims, self._promised, self._under_way = threading.Condition(), 0, 0
+
+    def blank(self):
+        """Return the options that make an empty ledger like this one."""
+        return self._made
 
     @contextlib.contextmanager
     def claim(self, stripe, totals, most):

@@ -39,11 +39,13 @@ class Passes:
         Where states are kept.
     number : int
         Of the store in the run.
+    read : callable
+        Does one reading: `read_and_count`, or that of a cluster.
     """
 
-    def __init__(self, member, request, share, on_event, checkpoint=None, number=0):
+    def __init__(self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count):
         self.member, self.request, self.share, self.on_event = member, request, share, on_event
-        self.checkpoint, self.number = checkpoint, number
+        self.checkpoint, self.number, self._read_and_count = checkpoint, number, read
         self.mean, self.began = member.mean, time.perf_counter()
         self.seconds, self.nbytes = {}, 0
         self.common = dict(
@@ -164,7 +166,7 @@ class Passes:
         began = time.perf_counter()
         ready, self._untold = self._untold, None
         try:
-            worker, spent = read_and_count(member, task, self.on_event, ready=ready, saved=saved)
+            worker, spent = self._read_and_count(member, task, self.on_event, ready=ready, saved=saved)
         finally:
             self.on_event(PassFinished(time.perf_counter() - began))
         for stage, value in spent.items():

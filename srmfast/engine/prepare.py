@@ -49,6 +49,8 @@ class Member:
         Whether the store was opened here and has to be closed.
     given : str or None
         The path as it was given, whole; None for arrays and open stores.
+    options : dict
+        What the store was opened with.
     interval : (int, int)
         The rows that this process counts, START and STOP: all, or a shard.
     """
@@ -64,20 +66,22 @@ class Member:
     plan: Plan
     owned: bool
     given: str | None
+    options: dict
     interval: tuple
 
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self._row_bytes
+        return self.rows_read * self.row_bytes
 
     @property
     def slab_bytes(self):
         """Bytes of one read."""
-        return self.plan.slab_rows * self._row_bytes
+        return self.plan.slab_rows * self.row_bytes
 
     @property
-    def _row_bytes(self):
+    def row_bytes(self):
+        """Stored bytes of a row."""
         return self.store.d * bits(self.store.dtype).itemsize
 
     @property
@@ -202,7 +206,7 @@ def _check_groups(names):
 
 
 def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
+    store = open_store(source, **request.store_options)
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
@@ -243,7 +247,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None, (0, store.n),
+        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None, request.store_options, (0, store.n),
     )  # fmt: skip
 
 

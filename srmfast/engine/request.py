@@ -49,6 +49,11 @@ class Request:
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
 
+    @property
+    def store_options(self):
+        """The options that `open_store` takes."""
+        return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten)
+
     def to_dict(self):
         """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""
         return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}

@@ -8,6 +8,7 @@ from srmfast.bases import load_basis
 from srmfast.engine.checkpoint import Checkpoint
 from srmfast.engine.events import ignore
 from srmfast.engine.identity import identity_of
+from srmfast.engine.loop import read_and_count
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
@@ -141,7 +142,7 @@ def run_many(stores, bases, request=None, resources=None, *, checkpoint=None, on
         return execute(members, request, resources, checkpoint=folder, on_event=on_event)
 
 
-def execute(members, request, resources, *, checkpoint=None, on_event=ignore):
+def execute(members, request, resources, *, checkpoint=None, cluster=None, on_event=ignore):
     """Carry out a prepared run: read each store once, and before that for its mean or for planes to choose.
 
     Parameters
@@ -152,6 +153,8 @@ def execute(members, request, resources, *, checkpoint=None, on_event=ignore):
         Those they were prepared with.
     checkpoint : Checkpoint, optional
         An open folder, where states are kept and found.
+    cluster : Cluster, optional
+        Whose workers read and count; `resources` are those it offers.
     on_event : callable
 
     Returns
@@ -164,7 +167,10 @@ def execute(members, request, resources, *, checkpoint=None, on_event=ignore):
         if checkpoint is not None:
             checkpoint.begin(identity_of(members, request), on_event)
         for number, member in enumerate(members):
-            for result in Passes(member, request, share, on_event, checkpoint, number).results():
+            passes = Passes(
+                member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count
+            )
+            for result in passes.results():
                 results[member.name, result.attrs["basis_name"]] = result
     finally:
         close(members)
