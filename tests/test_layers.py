@@ -30,7 +30,7 @@ ALLOWED = {
     "tally": {"errors", "spec"},
     "stores": {"errors", "stores"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
-    "archive": {"errors", "results", "whole"},
+    "archive": {"errors", "results", "spec", "whole"},
     "engine": {
         "whole",
         "interrupts",
