@@ -332,3 +332,29 @@ class TestHdf5Shards(TestNpyShards):
             with h5py.File(folder / f"chunk_{number + 8}.h5", "w") as file:
                 file["layer_0/inputs"] = array[start:stop]
         return f"{folder}/chunk_*.h5::layer_0/inputs"
+
+
+class TestSafetensors(StoreContract):
+    """Written by the library's own writer, with another tensor before and behind."""
+
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        pytest.importorskip("safetensors")
+        from safetensors.numpy import save_file
+
+        tensors = {"acts": array, "aaa": np.arange(3), "zzz": np.arange(N, dtype=np.uint8)}
+        save_file(tensors, folder / "acts.safetensors", {"note": "x"})
+        return folder / "acts.safetensors"
+
+
+class TestSafetensorsShards(TestNpyShards):
+    def make(self, folder, array):
+        pytest.importorskip("safetensors")
+        from safetensors.numpy import save_file
+
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            tensors = {"hidden_states": array[start:stop], "token_ids": np.arange(start, stop)}
+            save_file(tensors, folder / f"request-{number + 8}.safetensors")
+            (folder / f"request-{number + 8}.safetensors.lock").touch()
+        return folder

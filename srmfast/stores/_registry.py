@@ -16,6 +16,7 @@ class Format:
     suffixes: tuple  # lower case
     module: str  # in srmfast.stores
     magic: bytes = b""  # first bytes of a file of any name
+    markers: tuple = ()  # a folder that holds one of these files is of this format
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
@@ -31,9 +32,10 @@ class Format:
 
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
 NPZ = Format("npz", (".npz",), "_npz")
-ZARR = Format("zarr", (".zarr", ".zip"), "_zarr")
+ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
 HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
-FORMATS = (NPY, NPZ, ZARR, HDF5)
+SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
+FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS)
 
 
 def recognise(path):
@@ -49,8 +51,12 @@ def recognise(path):
         None for a folder that is no store and a file of an unknown kind.
     """
     if os.path.isdir(path):
-        marked = any(os.path.exists(os.path.join(path, marker)) for marker in _zarr_tree.MARKERS)
-        return ZARR if marked or path.rstrip("/").lower().endswith(".zarr") else None
+        if path.rstrip("/").lower().endswith(".zarr"):
+            return ZARR
+        for kind in FORMATS:
+            if any(os.path.exists(os.path.join(path, marker)) for marker in kind.markers):
+                return kind
+        return None
     named = by_suffix(path)
     if named is not None:
         return named
