@@ -6,6 +6,7 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
+import torch_files
 from store_contract import ALL_DTYPES, D, N, StoreContract, raw
 
 h5py = pytest.importorskip("h5py")
@@ -357,4 +358,30 @@ class TestSafetensorsShards(TestNpyShards):
             tensors = {"hidden_states": array[start:stop], "token_ids": np.arange(start, stop)}
             save_file(tensors, folder / f"request-{number + 8}.safetensors")
             (folder / f"request-{number + 8}.safetensors.lock").touch()
+        return folder
+
+
+class TestTorch(StoreContract):
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        values = {"labels": np.arange(N), "layer": {"acts": torch_files.Tensor(array, parameter=True)}, "epoch": 3}
+        return torch_files.write(folder / "acts.pt", values)
+
+
+class TestTorchTransposed(StoreContract):
+    def make(self, folder, array):
+        return torch_files.write(folder / "acts.pth", np.asfortranarray(array))
+
+
+class TestTorchBigEndian(StoreContract):
+    def make(self, folder, array):
+        return torch_files.write(folder / "acts.ckpt", {"x": torch_files.swapped(array)}, byte_order="big")
+
+
+class TestTorchShards(TestNpyShards):
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            torch_files.write(folder / f"{number + 8}.pt", array[start:stop])
+        (folder / "8.pt.tmp").write_bytes(b"PK")
         return folder

@@ -35,7 +35,8 @@ NPZ = Format("npz", (".npz",), "_npz")
 ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
 HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
 SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
-FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS)
+TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
+FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH)
 
 
 def recognise(path):

@@ -15,6 +15,7 @@ from srmfast.errors import InputError
 from srmfast.stores import _fingerprint
 from srmfast.stores.base import Source
 
+BESIDE = (".lock", ".tmp", ".part", ".json")  # what writers leave beside their parts, whatever its first bytes are
 OPEN_PARTS = 64  # idle parts kept open; a folder may hold more files than a process may open
 
 
@@ -49,7 +50,7 @@ def expand(pattern, recognise):
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
-        kind = recognise(name)
+        kind = None if name.lower().endswith(BESIDE) and not os.path.isdir(name) else recognise(name)
         if kind is not None:
             kinds.setdefault(kind, []).append(name)
     if not kinds:
