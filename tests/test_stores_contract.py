@@ -385,3 +385,35 @@ class TestTorchShards(TestNpyShards):
             torch_files.write(folder / f"{number + 8}.pt", array[start:stop])
         (folder / "8.pt.tmp").write_bytes(b"PK")
         return folder
+
+
+def write_raw(path, array, offset=0):
+    """Write values and nothing else, behind `offset` bytes of a header."""
+    path.write_bytes(b"\x07" * offset + array.tobytes(order="A"))
+    return path
+
+
+class TestRaw(StoreContract):
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        return f"{write_raw(folder / 'acts.bin', array)}::{array.dtype.name},{N}x{D}"
+
+
+class TestRawFortran(StoreContract):
+    def make(self, folder, array):
+        path = write_raw(folder / "acts.dat", np.asfortranarray(array), offset=33)
+        return f"{path}::{array.dtype.name},-1x{D},offset=33,order=F"
+
+
+class TestRawBigEndian(TestBigEndian):
+    def make(self, folder, array):
+        swapped = super().make(folder, array)
+        return f"{write_raw(folder / 'acts.raw', swapped)}::>{swapped.dtype.str[1:]},{N}x{D}"
+
+
+class TestRawShards(TestNpyShards):
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            write_raw(folder / f"acts{number + 8}.bin", array[start:stop])
+        return f"{folder}/acts*.bin::{array.dtype.name},-1x{D}"

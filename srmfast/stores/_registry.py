@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import os
+import re
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _zarr_tree
@@ -36,15 +37,19 @@ ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
 HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
 SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
 TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
-FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH)
+RAW = Format("raw", (".bin", ".raw"), "_raw")
+FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH, RAW)
+_SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 
-def recognise(path):
+def recognise(path, key=None):
     """Find the format of an existing file or folder.
 
     Parameters
     ----------
     path : str
+    key : str, optional
+        The description of raw values makes a file of an unknown kind one of those.
 
     Returns
     -------
@@ -59,11 +64,19 @@ def recognise(path):
                 return kind
         return None
     named = by_suffix(path)
-    if named is not None:
+    if named not in (None, RAW):
         return named
     with open(path, "rb") as file:
         head = file.read(8)
-    return next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    if named is RAW:
+        return TORCH if head.startswith(_SAVED_BY_TORCH) else RAW
+    found = next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    return RAW if found is None and describes_raw(key) else found
+
+
+def describes_raw(key):
+    """Tell whether a key is meant as type and shape of raw values: ``float16,1000x768``."""
+    return key is not None and re.match(r"[<>=]?[A-Za-z]\w*\s*,\s*-?[0-9]", key) is not None
 
 
 def by_suffix(path):

@@ -56,7 +56,10 @@ def expand(pattern, recognise):
     if not kinds:
         held = ", ".join(os.path.basename(name) for name in visible[:5]) or "nothing"
         what = f"the folder {pattern} holds no store" if folder else f"no store matches {pattern}"
-        raise InputError(f"{what} (found {held}); give a file, a Zarr folder or a folder of such parts")
+        raise InputError(
+            f"{what} (found {held}); give a file, a Zarr folder, a folder of such parts, or parts of raw values as "
+            f"{pattern}::float32,-1x768"
+        )
     if len(kinds) > 1:
         mixed = " and ".join(f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2])
         raise InputError(
