@@ -1,5 +1,6 @@
 """Every format against the one contract: a class says how the array is written."""
 
+import json
 import warnings
 import zipfile
 
@@ -417,3 +418,136 @@ class TestRawShards(TestNpyShards):
         for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
             write_raw(folder / f"acts{number + 8}.bin", array[start:stop])
         return f"{folder}/acts*.bin::{array.dtype.name},-1x{D}"
+
+
+def vectors(array, width=None):
+    """Make an Arrow array whose rows are vectors, fixed or variable lists; the innermost are `width` long."""
+    pa = pytest.importorskip("pyarrow")
+    flat = pa.array(array.reshape(-1))
+    if width is None:
+        return pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
+    inner = pa.FixedSizeListArray.from_arrays(flat, width)
+    per_row = array.shape[1] // width
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1, dtype=np.int32) * per_row), inner)
+
+
+class TestArrowFile(StoreContract):
+    """Record batches of unequal length, values found by offset."""
+
+    dtypes = tuple(name for name in ALL_DTYPES if name != "bfloat16")
+    cuts = (0, 40, 41, 41, 90, N)
+    compression = None
+
+    def table(self, array):
+        import pyarrow as pa
+
+        acts = vectors(array)
+        return pa.table({"token_ids": np.arange(N), "acts": acts, "word": [str(i % 7) for i in range(N)]})
+
+    def batches(self, array):
+        table = self.table(array).combine_chunks()
+        for start, stop in zip(self.cuts, self.cuts[1:], strict=False):
+            yield from table.slice(start, stop - start).to_batches() or table.schema.empty_table().to_batches()
+
+    def new(self, path, schema):
+        import pyarrow as pa
+
+        return pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression=self.compression))
+
+    def make(self, folder, array):
+        pytest.importorskip("pyarrow")
+        with self.new(str(folder / "acts.arrow"), self.table(array).schema) as writer:
+            for batch in self.batches(array):
+                writer.write_batch(batch)
+        return folder / "acts.arrow"
+
+
+class TestArrowCompressed(TestArrowFile):
+    compression = "lz4"
+
+
+class TestArrowStream(TestArrowFile):
+    def new(self, path, schema):
+        import pyarrow as pa
+
+        return pa.ipc.new_stream(path, schema, options=pa.ipc.IpcWriteOptions(compression=self.compression))
+
+
+class TestArrowStreamCompressed(TestArrowStream):
+    compression = "zstd"
+
+
+class TestArrowNested(TestArrowStream):
+    """Lists of lists, as Array2D: the middle axis is chosen."""
+
+    options = {"index": {1: 1}}
+
+    def table(self, array):
+        import pyarrow as pa
+
+        twice = np.concatenate([array[:, ::-1], array], axis=1)
+        return pa.table({"acts": vectors(twice, D), "label": np.arange(N)})
+
+
+class TestArrowWide(TestArrowFile):
+    """Plain columns side by side."""
+
+    dtypes = ("float16", "float32", "float64")
+
+    def table(self, array):
+        import pyarrow as pa
+
+        return pa.table({"label": np.arange(N)} | {f"n{j}": array[:, j].copy() for j in range(D)})
+
+
+class TestFeather(TestArrowWide):
+    def make(self, folder, array):
+        feather = pytest.importorskip("pyarrow.feather")
+        feather.write_feather(self.table(array), folder / "acts.feather", chunksize=30)
+        return folder / "acts.feather"
+
+
+class TestParquet(TestArrowFile):
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.parquet", row_group_size=24)
+        return f"{folder}/acts.parquet::acts"
+
+
+class TestParquetLists(TestArrowFile):
+    """Lists of lists, decoded whole: flattened, because a choice of a part would be reported."""
+
+    options = {"flatten": True}
+
+    def table(self, array):
+        import pyarrow as pa
+
+        return pa.table({"acts": vectors(array, D // 2), "label": np.arange(N)})
+
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.parquet", row_group_size=50, use_dictionary=False)
+        return folder / "acts.parquet"
+
+
+class TestParquetWide(TestArrowWide):
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.pq", row_group_size=50)
+        return folder / "acts.pq"
+
+
+class TestDatasets(TestArrowStream):
+    """A folder as the datasets library saves it, whose state names the order of the files."""
+
+    names = ("data-00001-of-00003.arrow", "data-00000-of-00003.arrow", "data-00002-of-00003.arrow")
+
+    def make(self, folder, array):
+        pytest.importorskip("pyarrow")
+        for name, start, stop in zip(self.names, (0, 40, 80), (40, 80, N), strict=True):
+            table = self.table(array).slice(start, stop - start)
+            with self.new(str(folder / name), table.schema) as writer:
+                writer.write_table(table, 16)
+        (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in self.names]}))
+        (folder / "dataset_info.json").write_text("{}")
+        return f"{folder}::acts"

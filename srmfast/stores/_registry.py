@@ -38,7 +38,10 @@ HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), 
 SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
 TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
 RAW = Format("raw", (".bin", ".raw"), "_raw")
-FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH, RAW)
+ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1")
+PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1")
+DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"))
+FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
 _SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 
