@@ -551,3 +551,15 @@ class TestDatasets(TestArrowStream):
         (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in self.names]}))
         (folder / "dataset_info.json").write_text("{}")
         return f"{folder}::acts"
+
+
+class TestAnnData(StoreContract):
+    dtypes = ("float16", "float32", "float64", "int32")
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5ad", "w") as file:
+            file.create_dataset("X", data=array, chunks=(16, D), compression="gzip")
+            file["obs/louvain/codes"] = np.zeros(N, np.int8)
+            file["obs/louvain/categories"] = ["a"]
+            file["layers/counts"] = np.zeros((N, D))
+        return folder / "acts.h5ad"

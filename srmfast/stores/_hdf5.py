@@ -30,9 +30,9 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing dataset or several candidates.
     """
-    file = _open_file(path)
+    file = open_file(path)
     try:
-        return Hdf5Source(_find(file, path, key, least_rank=2), owned=True)
+        return Hdf5Source(find(file, path, key, least_rank=2), owned=True)
     except BaseException:
         file.close()
         raise
@@ -40,8 +40,8 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole dataset of any type but objects; text is decoded to fixed-width strings."""
-    with contextlib.closing(_open_file(path)) as file:
-        return _load(_find(file, path, key, least_rank=1))
+    with contextlib.closing(open_file(path)) as file:
+        return load_dataset(find(file, path, key, least_rank=1))
 
 
 def from_dataset(dataset):
@@ -117,8 +117,8 @@ class Hdf5Source(Source):
     def sibling(self, key):
         group = self._dataset.parent
         if key in group and hasattr(group[key], "shape"):
-            return _load(group[key])
-        return _load(_find(self._dataset.file, self._path, key, least_rank=1))
+            return load_dataset(group[key])
+        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1))
 
     def close(self):
         if self._owned:
@@ -128,7 +128,7 @@ class Hdf5Source(Source):
         return self.dtype_name == "bfloat16" and self._dataset.dtype.kind == "i"
 
 
-def _open_file(path):
+def open_file(path):
     """Open for reading without a lock: on a network file system, or beside a writer, locking fails."""
     h5py = require("h5py", purpose=f"reading {path}")
     try:
@@ -150,7 +150,7 @@ def _open_file(path):
         ) from error
 
 
-def _find(file, path, key, least_rank):
+def find(file, path, key, least_rank):
     """Choose a dataset; a full name is found without visiting the others."""
     if key is not None and key.strip("/"):
         with contextlib.suppress(KeyError):
@@ -221,7 +221,8 @@ def _refuse_lost_sources(dataset, location):
         )
 
 
-def _load(dataset):
+def load_dataset(dataset):
+    """Load a whole dataset of an open file; text is decoded to fixed-width strings."""
     import h5py
 
     location = f"{dataset.file.filename}::{dataset.name.strip('/')}"

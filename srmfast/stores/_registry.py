@@ -34,14 +34,15 @@ class Format:
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
 NPZ = Format("npz", (".npz",), "_npz")
 ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
-HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
+HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
 SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
 TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
 RAW = Format("raw", (".bin", ".raw"), "_raw")
 ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1")
 PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1")
 DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"))
-FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
+ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
+FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
 _SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 
