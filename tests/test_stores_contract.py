@@ -563,3 +563,86 @@ class TestAnnData(StoreContract):
             file["obs/louvain/categories"] = ["a"]
             file["layers/counts"] = np.zeros((N, D))
         return folder / "acts.h5ad"
+
+
+class TestHdf5Bfloat16Opaque(StoreContract):
+    """Two opaque bytes, as h5py stores the type of ml_dtypes."""
+
+    dtypes = ("bfloat16",)
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            file.create_dataset("acts", data=void(array) if array.dtype == ml_dtypes.bfloat16 else array, chunks=(8, 4))
+        return folder / "acts.h5"
+
+
+class TestHdf5Bfloat16Float(StoreContract):
+    """A float of 8 bits of exponent and 7 of mantissa, declared by hand."""
+
+    dtypes = ("bfloat16",)
+    order = h5py.h5t.ORDER_LE
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            if array.dtype != ml_dtypes.bfloat16:
+                file["acts"] = array
+                return folder / "acts.h5"
+            little = h5py.h5t.IEEE_F32LE.copy()
+            little.set_fields(15, 7, 8, 0, 7)
+            little.set_size(2)
+            little.set_ebias(127)
+            stored = little.copy()
+            stored.set_order(self.order)
+            dataset = h5py.h5d.create(file.id, b"acts", stored, h5py.h5s.create_simple(array.shape))
+            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, raw(array), little)
+        return folder / "acts.h5"
+
+
+class TestHdf5Bfloat16FloatBigEndian(TestHdf5Bfloat16Float):
+    order = h5py.h5t.ORDER_BE
+
+
+class TestHdf5MarkedInt16(StoreContract):
+    """Signed bits with a mark, as writers without unsigned integers store them."""
+
+    dtypes = ("bfloat16",)
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            bits = raw(array).view(np.int16) if array.dtype == ml_dtypes.bfloat16 else array
+            file["acts"] = bits
+            if bits is not array:
+                file["acts"].attrs["torch_dtype"] = "torch.bfloat16"
+        return folder / "acts.h5"
+
+
+class TestZarrMarkedInt16(TestMarkedUint16):
+    options_of_array = {"zarr_format": 2}
+
+    def make(self, folder, array):
+        if array.dtype != ml_dtypes.bfloat16:
+            return array
+        bits = raw(array).view(np.int16)
+        write_zarr(folder / "acts.zarr", bits, chunks=(8, D), attributes={"dtype": "bf16"}, **self.options_of_array)
+        return folder / "acts.zarr"
+
+
+class TestZarr3MarkedInt16(TestZarrMarkedInt16):
+    options_of_array = {"zarr_format": 3}
+
+
+class TestZarrBits16(TestZarrBfloat16Metadata):
+    """Version 3 with the raw type r16."""
+
+    name = '"r16"'
+
+    def make(self, folder, array):
+        path = super().make(folder, array)
+        if array.dtype == ml_dtypes.bfloat16:
+            document = folder / "acts.zarr" / "zarr.json"
+            document.write_text(document.read_text().replace('"bfloat16"', self.name))
+        return path
+
+
+class TestZarrRawBytes(TestZarrBits16):
+    name = '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _dtypes, _fingerprint, _layout, _members
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members
 from srmfast.stores.base import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -63,6 +63,9 @@ class Hdf5Source(Source):
         self.shape = tuple(dataset.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_dtype(dataset), self.location, _marks(dataset))
         self.chunks = None if dataset.is_virtual else dataset.chunks
+        self._bits = _bfloat16_in_memory(dataset)
+        _cf.refuse_packed(dataset.attrs, self.location)
+        self._missing = _cf.Missing(dataset.attrs, self.dtype_name, self.location)
         _refuse_lost_sources(dataset, self.location)
         self._filters = _filters(dataset, self.location)
 
@@ -70,13 +73,25 @@ class Hdf5Source(Source):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
         block = np.empty([s.stop - s.start for s in slices], self.dtype)
         try:
-            self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            if self._bits is None:
+                self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            elif block.size:
+                self._read_bits(block, slices)
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.location} cannot be read at {_shown(slices)} ({_line(error)}); the file is "
                 "damaged, copy or write it again"
             ) from error
+        self._missing.mark(block)
         return block[tuple(0 if isinstance(s, int) else slice(None) for s in selection)]
+
+    def _read_bits(self, block, slices):
+        """Read values of a type that NumPy lacks without converting them."""
+        import h5py
+
+        place = self._dataset.id.get_space()
+        place.select_hyperslab(tuple(s.start for s in slices), block.shape)
+        self._dataset.id.read(h5py.h5s.create_simple(block.shape), place, block, self._bits)
 
     def fingerprint_parts(self):
         described = [
@@ -105,6 +120,9 @@ class Hdf5Source(Source):
         dataset = self._dataset
         order = None if self.chunks else "C"
         return {"filters": [name for _, name in self._filters], "virtual": dataset.is_virtual, "order": order}
+
+    def notes(self):
+        return self._missing.notes()
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
@@ -157,7 +175,10 @@ def find(file, path, key, least_rank):
             found = file[key]
             if hasattr(found, "shape"):
                 return found
-    return file[_members.choose(_arrays(file), key, str(path), least_rank=least_rank)]
+    arrays = _arrays(file)
+    describing = _cf.beside({name: file[name].attrs for name in arrays})
+    arrays = {name: what for name, what in arrays.items() if len(what[0]) == 1 or name not in describing}
+    return file[_members.choose(arrays, key, str(path), least_rank=least_rank)]
 
 
 def _arrays(file):
@@ -165,7 +186,8 @@ def _arrays(file):
 
     def visit(name, found):
         if getattr(found, "shape", None) is not None:
-            arrays[name] = (found.shape, _dtype(found).name)
+            dtype = _dtype(found)
+            arrays[name] = (found.shape, "bfloat16" if dtype.str == "|V2" else dtype.name)
 
     file.visititems(visit)
     return arrays
@@ -174,9 +196,25 @@ def _arrays(file):
 def _dtype(dataset):
     """Give the dtype; a type that NumPy lacks (a bfloat16 made by hand) counts as an object."""
     try:
-        return dataset.dtype
+        return dataset.dtype if _bfloat16_in_memory(dataset) is None else np.dtype("V2")
     except TypeError:
         return np.dtype(object)
+
+
+def _bfloat16_in_memory(dataset):
+    """Give the type to read bfloat16 with where a file declares it by its bits, or as two opaque bytes; else None."""
+    import h5py
+
+    kind = dataset.id.get_type()
+    if isinstance(kind, h5py.h5t.TypeOpaqueID) and kind.get_size() == 2:
+        return kind
+    if not isinstance(kind, h5py.h5t.TypeFloatID) or kind.get_size() != 2:
+        return None
+    if kind.get_fields() != (15, 7, 8, 0, 7) or kind.get_ebias() != 127:
+        return None
+    native = kind.copy()
+    native.set_order(h5py.h5t.ORDER_LE)
+    return native
 
 
 def _marks(dataset):
@@ -226,6 +264,8 @@ def load_dataset(dataset):
     import h5py
 
     location = f"{dataset.file.filename}::{dataset.name.strip('/')}"
+    if dataset.dtype == "S1" and len(dataset.shape) > 1 and dataset.size:  # NetCDF without strings: a letter an element
+        return np.ascontiguousarray(dataset[()]).view(f"S{dataset.shape[-1]}")[..., 0]
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=str)
     if dataset.dtype.hasobject:
