@@ -189,24 +189,30 @@ def test_uint16_marked_as_bfloat16(tmp_path):
             assert (store.dtype, store.read(1, 2).tolist()) == ("bfloat16", [[2, 3]])
 
 
-def test_a_pass_decodes_every_row_group_once(tmp_path, monkeypatch):
-    from srmfast.stores import _arrow_tables
+def test_a_pass_decodes_every_piece_of_a_row_group_once(tmp_path, monkeypatch):
+    from srmfast.stores import _arrow, _arrow_tables
 
     values = np.arange(600.0).reshape(100, 6)
     column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), 6)
-    seen = []
-    read = _arrow_tables.ParquetTable.read
+    seen, begun = [], []
+    read, begin = _arrow_tables.ParquetTable.read, pq.ParquetFile.iter_batches
     monkeypatch.setattr(
         _arrow_tables.ParquetTable, "read", lambda self, i, names: seen.append(i) or read(self, i, names)
     )
+    monkeypatch.setattr(
+        pq.ParquetFile, "iter_batches", lambda self, *args, **options: begun.append(1) or begin(self, *args, **options)
+    )
+    monkeypatch.setattr(_arrow, "PIECE_BYTES", 10 * 48)
     with open_store(write(tmp_path / "a.parquet", {"x": column, "y": np.arange(100)}, 24)) as store:
-        assert (store.rows_per_block, store.unit_bytes) == (24, 24 * 48)
-        for step in (24, 7):
-            seen.clear()
-            assert np.array_equal(
-                np.concatenate([store.read(i, min(100, i + step)) for i in range(0, 100, step)]), values
-            )
-            assert seen == [0, 1, 2, 3, 4]
+        assert (store.rows_per_block, store.unit_bytes) == (10, 10 * 48)
+        for step in (10, 24, 7, 100):
+            seen.clear(), begun.clear()
+            blocks = [store.read(i, min(100, i + step)) for i in range(0, 100, step)]
+            assert np.array_equal(np.concatenate(blocks), values)
+            assert seen == list(range(13))  # 24 rows are 10, 10 and 4
+            assert len(begun) == 5
+        for start in (97, 60, 61, 59, 30, 3):  # in any order
+            assert np.array_equal(store.read(start, start + 3), values[start : start + 3])
 
 
 def test_a_stream_is_read_backwards(tmp_path):

@@ -6,6 +6,7 @@ decoded one batch (row group) after the other.
 
 import bisect
 import itertools
+import math
 import os
 import threading
 import weakref
@@ -20,6 +21,7 @@ from srmfast.stores._region import Region
 from srmfast.stores.base import Source
 
 SHOWN_COLUMNS = 6
+PIECE_BYTES = 4 << 20  # of a row group, decoded at once
 
 
 def open_source(path, key=None):
@@ -80,6 +82,8 @@ class ArrowSource(Source):
         self._wide = len(names) > 1
         self.location = path if self._wide else f"{path}::{_members.shown(names[0])}"
         self._resolve_types()
+        if hasattr(table, "divide"):
+            table.divide(max(1, PIECE_BYTES // max(1, math.prod(self._inner) * self.dtype.itemsize)))
         self._places = []  # of every batch: bytes where its values lie in the file, None when it must be decoded
         rows = self._place() if hasattr(table, "scan") else table.rows
         self._places = self._places or [None] * len(rows)
@@ -214,9 +218,7 @@ class ArrowSource(Source):
 
     def advice(self):
         rows = max(1, (8 << 20) // max(1, self.nbytes // self.shape[0]))
-        if self.format == "parquet":
-            return f"pyarrow.parquet.write_table(table, path, row_group_size={rows})"
-        return f"write batches of {rows} rows without compression"
+        return "" if self.format == "parquet" else f"write batches of {rows} rows without compression"
 
     def siblings(self):
         return {name: what for name, what in self._columns.items() if name not in self._names}

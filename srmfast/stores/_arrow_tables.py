@@ -7,6 +7,9 @@ from srmfast.errors import InputError, require
 
 IPC_FILE = b"ARROW1"
 PARQUET = b"PAR1"
+READ_BYTES = 64 << 10  # of a Parquet file at once
+PIECES = 1 << 20  # at most
+PIECE_ROWS = 1 << 16  # of a column of labels
 _STREAM_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -50,28 +53,57 @@ def open_table(path):
 
 
 class ParquetTable:
-    """A Parquet file; a batch is a row group."""
+    """A Parquet file; a batch is a piece of a row group, because decoding a whole one takes many times its size."""
 
     format = "parquet"
+    ended = True
 
     def __init__(self, path):
+        self._pa = require("pyarrow", purpose=f"reading {path}", extra="arrow")
         parquet = require("pyarrow.parquet", purpose=f"reading {path}", extra="arrow")
-        self._file = parquet.ParquetFile(path)
+        self._file = parquet.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
         self.schema = self._file.schema_arrow
+        self._first = {}  # name of a column -> its first row
+        self._cursor = (None, 0, None)  # row group and columns being read, rows of it that were, the batches to come
+        self.divide(PIECE_ROWS)
+
+    def divide(self, rows):
+        """Cut every row group into pieces of so many rows, or more of those that a damaged file may claim."""
         groups = self._file.metadata
-        self.rows = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
-        self.ended = True
+        counts = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+        rows = self._step = max(rows, sum(counts) // PIECES)
+        self._pieces = [(i, start) for i, count in enumerate(counts) for start in range(0, count, rows)]
+        self.rows = [min(rows, counts[i] - start) for i, start in self._pieces]
 
     def read(self, i, names):
-        table = self._file.read_row_group(i, columns=list(names), use_threads=False)
-        return [table.column(name).chunks for name in names]
+        """Decode piece i; the next ones come cheapest, others begin at their row group again."""
+        group, start = self._pieces[i]
+        what, at, batches = self._cursor
+        self._cursor = (None, 0, None)
+        self._pa.default_memory_pool().release_unused()
+        if what != (group, *names) or at > start:
+            at = 0
+            batches = self._file.iter_batches(self._step, row_groups=[group], columns=list(names), use_threads=False)
+        made = []
+        while at < start + self.rows[i]:
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"row group {group} ends after {at} rows")
+            made += [batch] if at >= start else []
+            at += len(batch)
+        self._cursor = ((group, *names), at, batches)
+        return [[batch.column(name) for batch in made] for name in names]
 
     def first(self, names):
-        """Give the first row of some columns, decoding little more than that."""
-        batch = next(self._file.iter_batches(1, columns=list(names), use_threads=False), None)
-        return [] if batch is None else [batch.column(name) for name in names]
+        """Give the first row of some columns, decoding little more than that, once."""
+        for name in names:
+            if name not in self._first:
+                batch = next(self._file.iter_batches(1, columns=[name], use_threads=False), None)
+                self._first[name] = None if batch is None else batch.column(name)
+        return [] if None in map(self._first.get, names) else [self._first[name] for name in names]
 
     def close(self):
+        self._cursor = (None, 0, None)
         self._file.close()
 
 
@@ -79,6 +111,7 @@ class _Ipc:
     """What the two Arrow IPC formats share: a scan over mapped pages, which touches no values."""
 
     ended = True
+    _begin = 0  # byte of the file where a stream of messages begins
 
     def __init__(self, path):
         self._pa = require("pyarrow", purpose=f"reading {path}", extra="arrow")
@@ -97,11 +130,12 @@ class _Ipc:
         try:
             with self._pa.memory_map(self._path) as mapped:
                 image = mapped.read_buffer()
-                with self._open(self._pa.BufferReader(image), names) as reader:
-                    for batch in self._batches(reader):
-                        batch.validate()
-                        yield [batch.column(name) for name in names], (image.address, image.size)
-                        at += batch.num_rows
+                # The reader of files would touch every page; what it reads is a stream behind its first bytes.
+                inside = self._pa.BufferReader(image.slice(self._begin))
+                for batch in self._pa.ipc.open_stream(inside, options=self._options(names)):
+                    batch.validate()
+                    yield [batch.column(name) for name in names], (image.address, image.size)
+                    at += batch.num_rows
         except (self._pa.ArrowException, OSError) as error:
             raise InputError(_truncated(self._path, error, at)) from error
 
@@ -143,6 +177,7 @@ class IpcFile(_Ipc):
     """An Arrow IPC file (.arrow, .feather): batches are found by its footer."""
 
     format = "arrow"
+    _begin = 8
 
     def __init__(self, path):
         try:
@@ -154,17 +189,13 @@ class IpcFile(_Ipc):
         """Count the rows of a file that ends before its footer: what lies in front of it is a stream."""
         rows = 0
         with contextlib.suppress(self._pa.ArrowException, OSError), self._pa.memory_map(self._path) as mapped:
-            mapped.seek(8)
+            mapped.seek(self._begin)
             for batch in self._pa.ipc.open_stream(mapped):
                 rows += batch.num_rows
         return rows
 
     def _open(self, file, names=None):
         return self._pa.ipc.open_file(file, options=self._options(names))
-
-    @staticmethod
-    def _batches(reader):
-        return (reader.get_batch(i) for i in range(reader.num_record_batches))
 
     def read(self, i, names):
         batch = self._reader_of(names).get_batch(i)
@@ -184,10 +215,6 @@ class IpcStream(_Ipc):
 
     def _open(self, file, names=None):
         return self._pa.ipc.open_stream(file, options=self._options(names))
-
-    @staticmethod
-    def _batches(reader):
-        return iter(reader)
 
     def read(self, i, names):
         if self._reader is not None and i < self._next:
