@@ -646,3 +646,43 @@ class TestZarrBits16(TestZarrBfloat16Metadata):
 
 class TestZarrRawBytes(TestZarrBits16):
     name = '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'
+
+
+def test_every_format_gives_the_same_counts_and_labels(tmp_path):
+    """Activations and labels in one container each; the counts are those of the array in memory."""
+    import srmfast
+
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    safetensors = pytest.importorskip("safetensors.numpy")
+    array = np.random.default_rng(3).standard_normal((N, D)).astype(np.float16)
+    labels = np.arange(N) % 3
+    table = pa.table({"acts": vectors(array), "label": labels})
+    np.savez(tmp_path / "a.npz", acts=array, label=labels)
+    safetensors.save_file({"acts": array, "label": labels}, tmp_path / "a.safetensors")
+    torch_files.write(tmp_path / "a.pt", {"acts": array, "label": labels})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=40)
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, 30)
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        file["X"], file["obs/label"] = array, labels
+    write_raw(tmp_path / "a.bin", array)
+    np.save(tmp_path / "label.npy", labels)
+
+    def totals(store, labels):
+        options = {"epsilon": (0.3, 0.6), "angles": 36, "keep": "all"}
+        result = srmfast.run(store, "plusminus", labels=labels, **options)
+        return result.counts
+
+    expected = totals(array, labels)
+    assert expected.sum() > 0
+    for name in ("a.npz", "a.safetensors", "a.pt", "a.parquet", "a.arrow", "a.h5ad"):
+        assert (totals(tmp_path / name, "label") == expected).all()
+    assert (totals(f"{tmp_path}/a.bin::float16,{N}x{D}", tmp_path / "label.npy") == expected).all()
+    for suffix, key in {
+        "safetensors": "label",
+        "pt": "label",
+        "parquet": "label",
+        "arrow": "label",
+        "h5ad": "obs/label",
+    }.items():
+        assert (totals(array, f"{tmp_path}/a.{suffix}::{key}") == expected).all()

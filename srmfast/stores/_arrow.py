@@ -21,7 +21,7 @@ from srmfast.stores._region import Region
 from srmfast.stores.base import Source
 
 SHOWN_COLUMNS = 6
-PIECE_BYTES = 4 << 20  # of a row group, decoded at once
+PIECE_BYTES = 2 << 20  # of a row group, decoded at once
 
 
 def open_source(path, key=None):
