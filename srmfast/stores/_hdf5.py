@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _dtypes, _fingerprint, _layout, _members
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members
 from srmfast.stores.base import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,9 +30,9 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing dataset or several candidates.
     """
-    file = _open_file(path)
+    file = open_file(path)
     try:
-        return Hdf5Source(_find(file, path, key, least_rank=2), owned=True)
+        return Hdf5Source(find(file, path, key, least_rank=2), owned=True)
     except BaseException:
         file.close()
         raise
@@ -40,8 +40,8 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole dataset of any type but objects; text is decoded to fixed-width strings."""
-    with contextlib.closing(_open_file(path)) as file:
-        return _load(_find(file, path, key, least_rank=1))
+    with contextlib.closing(open_file(path)) as file:
+        return load_dataset(find(file, path, key, least_rank=1))
 
 
 def from_dataset(dataset):
@@ -63,6 +63,9 @@ class Hdf5Source(Source):
         self.shape = tuple(dataset.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_dtype(dataset), self.location, _marks(dataset))
         self.chunks = None if dataset.is_virtual else dataset.chunks
+        self._bits = _bfloat16_in_memory(dataset)
+        _cf.refuse_packed(dataset.attrs, self.location)
+        self._missing = _cf.Missing(dataset.attrs, self.dtype_name, self.location)
         _refuse_lost_sources(dataset, self.location)
         self._filters = _filters(dataset, self.location)
 
@@ -70,13 +73,25 @@ class Hdf5Source(Source):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
         block = np.empty([s.stop - s.start for s in slices], self.dtype)
         try:
-            self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            if self._bits is None:
+                self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            elif block.size:
+                self._read_bits(block, slices)
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.location} cannot be read at {_shown(slices)} ({_line(error)}); the file is "
                 "damaged, copy or write it again"
             ) from error
+        self._missing.mark(block)
         return block[tuple(0 if isinstance(s, int) else slice(None) for s in selection)]
+
+    def _read_bits(self, block, slices):
+        """Read values of a type that NumPy lacks without converting them."""
+        import h5py
+
+        place = self._dataset.id.get_space()
+        place.select_hyperslab(tuple(s.start for s in slices), block.shape)
+        self._dataset.id.read(h5py.h5s.create_simple(block.shape), place, block, self._bits)
 
     def fingerprint_parts(self):
         described = [
@@ -106,6 +121,9 @@ class Hdf5Source(Source):
         order = None if self.chunks else "C"
         return {"filters": [name for _, name in self._filters], "virtual": dataset.is_virtual, "order": order}
 
+    def notes(self):
+        return self._missing.notes()
+
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
         return f"h5repack -l {self._dataset.name}:CHUNK={chunks} {self._path} OUT.h5"
@@ -117,8 +135,8 @@ class Hdf5Source(Source):
     def sibling(self, key):
         group = self._dataset.parent
         if key in group and hasattr(group[key], "shape"):
-            return _load(group[key])
-        return _load(_find(self._dataset.file, self._path, key, least_rank=1))
+            return load_dataset(group[key])
+        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1))
 
     def close(self):
         if self._owned:
@@ -128,7 +146,7 @@ class Hdf5Source(Source):
         return self.dtype_name == "bfloat16" and self._dataset.dtype.kind == "i"
 
 
-def _open_file(path):
+def open_file(path):
     """Open for reading without a lock: on a network file system, or beside a writer, locking fails."""
     h5py = require("h5py", purpose=f"reading {path}")
     try:
@@ -150,14 +168,17 @@ def _open_file(path):
         ) from error
 
 
-def _find(file, path, key, least_rank):
+def find(file, path, key, least_rank):
     """Choose a dataset; a full name is found without visiting the others."""
     if key is not None and key.strip("/"):
         with contextlib.suppress(KeyError):
             found = file[key]
             if hasattr(found, "shape"):
                 return found
-    return file[_members.choose(_arrays(file), key, str(path), least_rank=least_rank)]
+    arrays = _arrays(file)
+    describing = _cf.beside({name: file[name].attrs for name in arrays})
+    arrays = {name: what for name, what in arrays.items() if len(what[0]) == 1 or name not in describing}
+    return file[_members.choose(arrays, key, str(path), least_rank=least_rank)]
 
 
 def _arrays(file):
@@ -165,7 +186,8 @@ def _arrays(file):
 
     def visit(name, found):
         if getattr(found, "shape", None) is not None:
-            arrays[name] = (found.shape, _dtype(found).name)
+            dtype = _dtype(found)
+            arrays[name] = (found.shape, "bfloat16" if dtype.str == "|V2" else dtype.name)
 
     file.visititems(visit)
     return arrays
@@ -174,9 +196,25 @@ def _arrays(file):
 def _dtype(dataset):
     """Give the dtype; a type that NumPy lacks (a bfloat16 made by hand) counts as an object."""
     try:
-        return dataset.dtype
+        return dataset.dtype if _bfloat16_in_memory(dataset) is None else np.dtype("V2")
     except TypeError:
         return np.dtype(object)
+
+
+def _bfloat16_in_memory(dataset):
+    """Give the type to read bfloat16 with where a file declares it by its bits, or as two opaque bytes; else None."""
+    import h5py
+
+    kind = dataset.id.get_type()
+    if isinstance(kind, h5py.h5t.TypeOpaqueID) and kind.get_size() == 2:
+        return kind
+    if not isinstance(kind, h5py.h5t.TypeFloatID) or kind.get_size() != 2:
+        return None
+    if kind.get_fields() != (15, 7, 8, 0, 7) or kind.get_ebias() != 127:
+        return None
+    native = kind.copy()
+    native.set_order(h5py.h5t.ORDER_LE)
+    return native
 
 
 def _marks(dataset):
@@ -221,10 +259,13 @@ def _refuse_lost_sources(dataset, location):
         )
 
 
-def _load(dataset):
+def load_dataset(dataset):
+    """Load a whole dataset of an open file; text is decoded to fixed-width strings."""
     import h5py
 
     location = f"{dataset.file.filename}::{dataset.name.strip('/')}"
+    if dataset.dtype == "S1" and len(dataset.shape) > 1 and dataset.size:  # NetCDF without strings: a letter an element
+        return np.ascontiguousarray(dataset[()]).view(f"S{dataset.shape[-1]}")[..., 0]
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=str)
     if dataset.dtype.hasobject:

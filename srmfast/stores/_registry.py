@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import os
+import re
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _zarr_tree
@@ -16,6 +17,7 @@ class Format:
     suffixes: tuple  # lower case
     module: str  # in srmfast.stores
     magic: bytes = b""  # first bytes of a file of any name
+    markers: tuple = ()  # a folder that holds one of these files is of this format
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
@@ -31,17 +33,27 @@ class Format:
 
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
 NPZ = Format("npz", (".npz",), "_npz")
-ZARR = Format("zarr", (".zarr", ".zip"), "_zarr")
-HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
-FORMATS = (NPY, NPZ, ZARR, HDF5)
+ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
+HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
+SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
+TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
+RAW = Format("raw", (".bin", ".raw"), "_raw")
+ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1")
+PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1")
+DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"))
+ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
+FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
+_SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 
-def recognise(path):
+def recognise(path, key=None):
     """Find the format of an existing file or folder.
 
     Parameters
     ----------
     path : str
+    key : str, optional
+        The description of raw values makes a file of an unknown kind one of those.
 
     Returns
     -------
@@ -49,14 +61,26 @@ def recognise(path):
         None for a folder that is no store and a file of an unknown kind.
     """
     if os.path.isdir(path):
-        marked = any(os.path.exists(os.path.join(path, marker)) for marker in _zarr_tree.MARKERS)
-        return ZARR if marked or path.rstrip("/").lower().endswith(".zarr") else None
+        if path.rstrip("/").lower().endswith(".zarr"):
+            return ZARR
+        for kind in FORMATS:
+            if any(os.path.exists(os.path.join(path, marker)) for marker in kind.markers):
+                return kind
+        return None
     named = by_suffix(path)
-    if named is not None:
+    if named not in (None, RAW):
         return named
     with open(path, "rb") as file:
         head = file.read(8)
-    return next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    if named is RAW:
+        return TORCH if head.startswith(_SAVED_BY_TORCH) else RAW
+    found = next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    return RAW if found is None and describes_raw(key) else found
+
+
+def describes_raw(key):
+    """Tell whether a key is meant as type and shape of raw values: ``float16,1000x768``."""
+    return key is not None and re.match(r"[<>=]?[A-Za-z]\w*\s*,\s*-?[0-9]", key) is not None
 
 
 def by_suffix(path):

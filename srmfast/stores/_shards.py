@@ -12,9 +12,10 @@ import threading
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _fingerprint
+from srmfast.stores import _dtypes, _fingerprint
 from srmfast.stores.base import Source
 
+BESIDE = (".lock", ".tmp", ".part", ".json")  # what writers leave beside their parts, whatever its first bytes are
 OPEN_PARTS = 64  # idle parts kept open; a folder may hold more files than a process may open
 
 
@@ -49,13 +50,16 @@ def expand(pattern, recognise):
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
-        kind = recognise(name)
+        kind = None if name.lower().endswith(BESIDE) and not os.path.isdir(name) else recognise(name)
         if kind is not None:
             kinds.setdefault(kind, []).append(name)
     if not kinds:
         held = ", ".join(os.path.basename(name) for name in visible[:5]) or "nothing"
         what = f"the folder {pattern} holds no store" if folder else f"no store matches {pattern}"
-        raise InputError(f"{what} (found {held}); give a file, a Zarr folder or a folder of such parts")
+        raise InputError(
+            f"{what} (found {held}); give a file, a Zarr folder, a folder of such parts, or parts of raw values as "
+            f"{pattern}::float32,-1x768"
+        )
     if len(kinds) > 1:
         mixed = " and ".join(f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2])
         raise InputError(
@@ -66,7 +70,9 @@ def expand(pattern, recognise):
 
 
 class ShardedSource(Source):
-    """Arrays of equal trailing shape and type, joined along one axis.
+    """Arrays of equal trailing shape, joined along one axis.
+
+    Parts of different float types are read as float32, or float64 when one of them is: both hold the others exactly.
 
     Parameters
     ----------
@@ -95,14 +101,15 @@ class ShardedSource(Source):
         """Compare every part with the first and add up the joined axis."""
         with self._part(0) as first:
             shape, self.format = first.shape, first.format
-            self.dtype, self.dtype_name = first.dtype, first.dtype_name
             self.chunks, self.readers = first.chunks, first.readers
             self._detail = first.describe()
         self._axis = axis = axis_of(shape)
         lengths, shapes = [], []
+        self._types = {}  # name of a type -> name of the first part that has it
         for number, name in enumerate(self._parts):
             with self._part(number) as part:
                 self._compare(part, name, shape)
+                self._types.setdefault(part.dtype_name, os.path.basename(name))
                 lengths.append(part.shape[axis])
                 shapes.append(part.shape)
                 if part.chunks != self.chunks:
@@ -110,6 +117,8 @@ class ShardedSource(Source):
                         None if None in (part.chunks, self.chunks) else tuple(map(max, part.chunks, self.chunks))
                     )
         self._shapes = shapes
+        self.dtype_name = self._common_type()
+        self.dtype = _dtypes.raw(self.dtype_name)
         self._starts = [
             0,
             *itertools.accumulate(lengths),
@@ -129,12 +138,18 @@ class ShardedSource(Source):
                 f"{name} is {part.shape}; "
                 "use a glob that leaves the odd one out"
             )
-        if part.dtype_name != self.dtype_name:
+
+    def _common_type(self):
+        """Find the type that holds the values of every part."""
+        found = _dtypes.common(self._types)
+        if found is None:
+            (one, first), *others = self._types.items()
+            other, second = next(((name, part) for name, part in others if "float" not in name), others[0])
             raise InputError(
-                f"the parts of a store must have one dtype: {first} is {self.dtype_name}, {name} is "
-                f"{part.dtype_name}; "
+                f"the parts of a store must have one dtype, or all be floats: {first} is {one}, {second} is {other}; "
                 "use a glob that leaves the odd one out, or convert it"
             )
+        return found
 
     def read(self, selection):
         want = selection[self._axis]
@@ -180,7 +195,10 @@ class ShardedSource(Source):
             with self._part(number) as part:
                 prints.append(part.fingerprint_parts())
         size = sum(found["size"] for found in prints)
-        header = _fingerprint.digest_json([self._shapes, [found["header"] for found in prints]])
+        described = [self._shapes, [found["header"] for found in prints]]
+        if len(self._types) > 1:
+            described.append(sorted(self._types))
+        header = _fingerprint.digest_json(described)
         return {
             "size": size,
             "header": header,
@@ -189,6 +207,12 @@ class ShardedSource(Source):
 
     def describe(self):
         return self._detail | {"parts": [os.path.basename(name) for name in self._parts]}
+
+    def notes(self):
+        if len(self._types) == 1:
+            return []
+        kinds = ", ".join(f"{name} ({part})" for name, part in self._types.items())
+        return [f"parts of several types, {kinds}, are read as {self.dtype_name}, which holds them exactly"]
 
     def siblings(self):
         with self._part(0) as part:
@@ -232,7 +256,8 @@ class ShardedSource(Source):
 
     def _read_part(self, number, selection, local):
         with self._part(number) as part:
-            return part.read((*selection[: self._axis], local, *selection[self._axis + 1 :]))
+            values = part.read((*selection[: self._axis], local, *selection[self._axis + 1 :]))
+            return _dtypes.widen(values, part.dtype_name, self.dtype_name)
 
     def _kept_axis(self, selection):
         return self._axis - sum(isinstance(s, int) for s in selection[: self._axis])

@@ -89,6 +89,10 @@ class Source(abc.ABC):
         """Give details of the format (compressor, memory order, …) as a JSON-able dict."""
         return {}
 
+    def notes(self):
+        """Give one line for every conversion that `read` makes: parts of several types, packed values."""
+        return []
+
     def advice(self):
         """Give the command that stores this array with whole rows in a chunk; "" when the format has none."""
         return ""

@@ -19,8 +19,9 @@ def load_column(spec, store=None):
     Parameters
     ----------
     spec : array-like, str or Path
-        The values; a path to .npy, ``.npz::member``, ``.h5::path``, ``.zarr::key``, or to .txt/.csv with
-        one value a line; or the bare key of an array in the same container as the store.
+        The values; a path to .npy, ``.npz::member``, ``.h5::path``, ``.zarr::key``, ``.parquet::column``,
+        ``.pt::labels`` and so on for every format, or to .txt/.csv with one value a line; or the bare key of
+        an array in the same container as the store.
     store : Store, optional
         Where a bare key is looked up.
 
@@ -46,7 +47,7 @@ def load_column(spec, store=None):
         return _plain(store.sibling(spec), spec)
     if "://" not in path and not os.path.exists(path):
         raise InputError(f"{path} does not exist; check the path")
-    kind = _registry.ZARR if "://" in path else _registry.recognise(path)
+    kind = _registry.ZARR if "://" in path else _registry.recognise(path, key)
     if kind is None:
         if store is not None and key is None and spec in store.siblings():
             return _plain(store.sibling(spec), spec)

@@ -9,8 +9,6 @@ from srmfast.stores import _axes, _registry, _shards
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
-_TENSOR_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
-
 
 def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
     """Open activations as a matrix of rows and features.
@@ -19,7 +17,9 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, name=Non
     ----------
     source : Store, array or path
         A store is returned as it is. An array: NumPy, zarr, h5py, torch, or anything NumPy converts. A path:
-        ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr or HDF5 file, or a folder or glob of such parts.
+        ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr, HDF5, NetCDF4, AnnData, safetensors, torch, Parquet or Arrow
+        file, of a Hugging Face datasets folder, or of raw values described as ``acts.bin::float16,1000000x768``; or
+        a folder or glob of such parts.
     feature_axis : int, optional
         Axis of the features, negative from the end. The last one when omitted; arrays with four and more
         free axes are refused as ambiguous.
@@ -91,20 +91,26 @@ def _open_path(spec, options):
     if "://" in path:
         return _registry.ZARR.open_source(path, key), stem
     if os.path.exists(path):
-        kind = _registry.recognise(path)
+        kind = _registry.recognise(path, key)
         if kind is not None:
             return kind.open_source(path, key), stem
         if not os.path.isdir(path):
-            if path.lower().endswith(_TENSOR_FILES):
-                raise InputError(
-                    f"{path} is of a kind that is not read; save the tensor: numpy.save('acts.npy', tensor.float().numpy())"
-                )
-            raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
+            raise InputError(
+                f"{path} is of an unknown kind; known are {_registry.known()}, folders of such files, and raw values "
+                f"as {path}::float32,1000x768"
+            )
     elif not glob.has_magic(path):
         folder = os.path.dirname(path) or "."
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
-    parts, kind = _shards.expand(path, _registry.recognise)
+    described = _registry.describes_raw(key)
+    named = not os.path.isdir(path)  # by a glob, so that every match is meant
+
+    def part_kind(part):
+        kind = _registry.recognise(part, key if named else None)
+        return None if kind is _registry.RAW and not described else kind
+
+    parts, kind = _shards.expand(path, part_kind)
     if len(parts) == 1:
         return kind.open_source(parts[0], key), stem
 
@@ -123,4 +129,6 @@ def _stem(path, key):
     while Path(stem).suffix and _registry.by_suffix(stem) is not None:
         stem = Path(stem).stem
     stem = stem.replace("*", "").strip("-_.") or "store"
-    return stem if key is None else f"{stem}.{key.strip('/').replace('/', '.')}"
+    if key is None or _registry.describes_raw(key):
+        return stem
+    return f"{stem}.{key.strip('/').replace('/', '.')}"

@@ -148,8 +148,8 @@ class Store:
         return head | self._source.fingerprint_parts()
 
     def layout(self):
-        """Give one-line warnings about a storage layout that makes reading rows slow or large."""
-        return _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
+        """Give one-line warnings about values that are converted and a layout that makes reading slow or large."""
+        return self._source.notes() + _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
 
     def describe(self):
         """Give what there is to know about the format, as a JSON-able dict."""
