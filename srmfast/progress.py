@@ -74,7 +74,7 @@ class Progress:
         seconds = max(time.monotonic() - self._began, 1e-9)
         share = min(1.0, self._rows / max(self._pass.rows, 1))
         left = seconds * (1 - share) / share if share else float("inf")
-        what = {"mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
+        what = {"norms": "norms of", "mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
         numbers = (
             f"{self._rows:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
             f"{self._nbytes / seconds / 1e6:,.0f} MB/s, {_clock(left)} left"

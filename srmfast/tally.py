@@ -64,6 +64,10 @@ class RowTally:
     def zero(cls, c):
         return cls(0, np.zeros((FOLDS, c, 3), np.int64))
 
+    def leave_out(self, rule, rows):
+        """Account for rows that a rule leaves out."""
+        self.masked[rule] = self.masked.get(rule, 0) + rows
+
     def __add__(self, other):
         masked = {rule: self.masked.get(rule, 0) + other.masked.get(rule, 0) for rule in self.masked | other.masked}
         return RowTally(self.seen + other.seen, self.fate + other.fate, masked)

@@ -16,6 +16,9 @@ def add_axes(parser):
         "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, a layer for example"
     )
     group.add_argument("--flatten", action="store_true", help="first axis rows, all others features")
+    group.add_argument(
+        "--pool", choices=("mean",), help="one row per position of the first row axis: the mean over the others"
+    )
 
 
 def add_rows(parser):
@@ -25,10 +28,26 @@ def add_rows(parser):
         ("labels", "class of each row"),
         ("groups", "document, image or prompt of each row"),
         ("mask", "true keeps the row"),
+        ("lengths", "positions of each sequence (N, T, d) that are no padding"),
+        (
+            "tokens",
+            "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
+        ),
     ):
         rows.add_argument(
             f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
         )
+    rows.add_argument(
+        "--padding", choices=("right", "left"), default="right", help="side that --lengths leaves out (default right)"
+    )
+    rows.add_argument(
+        "--exclude-tokens", metavar="ID[,ID…]", help="leave out rows of these token ids, wherever in a sequence"
+    )
+    rows.add_argument(
+        "--max-norm",
+        metavar="X",
+        help="leave out rows longer than X times the median norm (one more reading), or than the L of abs:L",
+    )
     rows.add_argument("--rows", metavar="START:STOP[:STEP]", help="use these rows only")
     rows.add_argument(
         "--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)"

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from srmfast import angles
+from srmfast.engine.limit import RULE
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
@@ -35,6 +36,9 @@ def assemble(
     suggested=None,
     active_folds=None,
     whole=None,
+    repeats=None,
+    norms=None,
+    notes=(),
 ):
     """Make the `Result` of one basis.
 
@@ -61,6 +65,12 @@ def assemble(
         Folds of the rows that the planes were chosen on.
     whole : HitLedger, optional
         Where all planes were counted, when `ledger` is of some of them.
+    repeats : Repeats, optional
+        Of the rows looked at.
+    norms : NormHistogram, optional
+        Of the rows that the limit of the norm was found on.
+    notes : sequence of str
+        What a reader of the result has to know of the rows.
 
     Returns
     -------
@@ -124,8 +134,11 @@ def assemble(
                 "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
                 "zero_kept": int(zero_kept.sum()),
                 "nonfinite": int(rows.fate[..., NONFINITE].sum()),
-                "masked": rows.masked,
+                "masked": dict.fromkeys(_rules(selection, spec), 0) | rows.masked,
+                "duplicates": None if repeats is None else repeats.describe(),
             },
+            "norms": norms and norms.describe(),
+            "notes": list(notes),
             "mean_over_rms": _offset(moments),
             "centred": bool(spec.centre_hash),
             **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
@@ -138,6 +151,11 @@ def assemble(
             | {"arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
         },
     )
+
+
+def _rules(selection, spec):
+    """Name the rules that were asked for: one that leaves out no row is accounted for as well."""
+    return [*selection.rules, *([RULE] if spec.max_norm else [])]
 
 
 def provenance(plan, seconds, nbytes):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.engine.ledger import Ledger
+from srmfast.engine.limit import RULE
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
@@ -48,6 +49,10 @@ class Pass:
         Rows in one kernel call.
     counter : type
         Integer type of the plane accumulators.
+    limit : float
+        Rows with a larger norm, as stored, are left out.
+    norms, repeats : SharedNorms, SharedRepeats or None
+        What is collected of the rows beside the counts.
     """
 
     dtype: str
@@ -62,6 +67,9 @@ class Pass:
     nonfinite: str
     block_rows: int
     counter: type = np.int32
+    limit: float = math.inf
+    norms: object = None
+    repeats: object = None
 
     @property
     def shape(self):
@@ -137,13 +145,15 @@ class Worker:
         task, began = self.task, time.perf_counter()
         keep, seen, masked = task.selection.keep(start, stop)
         self.rows.seen += seen
-        for rule, count_ in masked.items():
-            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count_
+        for rule, gone in masked.items():
+            self.rows.leave_out(rule, gone)
         if keep is None:
             absolute = np.arange(start, stop)
         else:
             kept = np.flatnonzero(keep)
             absolute, raw = start + kept, raw[kept]
+        if task.limit < math.inf:
+            raw, absolute = self._drop_long(raw, absolute)
         if not absolute.size:
             return
         stored, block = self._measure(raw, absolute, start, stop)
@@ -153,12 +163,26 @@ class Worker:
                 f"rows must be finite, got NaN, infinity or an overflowing norm in row {row:,}; "
                 "use --nonfinite skip to leave such rows out"
             )
+        if task.norms is not None:
+            task.norms.add(block.norms, block.fate)
+        if task.repeats is not None:
+            task.repeats.add(raw, absolute, block.fate, start, stop)
         self._spend("decode", began)
         for number, basis in enumerate(task.bases):
             if basis.way.method == "search":
                 self._search(number, basis, stored, block)
             else:
                 self._scan(number, basis, block)
+
+    def _drop_long(self, raw, absolute):
+        """Leave out rows whose norm as stored is above the limit; what is not finite stays so."""
+        norms, fate = self._scratch.array("norms", (len(raw),)), self._scratch.array("fate", (len(raw),), np.uint8)
+        decode.measure(to_stored(raw, self.task.dtype, self._scratch), None, norms, fate)
+        long = (fate == decode.USED) & (norms > self.task.limit)
+        if not long.any():
+            return raw, absolute
+        self.rows.leave_out(RULE, int(long.sum()))
+        return raw[~long], absolute[~long]
 
     def _measure(self, raw, absolute, start, stop):
         """Decode the rows, measure and sum them.

@@ -11,6 +11,7 @@ from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
+from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
@@ -46,6 +47,10 @@ class Member:
     plan : Plan
     owned : bool
         Whether the store was opened here and has to be closed.
+    finds_norms : bool
+        Whether it is read once more for the median norm.
+    notes : tuple of str
+        What was found out about the rows and a user should know.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Member:
     bases: tuple
     plan: Plan
     owned: bool
+    finds_norms: bool = False
+    notes: tuple = ()
 
     @property
     def nbytes(self):
@@ -87,9 +94,9 @@ class Member:
                 yield start, stop
 
     def readings(self):
-        """Return how often the store is read: whole readings for the mean and the counts, and halves to choose planes."""
+        """Return how often the store is read: whole readings for norms, mean and counts, and halves to choose planes."""
         turns = [len(tiles(prepared.planes.k, self.plan.pair_room)) for prepared in self.bases if prepared.planes.most]
-        return 1 + self.finds_mean, max(turns, default=0)
+        return 1 + self.finds_norms + self.finds_mean, max(turns, default=0)
 
     def counting_seconds(self):
         """Estimate the seconds that counting takes when few rows come near a plane."""
@@ -120,9 +127,10 @@ class Member:
             lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
         whole, halves = self.readings()
         if whole + halves > 1:
+            norms = "one for the norms, " if self.finds_norms else ""
             mean = "one for the mean, " if self.finds_mean else ""
             choose = f"{halves} of half of the rows to choose planes, " if halves else ""
-            lines.append(f"  passes   {mean}{choose}one to count")
+            lines.append(f"  passes   {norms}{mean}{choose}one to count")
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
@@ -193,15 +201,18 @@ def _check_groups(names):
 
 
 def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
+    store = open_store(
+        source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten, pool=request.pool
+    )
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
         )
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     selection = RowSelection(
-        store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask,
-        labels=request.labels, groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
+        store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
+        padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
+        groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
@@ -234,7 +245,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store),
+        not isinstance(source, Store), needs_median(request.max_norm), tuple(selection.notes),
     )  # fmt: skip
 
 

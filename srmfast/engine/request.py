@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.engine.limit import check_max_norm
+from srmfast.engine.rules import check_token_ids
 from srmfast.errors import InputError
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
 
@@ -19,6 +21,11 @@ class Request:
     labels: object = None
     groups: object = None
     mask: object = None
+    lengths: object = None
+    padding: str = "right"
+    exclude_tokens: object = None
+    tokens: object = None
+    max_norm: object = None
     centre: object = False
     keep: str = "auto"
     seed: int = 0
@@ -30,6 +37,7 @@ class Request:
     feature_axis: int | None = None
     index: object = None
     flatten: bool = False
+    pool: str | None = None
     basis_transpose: bool = False
 
     def __post_init__(self):
@@ -41,9 +49,19 @@ class Request:
         object.__setattr__(self, "seed", int(self.seed))
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
+        self._check_rules()
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
+
+    def _check_rules(self):
+        object.__setattr__(self, "exclude_tokens", check_token_ids(self.exclude_tokens))
+        object.__setattr__(self, "max_norm", check_max_norm(self.max_norm))
+        check_choice("padding", self.padding, ("right", "left"))
+        if self.padding == "left" and self.lengths is None:
+            raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
+        if self.tokens is not None and not self.exclude_tokens:
+            raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
 
     @property
     def planes_name(self):

@@ -12,8 +12,11 @@ from srmfast.bases import load_basis
 from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, provenance
 from srmfast.engine.block import Pass, SharedSums
+from srmfast.engine.collect import SharedRepeats
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown, ignore
+from srmfast.engine.identity import spec_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
+from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
 from srmfast.engine.prepare import prepare
@@ -25,7 +28,7 @@ from srmfast.errors import InputError
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.decode import USED, ZERO
 from srmfast.results import Results
-from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, Resources, Spec, hash_array
+from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, Resources
 
 
 def run(
@@ -38,6 +41,11 @@ def run(
     labels=None,
     groups=None,
     mask=None,
+    lengths=None,
+    padding="right",
+    exclude_tokens=None,
+    tokens=None,
+    max_norm=None,
     centre=False,
     keep="auto",
     seed=0,
@@ -49,6 +57,7 @@ def run(
     feature_axis=None,
     index=None,
     flatten=False,
+    pool=None,
     basis_transpose=False,
     threads=None,
     memory=None,
@@ -72,6 +81,17 @@ def run(
         most hits on half of the rows, whole folds drawn with the seed; `heldout` of the result is of the other half.
     labels, groups, mask : array, path or key, optional
         One value a row: class, unit of independence, rows to keep.
+    lengths : array, path or key, optional
+        Positions of each sequence that are no padding; the others are left out.
+    padding : {"right", "left"}
+        On which side of a sequence they are.
+    exclude_tokens : ints or str, optional
+        Token ids ("0,1,2") whose rows are left out, anywhere in a sequence.
+    tokens : array, path or key, optional
+        The token id of each row; by default the one array tokens, token_ids or input_ids beside the store.
+    max_norm : float or str, optional
+        Leave out rows longer than so many times the median norm of the rows that all other rules keep and that are
+        finite and not zero (first read for that), or than the X of "abs:X"; norms are of the rows as stored.
     centre : bool, array (d,) or path
         Subtract the mean of the rows (first read for that), or the given one.
     keep : str
@@ -86,7 +106,7 @@ def run(
         Whether rows of zero norm leave the denominator.
     nonfinite : {"error", "skip"}
     missing_chunks : {"error", "skip", "zeros"}
-    feature_axis, index, flatten
+    feature_axis, index, flatten, pool
         How an array of higher rank becomes rows; see `srmfast.open_store`.
     basis_transpose : bool
         The basis is (d, k).
@@ -110,10 +130,10 @@ def run(
     threads, blocks, memory, format or CPU.
     """
     request = Request(
-        epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, centre=centre,
-        keep=keep, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite,
-        missing_chunks=missing_chunks, feature_axis=feature_axis, index=index, flatten=flatten,
-        basis_transpose=basis_transpose,
+        epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
+        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
+        seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
+        feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, basis_transpose=basis_transpose,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, on_event=on_event)
@@ -207,7 +227,7 @@ def _execute(member, request, share, on_event):
 
 
 class _Passes:
-    """The readings of one store: for its mean, for the planes to choose, for the counts."""
+    """The readings of one store: for its norms, for its mean, for the planes to choose, for the counts."""
 
     def __init__(self, member, request, share, common, ready, began, on_event):
         self.member, self.request, self.share, self.common = member, request, share, common
@@ -218,6 +238,10 @@ class _Passes:
         """Yield the result of each basis."""
         member, request = self.member, self.request
         selection, mean_sums, mean_rows, folds = member.selection, SharedSums(member.store.d), None, None
+        limit, norms = find_limit(
+            request.max_norm, lambda shared: self._read("norms", member, (), (), mean=None, norms=shared)
+        )
+        self.common["limit"] = limit.limit
         if request.centre is True:
             mean_rows, *_ = self._read("mean", member, (), (), mean_sums)
             n = int(mean_rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
@@ -229,7 +253,8 @@ class _Passes:
                 suggest=self._suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, sums = self._count(member)
+        repeats = SharedRepeats(selection.seen())
+        rows, totals, wholes, ledgers, sums = self._count(member, repeats)
         _refuse_empty(rows, member.store, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
@@ -239,12 +264,13 @@ class _Passes:
         origin = provenance(member.plan, self.seconds, self.nbytes)
         for basis, total, whole, ledger in zip(member.bases, totals, wholes, ledgers, strict=True):
             yield assemble(
-                total, ledger, rows, basis, selection, moments, _spec(member, basis, request, self.mean),
+                total, ledger, rows, basis, selection, moments, spec_of(member, basis, request, self.mean, limit),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self._suggest(basis.basis), active_folds=folds, whole=whole,
+                repeats=repeats.total(), norms=norms, notes=member.notes,
             )  # fmt: skip
 
-    def _count(self, member):
+    def _count(self, member, repeats):
         """Count all planes in one reading, or the highest in two more when those that are hit outgrow the memory.
 
         Returns
@@ -259,7 +285,8 @@ class _Passes:
         def count(member, wholes):
             sums = SharedSums(member.store.d) if self.mean is None else None  # of rows as stored, not of centred ones
             shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            rows, totals, ledgers = self._read("count", member, member.bases, tuple(shared), sums)
+            repeats.clear()  # a count that was given up may have looked at some rows
+            rows, totals, ledgers = self._read("count", member, member.bases, tuple(shared), sums, repeats=repeats)
             return rows, totals, ledgers, sums
 
         none = [None] * len(member.bases)
@@ -283,11 +310,11 @@ class _Passes:
         found = count_highest(member, int(keep[4:]), places, sizes=sizes, dtype=dtype, count=count_again)
         return *found, counted[0]
 
-    def _read(self, purpose, member, bases, ledgers, sums=None):
+    def _read(self, purpose, member, bases, ledgers, sums=None, **collected):
         """Read every row that a member selects and count it; return the rows, totals and ledgers."""
         self.nbytes += member.nbytes
         common = self.common | {"selection": member.selection}
-        task = Pass(bases=bases, ledgers=ledgers, mean=self.mean, sums=sums, **common)
+        task = Pass(bases=bases, ledgers=ledgers, sums=sums, **common | {"mean": self.mean} | collected)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()
         ready, self._untold = self._untold, None
@@ -341,34 +368,3 @@ def _refuse_empty(rows, store, zero_rows):
             f"at least one row must be usable, but of {rows.seen:,} rows of {store.location} {zero:,} are of zero norm, "
             f"{nonfinite:,} non-finite and {sum(rows.masked.values()):,} masked"
         )
-
-
-def _spec(member, prepared, request, mean):
-    columns = member.selection.columns
-    basis, sampled = prepared.basis, member.selection.sampled
-    return Spec(
-        store=member.fingerprint,
-        basis={
-            "name": basis.name,
-            "kind": basis.kind,
-            "shape": list(basis.vectors.shape),
-            "sha256": basis.sha256,
-            "normalised": basis.normalised,
-        },
-        planes=request.planes_name,
-        planes_hash=prepared.planes.digest(),
-        epsilon=request.epsilon,
-        angles=request.angles,
-        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
-        groups=hash_array(columns["groups"] and columns["groups"][0]),
-        mask=hash_array(columns["mask"] and columns["mask"][0]),
-        rows=member.selection.bounds,
-        sample=0 if sampled is None else sampled.size,
-        sample_hash=hash_array(sampled),
-        centre_hash=hash_array(mean),
-        zero_rows=request.zero_rows,
-        nonfinite=request.nonfinite,
-        missing_chunks=request.missing_chunks,
-        keep=request.keep,
-        seed=request.seed,
-    )

@@ -12,7 +12,7 @@ from srmfast.stores.rows import Store
 _TENSOR_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
 
-def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
+def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=None, name=None):
     """Open activations as a matrix of rows and features.
 
     Parameters
