@@ -229,7 +229,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
-        stores=stores,
+        stores=stores, working=store.working_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
         resources=resources, columns=selection.nbytes(),
     )  # fmt: skip

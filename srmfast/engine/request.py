@@ -34,7 +34,7 @@ class Request:
     zero_rows: str = "drop"
     nonfinite: str = "error"
     missing_chunks: str = "error"
-    feature_axis: int | None = None
+    feature_axis: int | str | None = None
     index: object = None
     flatten: bool = False
     pool: str | None = None

@@ -65,6 +65,7 @@ class Hdf5Source(Source):
         self.chunks = None if dataset.is_virtual else dataset.chunks
         _refuse_lost_sources(dataset, self.location)
         self._filters = _filters(dataset, self.location)
+        self.dims = _dims(dataset)
 
     def read(self, selection):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
@@ -177,6 +178,15 @@ def _dtype(dataset):
         return dataset.dtype
     except TypeError:
         return np.dtype(object)
+
+
+def _dims(dataset):
+    """Return the names of the axes: labels, or the dimension scales of NetCDF."""
+    try:
+        names = tuple(dim.label or (dim[0].name.rpartition("/")[2] if len(dim) else None) for dim in dataset.dims)
+    except (KeyError, RuntimeError, ValueError):  # a scale that is gone
+        return ()
+    return names if any(names) else ()
 
 
 def _marks(dataset):
