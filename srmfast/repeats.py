@@ -1,10 +1,14 @@
 """How many rows are exact repeats of another, looked for among rows that are the same whoever counts them."""
 
+import functools
+
 import numpy as np
 
 LOOKED_AT = 1 << 18  # rows at most
-_SHARE = 8  # one row of so many: hashing a row costs a third of what counting it can cost
-_FEW = 1 << 13  # rows that are always looked at, if there are so many
+_SHARE = 32  # one row of so many: hashing a row can cost what counting it costs
+_FEW = 1 << 11  # rows that are always looked at, if there are so many
+GROUP = 8  # neighbours that are looked at together: memory is read in runs
+_SPAN = 1 << 12
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -45,12 +49,12 @@ class Repeats:
 
 
 def stride(rows):
-    """Return of how many consecutive rows one is looked at, `rows` being selected."""
+    """Return of how many groups of rows one is looked at, `rows` being selected."""
     return max(1, -(-rows // min(max(rows // _SHARE, _FEW), LOOKED_AT)))
 
 
 def looked_at(start, stop, step):
-    """Return the absolute rows to look at: a pseudo-random one in each run of `step` rows.
+    """Return the absolute rows to look at: of each `step` groups of eight neighbours a pseudo-random one.
 
     Parameters
     ----------
@@ -65,8 +69,19 @@ def looked_at(start, stop, step):
     """
     if step == 1:
         return np.arange(start, stop)
-    run = np.arange(start // step, -(-stop // step), dtype=np.uint64)
+    rows = [_span(number, step) for number in range(start // (_SPAN * step), -(-stop // (_SPAN * step)))]
+    if not rows:
+        return np.empty(0, np.int64)
+    rows = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    return rows[rows.searchsorted(start) : rows.searchsorted(stop)]
+
+
+@functools.lru_cache(maxsize=64)
+def _span(number, step):
+    """Return the rows to look at among `_SPAN` × step: those of many blocks at once, as finding them takes calls."""
+    runs = _SPAN // GROUP
+    run = np.arange(number * runs, (number + 1) * runs, dtype=np.uint64)
     mixed = (run + np.uint64(1)) * _GOLDEN
     mixed = (mixed ^ (mixed >> np.uint64(32))) * _GOLDEN
-    rows = (run * np.uint64(step) + (mixed >> np.uint64(32)) % np.uint64(step)).astype(np.int64)
-    return rows[(rows >= start) & (rows < stop)]
+    group = (run * np.uint64(step) + (mixed >> np.uint64(32)) % np.uint64(step)).astype(np.int64)
+    return (group[:, None] * GROUP + np.arange(GROUP)).reshape(-1)

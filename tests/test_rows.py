@@ -12,7 +12,7 @@ from srmfast.engine.collect import SharedRepeats
 from srmfast.engine.stored import DTYPES, to_floats
 from srmfast.kernels.decode import USED
 from srmfast.norms import NormHistogram
-from srmfast.repeats import LOOKED_AT, Repeats, looked_at, stride
+from srmfast.repeats import GROUP, LOOKED_AT, Repeats, looked_at, stride
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=25, deadline=None)
@@ -258,7 +258,7 @@ def test_repeats_of_a_large_store_are_found_in_the_same_rows_by_anyone(rng):
     found = [run(x, **how).attrs["rows"]["duplicates"] for how in HOW if how["block_rows"] != 1]
     assert all(one == found[0] for one in found)
     rows = looked_at(0, n, stride(n))
-    assert found[0]["looked_at"] == rows.size == -(-n // stride(n)) <= LOOKED_AT
+    assert found[0]["looked_at"] == rows.size and 0 <= n / stride(n) - rows.size < 2 * GROUP
     assert found[0]["commonest"] in ((rows >= n // 2).sum(), (rows >= n // 2).sum() + 1)
 
 
@@ -269,8 +269,9 @@ def test_rows_to_look_at_do_not_depend_on_the_blocks(n, start, cuts):
     step = stride(n)
     parts = [looked_at(low, high, step) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
     whole = looked_at(cuts[0], cuts[-1], step)
-    assert (np.concatenate(parts) == whole).all() and (np.diff(whole // step) == 1).all()
-    assert -(-n // step) <= LOOKED_AT
+    assert (np.concatenate(parts) == whole).all() and (np.diff(np.unique(whole // (GROUP * step))) == 1).all()
+    assert whole.size <= ((cuts[-1] - cuts[0]) // (GROUP * step) + 2) * GROUP or step == 1
+    assert n <= LOOKED_AT or n / step <= LOOKED_AT
 
 
 @few
@@ -282,8 +283,119 @@ def test_repeats_of_parts_add_up(seed, cut):
     assert whole.describe()["repeats"] == 50 - np.unique(hashes).size
 
 
-def test_rows_that_differ_in_one_bit_have_different_hashes():
-    rows = np.packbits(np.eye(8 * 26, dtype=np.uint8), axis=1).view(np.uint16)
-    shared = SharedRepeats(len(rows))
+def every(values, d, dtype):
+    return np.array(np.meshgrid(*[values] * d, indexing="ij"), dtype).reshape(d, -1).T.copy()
+
+
+def two_bits(nbytes):
+    """Rows of bytes with one or two bits set."""
+    first, second = np.triu_indices(8 * nbytes)
+    bits = np.zeros((first.size, 8 * nbytes), np.uint8)
+    bits[np.arange(first.size), first] = bits[np.arange(first.size), second] = 1
+    return np.packbits(bits, axis=1)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *(every([-1, 1], 13, dtype) for dtype in ("float16", "float32", "float64", "int8")),
+        *(every([-1, 0, 1], 8, dtype) for dtype in ("float16", "float32", "float64", "int8")),
+        every(np.arange(8), 4, "float32"),
+        *(two_bits(nbytes) for nbytes in (5, 16, 26)),
+        *(np.pad(two_bits(12), ((0, 0), (left, 140 - left))) for left in (3, 60, 100)),
+    ],
+    ids=lambda rows: f"{rows.dtype} {rows.shape}",
+)
+def test_rows_that_differ_in_a_few_bits_have_different_hashes(rows):
+    shared = SharedRepeats(1)  # looks at every row
     shared.add(rows, np.arange(len(rows)), np.full(len(rows), USED, np.uint8), 0, len(rows))
     assert shared.total().describe() == {"looked_at": len(rows), "repeats": 0, "commonest": 1}
+
+
+# ---- what is told ---------------------------------------------------------------------------------------
+
+
+def notes(x, **options):
+    return run(x, **options).attrs["notes"]
+
+
+def test_constant_ends_of_sequences_are_told_with_their_counts(rng):
+    x = rng.normal(size=(300, 20, 5))
+    assert not any("padding" in note for note in notes(x))
+    lengths = np.full(300, 20)
+    lengths[::2] = 15
+    right = np.where(np.arange(20)[:, None] < lengths[:, None, None], x, 0)
+    (note,) = notes(right)
+    found = np.unique(np.linspace(0, 299, 16).astype(int))
+    padded = (found % 2 == 0).sum()
+    assert note.startswith(f"{padded} of 16 sequences looked at end with rows that are zero or repeat one another")
+    assert f"({5 * padded} rows)" in note and "--mask, --lengths or --exclude-tokens" in note
+    assert "sequences looked at begin with" in notes(right[:, ::-1])[0]
+    filled = np.where(right == 0, 3.5, right)
+    assert f"({5 * padded} rows)" in notes(filled)[0]
+    for rule in ({"lengths": lengths}, {"mask": np.arange(20) < lengths[:, None]}):
+        assert notes(filled, **rule) == []
+    assert notes(filled.reshape(-1, 5)) == [] and notes(filled, flatten=True) == []
+
+
+def test_long_sequences_are_looked_at_from_both_ends(rng):
+    x = rng.normal(size=(2, 1000, 3)).astype(np.float16)
+    x[:, 500:] = 1
+    assert "2 of 2 sequences looked at end with" in notes(x)[0] and "(at least 128 rows)" in notes(x)[0]
+
+
+def test_an_axis_that_may_be_layers_is_told_unless_it_was_decided(rng):
+    x = rng.normal(size=(500, 13, 5))
+    (note,) = notes(x)
+    assert "axis 1 of array in memory has 13 positions" in note and "--index 1=I (with n_layers + 1 entries" in note
+    assert "axis 0 of array in memory has 13 positions" in notes(np.moveaxis(x, 1, 0))[0]
+    assert notes(x, index={1: 2}) == notes(x, feature_axis=2) == notes(x, lengths=np.full(500, 13)) == []
+    assert notes(rng.normal(size=(300, 300, 5))) == []
+
+
+def test_notes_reach_the_command_line_the_summary_and_inspect(tmp_path, rng, srmfast_main):
+    x = rng.normal(size=(100, 20, 5)).astype(np.float16)
+    x[:, 12:] = 0.5
+    np.save(tmp_path / "x.npy", x)
+    ended = srmfast_main(f"run {tmp_path}/x.npy --epsilon 0.5 --angles 8 -o {tmp_path}/o.zarr")
+    assert ended.stderr.count("padding cannot be told from tokens") == 1
+    words = " ".join(ended.stdout.split())
+    assert "note 16 of 16 sequences looked at end with rows" in words and "use --mask, --lengths or" in words
+    repeats = 100 * 8 - 1
+    assert (
+        f"repeats {repeats:,} of 2,000 rows looked at are exact repeats of another, one row {repeats + 1:,} times"
+        in words
+    )
+    assert "padding? use --mask or --lengths" in words
+    assert "16 of 16 sequences looked at end with" in srmfast_main(f"inspect {tmp_path}/x.npy").stdout
+
+
+def test_norms_are_told(tmp_path, rng, srmfast_main):
+    x = rng.normal(size=(2000, 6))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x[:20] *= 50
+    x[:2] *= 50
+    np.save(tmp_path / "x.npy", x)
+    ended = srmfast_main(f"run {tmp_path}/x.npy --max-norm 10 --epsilon 0.5 --angles 8 -o {tmp_path}/o.zarr")
+    assert "1.00% of the rows over 10x, 0.10% over 100x; limit" in ended.stdout and "= 10x" in ended.stdout
+    assert "SRM does not depend on norms" in ended.stdout and "max-norm: 20" in ended.stdout
+    inspected = srmfast_main(f"inspect {tmp_path}/x.npy").stdout
+    assert "1.00% of the sample over 10x, 0.10% of the sample over 100x: SRM does not depend on norms" in inspected
+    ended = srmfast_main(f"run {tmp_path}/x.npy --max-norm abs:9 --epsilon 0.5 --angles 8 -o {tmp_path}/p.zarr")
+    assert "norms   limit 9" in ended.stdout
+
+
+def test_a_basis_that_fits_another_axis_names_it(tmp_path, rng, srmfast_main):
+    np.save(tmp_path / "x.npy", rng.normal(size=(6, 40)))
+    np.save(tmp_path / "b.npy", rng.normal(size=(3, 6)))
+    ended = srmfast_main(f"run {tmp_path}/x.npy --basis {tmp_path}/b.npy --dry-run")
+    assert ended.rc == 1 and "the basis is 6 wide and axis 0 of the store is: --feature-axis 0" in ended.stderr
+    assert srmfast_main(f"run {tmp_path}/x.npy --basis {tmp_path}/b.npy --feature-axis 0 --dry-run").rc == 0
+
+
+def test_many_things_to_tell_fit_one_screen(rng):
+    x = rng.normal(size=(300, 20, 5))
+    x[:, 12:] = 0.5
+    result = srmfast.run(x, epsilon=[0.1, 0.3, 0.5, 0.7, 0.9, 0.95], labels=np.arange(300) % 40, max_norm=3)
+    lines = result.summary().splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100

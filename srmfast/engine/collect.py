@@ -58,7 +58,7 @@ class SharedRepeats:
         if not place.size:
             return
         hashes = np.empty(place.size, np.uint64)
-        hash_rows(_words(raw[place]), hashes)
+        hash_rows(*_words(raw, place), hashes)
         with self._lock:
             self._hashes.append(hashes)
 
@@ -73,11 +73,13 @@ class SharedRepeats:
             return Repeats.of(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
 
 
-def _words(rows):
-    """Return the bytes of fresh rows as words, the last filled up with zeros."""
-    nbytes = rows.shape[1] * rows.itemsize
-    if nbytes % 8 == 0:
-        return rows.view(np.uint64)
-    words = np.zeros((len(rows), -(-nbytes // 8)), np.uint64)
-    words.view(np.uint8)[:, :nbytes] = rows.view(np.uint8)
-    return words
+def _words(raw, place):
+    """Return the bytes of rows as words, the last filled up with zeros, and where those of `place` are among them."""
+    nbytes = raw.shape[1] * raw.itemsize
+    if nbytes % 8 == 0 and raw.flags.writeable:
+        words = raw.view(np.uint64)
+        if words.flags.aligned:  # other arrays are another type to the compiler
+            return words, place
+    words = np.zeros((place.size, -(-nbytes // 8)), np.uint64)
+    words.view(np.uint8)[:, :nbytes] = raw[place].view(np.uint8)
+    return words, np.arange(place.size)

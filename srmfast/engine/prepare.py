@@ -9,6 +9,7 @@ from srmfast.bases import Basis, load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
+from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
@@ -245,17 +246,21 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), needs_median(request.max_norm), tuple(selection.notes),
+        not isinstance(source, Store), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
     )  # fmt: skip
 
 
 def _bases(bases, store, request, resources, on_event):
+    shape = store.describe()["array_shape"]
+    axes = {axis: shape[axis] for axis in store.row_axes}
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
     for name, spec in bases:
         if not isinstance(spec, Basis):
             if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
                 name, spec = name or Path(str(spec).partition("::")[0]).stem, load_column(spec)
-            spec = load_basis(spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed)
+            spec = load_basis(
+                spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+            )
         if spec.vectors.shape[1] != store.d:
             raise InputError(
                 f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"

@@ -11,19 +11,21 @@ _SHIFT = np.uint64(32)
 
 
 @jit
-def hash_rows(words, out):
-    """Hash rows.
+def hash_rows(words, which, out):
+    """Hash some rows.
 
     Parameters
     ----------
     words : (n, m) uint64
         The bytes of each row, the last word filled up with zeros.
-    out : (n,) uint64, filled
+    which : (k,) int64
+        The rows to hash.
+    out : (k,) uint64, filled
     """
     m = words.shape[1]
     whole = m - m % LANES
-    for r in range(words.shape[0]):
-        row = words[r]
+    for r in range(which.shape[0]):
+        row = words[which[r]]
         a, b, c, d, e, f, g, h = _SEEDS
         for w in range(0, whole, LANES):  # eight chains side by side: a step waits for the one before it
             a, b = _step(a, row[w]), _step(b, row[w + 1])
@@ -38,6 +40,10 @@ def hash_rows(words, out):
 
 @jit
 def _step(state, word):
-    """Mix one word in; for either argument fixed it is a bijection of the other."""
-    state = (state ^ word) * _PRIME
+    """Mix one word in; for either argument fixed it is a bijection of the other.
+
+    The word is mixed by itself first: its highest bit, the sign of a value, would pass a product unchanged.
+    """
+    word *= _PRIME
+    state = (state ^ word ^ (word >> _SHIFT)) * _PRIME
     return state ^ (state >> _SHIFT)

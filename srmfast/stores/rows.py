@@ -51,6 +51,12 @@ class Store:
         What a reader holds beside that.
     readers : int
         Threads that may read at once.
+    row_axes : tuple of int
+        Axes of the array that rows, or the means that rows are, are taken over.
+    dims : tuple of str or None
+        Names of the axes of the array.
+    axes_chosen : bool
+        Whether the user said which axes are what.
     name, location : str
         Short name, and where the data lie.
 
@@ -90,6 +96,8 @@ class Store:
         self._unit_positions = self.rows_per_block * positions
         self.unit_bytes = _layout.unit_bytes(self._stored, self._stored_axes, self._unit_positions)
         self.working_bytes = source.working_bytes
+        self.row_axes, self.dims = self._stored_axes.rows, self._stored.dims
+        self.axes_chosen = feature_axis is not None or bool(index) or flatten or pool is not None
 
     def _refuse_layers_beside(self, index):
         """Refuse an array among whose rows are layers, as an array that names them beside it shows."""
