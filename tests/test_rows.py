@@ -40,15 +40,25 @@ def sequences(rng, n=6, t=9, d=5, dtype=np.float32):
     return x
 
 
+def stored(x, dtype):
+    """Return float64 values as a type of store, and what these stand for."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = np.nan_to_num(x, nan=1.0) if dtype == "bool" or "int" in dtype else x
+    kind = getattr(ml_dtypes, dtype) if "bfloat" in dtype or "float8" in dtype else dtype
+    with np.errstate(invalid="ignore"):
+        x = (np.abs(x) if dtype.startswith("uint") else x).astype(kind)
+    return x, to_floats(x.view({1: np.uint8, 2: np.uint16}[x.itemsize]) if kind != dtype else x, dtype)
+
+
 def norms_of(rows):
     return np.sqrt(naive.pinned_dot(rows, rows))
 
 
 @few
-@given(seeds, st.sampled_from(HOW), st.booleans(), st.data())
-def test_rules_equal_filtering_in_numpy(seed, how, left, data):
+@given(seeds, st.sampled_from(HOW), st.sampled_from(DTYPES), st.booleans(), st.data())
+def test_rules_equal_filtering_in_numpy(seed, how, dtype, left, data):
     rng = np.random.default_rng(seed)
-    x = sequences(rng)
+    x, values = stored(sequences(rng, dtype=np.float64), dtype)
     lengths, mask = rng.integers(0, 10, 6), rng.random((6, 9)) < 0.8
     tokens = rng.integers(-2, 4, (6, 9))
     place = np.arange(9) >= 9 - lengths[:, None] if left else np.arange(9) < lengths[:, None]
@@ -62,7 +72,7 @@ def test_rules_equal_filtering_in_numpy(seed, how, left, data):
     if "tokens" in given_:
         options |= {"exclude_tokens": "0,-2", "tokens": tokens}
         kept &= ~np.isin(tokens, [0, -2])
-    rows = x.reshape(-1, 5)[kept.reshape(-1)].astype(float)
+    rows = values.reshape(-1, 5)[kept.reshape(-1)]
     finite = rows[np.isfinite(rows).all(axis=1)]
     if not finite.any():
         return
@@ -71,6 +81,22 @@ def test_rules_equal_filtering_in_numpy(seed, how, left, data):
     found = accounted(result)
     assert sum(found["masked"].values()) == (~kept).sum() and set(found["masked"]) == given_
     assert found["nonfinite"] == len(rows) - len(finite)
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("column", [False, True])
+def test_lengths_are_of_the_axis_behind_their_own(rank, padding, column, rng):
+    x = rng.normal(size=(3, 4, 5, 6))
+    lengths = rng.integers(0, (0, 5, 6)[rank], x.shape[:rank])
+    position = np.arange(x.shape[rank])
+    kept = position < lengths[..., None] if padding == "right" else position >= position.size - lengths[..., None]
+    kept = np.broadcast_to(kept.reshape(kept.shape + (1,) * (3 - kept.ndim)), (3, 4, 5))
+    lengths = lengths[..., None].astype(np.float32) if column else lengths
+    for how in HOW[::2]:
+        result = run(x, feature_axis=-1, lengths=lengths, padding=padding, **how)
+        assert (result.counts[0] == cases.reference(x[kept], result)).all()
+        assert accounted(result)["masked"] == {"lengths": (~kept).sum()}
 
 
 def test_each_row_is_accounted_for_at_the_first_rule_that_applies(rng):
@@ -86,15 +112,8 @@ def test_each_row_is_accounted_for_at_the_first_rule_that_applies(rng):
 @few
 @given(seeds, st.sampled_from(DTYPES), st.sampled_from(HOW), st.floats(0.2, 4), st.booleans(), st.booleans())
 def test_long_rows_are_left_out_as_numpy_does(seed, dtype, how, multiple, centre, absolute):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     rng = np.random.default_rng(seed)
-    x = sequences(rng, dtype=np.float64).reshape(-1, 5)
-    x = np.nan_to_num(x, nan=1.0) if dtype in ("bool",) or "int" in dtype else x
-    kind = getattr(ml_dtypes, dtype) if "bfloat" in dtype or "float8" in dtype else dtype
-    with np.errstate(invalid="ignore"):
-        x = x.astype(kind)
-    raw = x.view({1: np.uint8, 2: np.uint16}[x.itemsize]) if kind != dtype else x
-    rows = to_floats(raw, dtype)
+    x, rows = stored(sequences(rng, dtype=np.float64).reshape(-1, 5), dtype)
     norms = norms_of(rows)
     usable = np.isfinite(norms) & (norms > 0)
     if not usable.any():
@@ -344,13 +363,15 @@ def test_long_sequences_are_looked_at_from_both_ends(rng):
     assert "2 of 2 sequences looked at end with" in notes(x)[0] and "(at least 128 rows)" in notes(x)[0]
 
 
-def test_an_axis_that_may_be_layers_is_told_unless_it_was_decided(rng):
+def test_an_axis_that_may_be_layers_is_told_unless_it_was_decided(tmp_path, rng):
     x = rng.normal(size=(500, 13, 5))
     (note,) = notes(x)
     assert "axis 1 of array in memory has 13 positions" in note and "--index 1=I (with n_layers + 1 entries" in note
     assert "axis 0 of array in memory has 13 positions" in notes(np.moveaxis(x, 1, 0))[0]
     assert notes(x, index={1: 2}) == notes(x, feature_axis=2) == notes(x, lengths=np.full(500, 13)) == []
     assert notes(rng.normal(size=(300, 300, 5))) == []
+    np.savez(tmp_path / "a.npz", acts=x, token_ids=np.ones((500, 13), int))
+    assert notes(f"{tmp_path}/a.npz::acts") == []
 
 
 def test_notes_reach_the_command_line_the_summary_and_inspect(tmp_path, rng, srmfast_main):

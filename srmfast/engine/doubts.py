@@ -27,7 +27,8 @@ def doubts(store, selection):
 
 def _layers(store):
     """Say which axes may be layers when nothing was chosen and no name tells."""
-    if store.axes_chosen or any(store.dims):
+    aligned = any(tuple(shape) == store.row_shape for shape, _ in store.siblings().values())  # one value a token
+    if store.axes_chosen or any(store.dims) or aligned:
         return []
     found = [(axis, size) for axis, size in zip(store.row_axes, store.row_shape, strict=True) if 2 <= size <= 200]
     if not found:

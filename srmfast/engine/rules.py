@@ -22,7 +22,7 @@ class ColumnRule:
 
     def keeps(self, start, stop):
         """Say which of rows start … stop − 1 stay, bool."""
-        return self.kept[np.arange(start, stop) // self.inner]
+        return self.kept[start:stop] if self.inner == 1 else self.kept[np.arange(start, stop) // self.inner]
 
     def digest(self):
         """Return the hash of what the rule keeps."""
@@ -58,8 +58,10 @@ class LengthRule:
 
     def keeps(self, start, stop):
         """Say which of rows start … stop − 1 stay, bool."""
-        position = np.arange(start, stop) // self.inner
-        sequence, position = position // self.size, position % self.size
+        position = np.arange(start, stop)
+        if self.inner > 1:
+            position //= self.inner
+        sequence, position = np.divmod(position, self.size)
         return position >= self.size - self.lengths[sequence] if self.left else position < self.lengths[sequence]
 
     def digest(self):
