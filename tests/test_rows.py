@@ -10,7 +10,7 @@ import srmfast
 from srmfast import naive
 from srmfast.engine.collect import SharedRepeats
 from srmfast.engine.stored import DTYPES, to_floats
-from srmfast.kernels.decode import USED
+from srmfast.kernels.decode import USED, ZERO
 from srmfast.norms import NormHistogram
 from srmfast.repeats import GROUP, LOOKED_AT, Repeats, looked_at, stride
 
@@ -291,6 +291,19 @@ def test_rows_to_look_at_do_not_depend_on_the_blocks(n, start, cuts):
     assert (np.concatenate(parts) == whole).all() and (np.diff(np.unique(whole // (GROUP * step))) == 1).all()
     assert whole.size <= ((cuts[-1] - cuts[0]) // (GROUP * step) + 2) * GROUP or step == 1
     assert n <= LOOKED_AT or n / step <= LOOKED_AT
+
+
+def test_repeats_found_before_an_interruption_are_kept(rng):
+    x = rng.integers(-1, 2, (9000, 4)).astype(np.float32)
+    fate = np.where(x.any(axis=1), USED, ZERO).astype(np.uint8)
+    whole, first = SharedRepeats(9000), SharedRepeats(9000)
+    whole.add(x, np.arange(9000), fate, 0, 9000)
+    first.add(x[:5001], np.arange(5001), fate[:5001], 0, 5001)
+    found = first.total()
+    second = SharedRepeats(9000, Repeats(found.hashes, found.counts))
+    kept = np.arange(5001, 9000)[fate[5001:] == USED]  # rows that are left out change nothing for the others
+    second.add(x[kept], kept, fate[kept], 5001, 9000)
+    assert second.total().describe() == whole.total().describe() and whole.total().describe()["repeats"] > 1000
 
 
 @few

@@ -84,6 +84,14 @@ def test_an_item_that_lacks_a_chunk_is_missing(tmp_path, rng):
     assert result.attrs["rows"]["used"] == 5
 
 
+def test_what_is_read_for_a_mean_is_told(tmp_path, rng, srmfast_main):
+    np.save(tmp_path / "x.npy", rng.normal(size=(64, 8, 16, 16)).astype(np.float16))
+    words = f"{tmp_path}/x.npy --feature-axis 1 --pool mean"
+    assert "64 of 64, 8 wide, float64, 256 KiB to read" in srmfast_main(f"run {words} --dry-run").stdout
+    inspected = srmfast_main(f"inspect {words}").stdout
+    assert "(64, 8, 16, 16) float16" in inspected and "64 of width 8, each a mean" in inspected
+
+
 def test_nonfinite_positions_make_the_row_nonfinite(rng):
     x = rng.normal(size=(4, 3, 5))
     x[1, 2, 0], x[2, 0, 1], x[2, 1, 1] = np.nan, np.inf, -np.inf

@@ -8,7 +8,7 @@ from srmfast import nulls
 from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
-from srmfast.engine.stored import bits, to_floats
+from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
 from srmfast.norms import NormHistogram
@@ -81,8 +81,8 @@ class Inspection:
         chunks = f", chunks {tuple(info['chunks'])}" if info.get("chunks") else ""
         lines = [
             f"store    {self.location} ({info['format']})",
-            f"array    {tuple(info['array_shape'])} {info['dtype']}{chunks}",
-            f"rows     {n:,} of width {d:,}",
+            f"array    {tuple(info['array_shape'])} {info.get('pooled_dtype', info['dtype'])}{chunks}",
+            f"rows     {n:,} of width {d:,}{', each a mean' if 'pool' in info else ''}",
         ]
         others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
         if others:
@@ -166,7 +166,7 @@ def inspect(store, *, basis="standard", seed=0):
         norms=norms.describe(),
         largest=float(np.abs(usable).max() / np.median(np.linalg.norm(usable, axis=1))) if len(usable) else 0.0,
         plan=plan,
-        nbytes=store.n * store.d * bits(described["dtype"]).itemsize,
+        nbytes=store.n * store.row_bytes,
         epsilon=epsilon,
         hits=hits,
         isotropic_hits=float(nulls.plane_share(epsilon, store.d)) if epsilon is not None else 0.0,

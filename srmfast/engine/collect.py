@@ -11,10 +11,16 @@ from srmfast.repeats import Repeats, looked_at, stride
 
 
 class SharedNorms:
-    """The histogram of the norms of a pass's rows that are finite and not zero."""
+    """The histogram of the norms of a pass's rows that are finite and not zero.
 
-    def __init__(self):
-        self.histogram = NormHistogram()
+    Parameters
+    ----------
+    histogram : NormHistogram, optional
+        Of rows that were read before; it is added to.
+    """
+
+    def __init__(self, histogram=None):
+        self.histogram = histogram or NormHistogram()
         self._lock = threading.Lock()
 
     def add(self, norms, fate):
@@ -29,10 +35,12 @@ class SharedRepeats:
     ----------
     rows : int
         Rows that --rows and --sample select in the whole store: they decide which are looked at.
+    found : Repeats, optional
+        Of rows that were read before.
     """
 
-    def __init__(self, rows):
-        self._step = stride(rows)
+    def __init__(self, rows, found=None):
+        self._step, self._found = stride(rows), found
         self._hashes = []
         self._lock = threading.Lock()
 
@@ -70,7 +78,8 @@ class SharedRepeats:
     def total(self):
         """Return the `Repeats` so far."""
         with self._lock:
-            return Repeats.of(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
+            new = Repeats.of(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
+        return new if self._found is None else self._found + new
 
 
 def _words(raw, place):

@@ -70,16 +70,12 @@ class Member:
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self._row_bytes
+        return self.rows_read * self.store.row_bytes
 
     @property
     def slab_bytes(self):
         """Bytes of one read."""
-        return self.plan.slab_rows * self._row_bytes
-
-    @property
-    def _row_bytes(self):
-        return self.store.d * bits(self.store.dtype).itemsize
+        return self.plan.slab_rows * self.store.d * bits(self.store.dtype).itemsize
 
     @property
     def rows_read(self):

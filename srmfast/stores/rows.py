@@ -51,6 +51,8 @@ class Store:
         What a reader holds beside that.
     readers : int
         Threads that may read at once.
+    row_bytes : int
+        What is read for one row: all that a mean is taken over.
     row_axes : tuple of int
         Axes of the array that rows, or the means that rows are, are taken over.
     dims : tuple of str or None
@@ -96,6 +98,7 @@ class Store:
         self._unit_positions = self.rows_per_block * positions
         self.unit_bytes = _layout.unit_bytes(self._stored, self._stored_axes, self._unit_positions)
         self.working_bytes = source.working_bytes
+        self.row_bytes = positions * self.d * self._stored.dtype.itemsize
         self.row_axes, self.dims = self._stored_axes.rows, self._stored.dims
         self.axes_chosen = feature_axis is not None or bool(index) or flatten or pool is not None
 
