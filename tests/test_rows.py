@@ -379,8 +379,9 @@ def test_long_sequences_are_looked_at_from_both_ends(rng):
 def test_an_axis_that_may_be_layers_is_told_unless_it_was_decided(tmp_path, rng):
     x = rng.normal(size=(500, 13, 5))
     (note,) = notes(x)
-    assert "axis 1 of array in memory has 13 positions" in note and "--index 1=I (with n_layers + 1 entries" in note
-    assert "axis 0 of array in memory has 13 positions" in notes(np.moveaxis(x, 1, 0))[0]
+    assert "every position of array in memory is a row; if axis 1 of size 13 holds layers" in note
+    assert "choose one: --index 1=I (with n_layers + 1 entries" in note
+    assert "if axis 0 of size 13 holds layers" in notes(np.moveaxis(x[:100], 1, 0))[0]
     assert notes(x, index={1: 2}) == notes(x, feature_axis=2) == notes(x, lengths=np.full(500, 13)) == []
     assert notes(rng.normal(size=(300, 300, 5))) == []
     np.savez(tmp_path / "a.npz", acts=x, token_ids=np.ones((500, 13), int))

@@ -200,7 +200,9 @@ def test_an_array_of_layers_beside_shows_which_axis_they_are(tmp_path, rng):
 
 
 def test_four_axes_without_a_choice_name_the_one_that_may_be_layers():
-    with pytest.raises(InputError, match=r"if axis 1 of size 13 holds layers, first --index 1=I \(with n_layers \+ 1"):
+    with pytest.raises(
+        InputError, match=r"if axis 1 of size 13 holds layers, choose one: --index 1=I \(with n_layers \+ 1"
+    ):
         open_store(np.zeros((2, 13, 300, 8)))
     with pytest.raises(InputError, match="axis 1 of .* holds layers"):
         open_store(xarray.DataArray(np.zeros((2, 13, 300, 8)), dims=("sample", "layer", "token", "neuron")))

@@ -30,14 +30,8 @@ def _layers(store):
     aligned = any(tuple(shape) == store.row_shape for shape, _ in store.siblings().values())  # one value a token
     if store.axes_chosen or any(store.dims) or aligned:
         return []
-    found = [(axis, size) for axis, size in zip(store.row_axes, store.row_shape, strict=True) if 2 <= size <= 200]
-    if not found:
-        return []
-    axis, size = found[-1]
-    return [
-        f"axis {axis} of {store.location} has {size} positions and each is a row; if they are layers, choose one: "
-        f"--index {axis}=I (with n_layers + 1 entries, 0 is the embedding)"
-    ]
+    layers = store.perhaps_layers()
+    return [f"every position of {store.location} is a row; {layers}"] if layers else []
 
 
 def _padding(store):

@@ -75,11 +75,12 @@ def resolve(shape, location, *, feature_axis=None, index=None, flatten=False, di
         if feature_axis is None:
             if len(free) > 3:
                 _refuse_layers(free[:-1], shape, dims, location)
+                layers = perhaps_layers(shape, free[1:-1])
                 raise InputError(
                     f"which axis of {location}, shape {tuple(shape)}, holds the features is ambiguous: choose "
                     "--feature-axis 1 (channels first: every position is a row), the same with --pool mean (the mean of the "
                     "positions is a row), either with --feature-axis -1 (features last), or --flatten (one row per "
-                    f"item){_perhaps_layers(shape, free[:-1])}"
+                    f"item){layers and '; '}{layers}"
                 )
             feature_axis = free[-1]
         number = _number(feature_axis, rank, "feature axis", location, dims)
@@ -115,15 +116,12 @@ def layers_need_a_choice(axis, name, size, location):
 
 
 def perhaps_layers(shape, axes):
-    """Name the axes whose size could be a number of layers."""
-    return [axis for axis in axes if 2 <= shape[axis] <= _MOST_LAYERS]
-
-
-def _perhaps_layers(shape, axes):
-    found = perhaps_layers(shape, axes[1:])
+    """Say which of the axes has a size that could be a number of layers, the smallest; "" without any."""
+    found = [(shape[axis], axis) for axis in axes if 2 <= shape[axis] <= _MOST_LAYERS]
     if not found:
         return ""
-    return f"; if axis {found[0]} of size {shape[found[0]]} holds layers, first --index {found[0]}=I ({CONVENTION})"
+    size, axis = min(found)
+    return f"if axis {axis} of size {size} holds layers, choose one: --index {axis}=I ({CONVENTION})"
 
 
 def _number(axis, rank, what, location, dims):

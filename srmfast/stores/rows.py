@@ -198,6 +198,10 @@ class Store:
         """Give one-line warnings about a storage layout that makes reading rows slow or large."""
         return _layout.warnings(self._stored, self._stored_axes, self._unit_positions, self.unit_bytes)
 
+    def perhaps_layers(self):
+        """Say which axis of the rows has a size that could be a number of layers; "" without any."""
+        return _axes.perhaps_layers(self._stored.shape, self._stored_axes.rows)
+
     def describe(self):
         """Give what there is to know about the format, as a JSON-able dict."""
         source = self._source
