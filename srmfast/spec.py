@@ -45,8 +45,13 @@ class Spec:
     angles, angles_hash : int, str
     labels : str
         Hashes of the rows' label codes ("" without labels) and of the label names.
-    groups, mask : str
-        Hash of the folds that the groups give and of what the mask keeps; "" without them.
+    groups, mask, lengths, tokens : str
+        Hash of the folds that the groups give, of what the mask keeps, of the lengths of sequences and of what the
+        excluded tokens leave; "" without them.
+    exclude_tokens : tuple of int
+        Token ids whose rows are left out.
+    max_norm : dict or None
+        The norm above which rows are left out: `limit`, and the `multiple` and `median` that it was made of.
     rows : tuple of int or None
         START, STOP, STEP of the rows read.
     sample, sample_hash : int, str
@@ -67,6 +72,10 @@ class Spec:
     labels: str = ""
     groups: str = ""
     mask: str = ""
+    lengths: str = ""
+    tokens: str = ""
+    exclude_tokens: tuple = ()
+    max_norm: dict | None = None
     rows: tuple | None = None
     sample: int = 0
     sample_hash: str = ""

@@ -66,6 +66,10 @@ class RowTally:
     def zero(cls, c):
         return cls(0, np.zeros((FOLDS, c, 3), np.int64))
 
+    def leave_out(self, rule, rows):
+        """Account for rows that a rule leaves out."""
+        self.masked[rule] = self.masked.get(rule, 0) + rows
+
     def __add__(self, other):
         masked = {rule: self.masked.get(rule, 0) + other.masked.get(rule, 0) for rule in self.masked | other.masked}
         return RowTally(self.seen + other.seen, self.fate + other.fate, masked)
@@ -112,21 +116,22 @@ class Tally:
     intervals : list of (int, int)
         The rows, as disjoint [start, stop) in ascending order.
     rows : RowTally
-    sums : TreeSums or None
+    collected : dict of str to object
+        What was collected of the rows beside the counts, "sums" for example; each adds by `+`.
     planes : list of PlaneTally
         One for each basis.
     """
 
     intervals: list
     rows: RowTally
-    sums: object
+    collected: dict
     planes: list
 
     def __add__(self, other):
         return Tally(
             merged(self.intervals + other.intervals),
             self.rows + other.rows,
-            None if self.sums is None else self.sums + other.sums,
+            {name: value + other.collected[name] for name, value in self.collected.items()},
             [mine + theirs for mine, theirs in zip(self.planes, other.planes, strict=True)],
         )
 

@@ -1,5 +1,7 @@
 """The mean of the rows of a store, found in one reading and kept in a file."""
 
+import math
+
 from srmfast.archive import save_array
 from srmfast.engine import find_mean, prepare
 from srmfast.engine.events import ignore
@@ -23,6 +25,7 @@ def write_mean(store, path, request, resources, *, checkpoint=None, on_event=ign
         What was done, for people.
     """
     (member,) = prepare([("", store)], [], request, resources, on_event=on_event, apart=True)
-    mean, rows = find_mean(member, request, resources, checkpoint=checkpoint, on_event=on_event)
+    mean, rows, limit = find_mean(member, request, resources, checkpoint=checkpoint, on_event=on_event)
     save_array(path, mean)
-    return f"mean of {rows:,} rows of width {mean.size:,}, written to {path}\nnext: srmfast run STORE --centre {path}"
+    norm = f" --max-norm abs:{limit!r}" if limit < math.inf else ""
+    return f"mean of {rows:,} rows of width {mean.size:,}, written to {path}\nnext: srmfast run STORE --centre {path}{norm}"

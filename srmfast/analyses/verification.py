@@ -7,13 +7,14 @@ import numpy as np
 from srmfast.bases import Basis
 from srmfast.engine import IN_MEMORY, Request, count_folds, execute, prepare, spec_of
 from srmfast.engine.events import ignore
+from srmfast.engine.limit import given_limit
 from srmfast.errors import InputError
 from srmfast.spec import differing
 from srmfast.tally import FOLDS
 
 _NAMED = 8  # folds in a line
 _GIVEN = ("labels", "groups", "mask", "lengths", "tokens")  # what only the user can give again
-_UNCOMPARED = ("keep", "planes", "planes_hash", "seed")  # in a Spec: the planes are taken from the result
+_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm")  # in a Spec: the planes are taken from the result
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def verify(result, store=None, *, folds=4, resources, on_event=ignore, **given):
         (basis,) = member.bases
         recorded, found = (
             {name: value for name, value in spec.items() if name not in _UNCOMPARED}
-            for spec in (result.attrs["spec"], spec_of(member, basis, request, member.mean).to_dict())
+            for spec in (
+                result.attrs["spec"],
+                spec_of(member, basis, request, member.mean, given_limit(request.max_norm)).to_dict(),
+            )
         )
         other = differing(recorded, found, "in the result", "in the store")
         checks.append(("fingerprint", not other, other or f"store, rows, labels and basis of {member.store.location}"))
@@ -107,6 +111,8 @@ def _again(result, store, given, resources, on_event, **changes):
             raise InputError(f"the {name} of the result were in memory; give them by --{name}")
     if result.centre is not None and (changes or inputs["centre"] == IN_MEMORY):
         inputs["centre"] = result.centre
+    if changes and result.attrs["spec"].get("max_norm"):
+        inputs["max_norm"] = f"abs:{result.attrs['spec']['max_norm']['limit']!r}"
     listed = inputs["planes"] == IN_MEMORY or str(inputs["planes"]).startswith("active:")
     if listed and (changes or inputs["planes"] == IN_MEMORY):
         if result.attrs["kept"] not in ("all", "hit"):

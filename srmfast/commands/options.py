@@ -10,12 +10,18 @@ def add_axes(parser):
     """Declare how an array of any rank becomes rows."""
     group = parser.add_argument_group("arrays of any rank")
     group.add_argument(
-        "--feature-axis", type=int, metavar="A", help="axis of the features (default: last); 0 for (d, n) files"
+        "--feature-axis",
+        type=axis,
+        metavar="A",
+        help="axis of the features, by number or name (default: last); 0 for (d, n) files",
     )
     group.add_argument(
-        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, a layer for example"
+        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, by number or name: 1=12, layer=12"
     )
     group.add_argument("--flatten", action="store_true", help="first axis rows, all others features")
+    group.add_argument(
+        "--pool", choices=("mean",), help="one row per position of the first row axis: the mean over the others"
+    )
 
 
 def add_rows(parser):
@@ -25,10 +31,26 @@ def add_rows(parser):
         ("labels", "class of each row"),
         ("groups", "document, image or prompt of each row"),
         ("mask", "true keeps the row"),
+        ("lengths", "positions of each sequence (N, T, d) that are no padding"),
+        (
+            "tokens",
+            "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
+        ),
     ):
         rows.add_argument(
             f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
         )
+    rows.add_argument(
+        "--padding", choices=("right", "left"), default="right", help="side that --lengths leaves out (default right)"
+    )
+    rows.add_argument(
+        "--exclude-tokens", metavar="ID[,ID…]", help="leave out rows of these token ids, wherever in a sequence"
+    )
+    rows.add_argument(
+        "--max-norm",
+        metavar="X",
+        help="leave out rows longer than X times the median norm (one more reading), or than the L of abs:L",
+    )
     rows.add_argument("--rows", metavar="START:STOP[:STEP]", help="use these rows only")
     rows.add_argument(
         "--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)"
@@ -103,15 +125,28 @@ def index(pairs):
 
     index = {}
     for pair in pairs:
-        axis, _, position = pair.partition("=")
+        name, _, position = pair.rpartition("=")
         try:
-            axis, position = int(axis), int(position)
+            position = int(position)
+            if not name.strip():
+                raise ValueError
         except ValueError:
-            raise InputError(f"--index must be AXIS=I with whole numbers, got {pair!r}; for example 1=12") from None
-        if axis in index:
-            raise InputError(f"--index may fix an axis once, got axis {axis} twice; drop one")
-        index[axis] = position
+            raise InputError(
+                f"--index must be AXIS=I, the number or name of an axis and a position, got {pair!r}; for example 1=12 or "
+                "layer=12"
+            ) from None
+        if axis(name) in index:
+            raise InputError(f"--index may fix an axis once, got axis {name} twice; drop one")
+        index[axis(name)] = position
     return index or None
+
+
+def axis(text):
+    """Return the number of an axis, or its name as it is."""
+    try:
+        return int(text)
+    except ValueError:
+        return text.strip()
 
 
 def named(text):

@@ -110,7 +110,7 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
         apart=True,
     )
     for member in members:
-        for warning in member.store.layout():
+        for warning in [*member.store.layout(), *member.notes]:
             print(f"srmfast: {warning}", file=sys.stderr)
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))

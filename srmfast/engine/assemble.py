@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from srmfast import angles
+from srmfast.engine.limit import RULE
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
@@ -38,6 +39,9 @@ def assemble(
     method=None,
     inputs=None,
     centre=None,
+    repeats=None,
+    norms=None,
+    notes=(),
 ):
     """Make the `Result` of one basis.
 
@@ -71,6 +75,12 @@ def assemble(
         From where the run took what, so that it can be done again.
     centre : ndarray, (d,) float64, optional
         The mean that was subtracted.
+    repeats : Repeats, optional
+        Of the rows looked at.
+    norms : NormHistogram, optional
+        Of the rows that the limit of the norm was found on.
+    notes : sequence of str
+        What a reader of the result has to know of the rows.
 
     Returns
     -------
@@ -130,8 +140,11 @@ def assemble(
                 "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
                 "zero_kept": int(zero_kept.sum()),
                 "nonfinite": int(rows.fate[..., NONFINITE].sum()),
-                "masked": rows.masked,
+                "masked": dict.fromkeys(_rules(spec), 0) | rows.masked,
+                "duplicates": None if repeats is None else repeats.describe(),
             },
+            "norms": norms and norms.describe(),
+            "notes": list(notes),
             "mean_over_rms": _offset(moments),
             "centred": bool(spec.centre_hash),
             **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
@@ -176,6 +189,11 @@ def _zero_rows(rows, spec):
     """
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     return zero_kept, zero_kept.sum(axis=0)[:, None] * (np.array(spec.epsilon) <= 0)
+
+
+def _rules(spec):
+    """Name the rules that were asked for: one that leaves out no row is accounted for as well."""
+    return [name for name in ("mask", "lengths", "tokens") if getattr(spec, name)] + ([RULE] if spec.max_norm else [])
 
 
 def provenance(plan, seconds, nbytes):

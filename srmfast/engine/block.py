@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from srmfast.engine.ledger import Ledger
+from srmfast.engine.limit import RULE
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
@@ -89,13 +90,14 @@ class Worker:
             PlaneTally(totals, ledger.arcs, ledger.pieces())
             for totals, ledger in zip(self.totals, self.ledgers, strict=True)
         ]
-        return Tally(intervals, self.rows, self.task.sums and self.task.sums.tree, planes)
+        collected = {name: shared.value for name, shared in self.task.collected.items()}
+        return Tally(intervals, self.rows, collected, planes)
 
     def add(self, tally):
         """Add a Tally of other rows."""
         self.rows = self.rows + tally.rows
-        if self.task.sums is not None:
-            self.task.sums.tree = self.task.sums.tree + tally.sums
+        for name, shared in self.task.collected.items():
+            shared.merge(tally.collected[name])
         for totals, ledger, planes in zip(self.totals, self.ledgers, tally.planes, strict=True):
             totals += planes.totals
             ledger.add(planes)
@@ -104,13 +106,15 @@ class Worker:
         task, began = self.task, time.perf_counter()
         keep, seen, masked = task.selection.keep(start, stop)
         self.rows.seen += seen
-        for rule, count_ in masked.items():
-            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count_
+        for rule, gone in masked.items():
+            self.rows.leave_out(rule, gone)
         if keep is None:
             absolute = np.arange(start, stop)
         else:
             kept = np.flatnonzero(keep)
             absolute, raw = start + kept, raw[kept]
+        if task.limit < math.inf:
+            raw, absolute = self._drop_long(raw, absolute)
         if not absolute.size:
             return
         stored, block = self._measure(raw, absolute, start, stop)
@@ -120,12 +124,26 @@ class Worker:
                 f"rows must be finite, got NaN, infinity or an overflowing norm in row {row:,}; "
                 "use --nonfinite skip to leave such rows out"
             )
+        if task.norms is not None:
+            task.norms.add(block.norms, block.fate)
+        if task.repeats is not None:
+            task.repeats.add(raw, absolute, block.fate, start, stop)
         self._spend("decode", began)
         for number, basis in enumerate(task.bases):
             if basis.way.method == "search":
                 self._search(number, basis, stored, block)
             else:
                 self._scan(number, basis, block)
+
+    def _drop_long(self, raw, absolute):
+        """Leave out rows whose norm as stored is above the limit; what is not finite stays so."""
+        norms, fate = self._scratch.array("norms", (len(raw),)), self._scratch.array("fate", (len(raw),), np.uint8)
+        decode.measure(to_stored(raw, self.task.dtype, self._scratch), None, norms, fate)
+        long = (fate == decode.USED) & (norms > self.task.limit)
+        if not long.any():
+            return raw, absolute
+        self.rows.leave_out(RULE, int(long.sum()))
+        return raw[~long], absolute[~long]
 
     def _measure(self, raw, absolute, start, stop):
         """Decode the rows, measure and sum them.

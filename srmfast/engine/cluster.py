@@ -10,7 +10,7 @@ from srmfast.engine.events import BlockDone, ignore
 from srmfast.engine.hits import HitLedger
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.loop import read_and_count
-from srmfast.engine.reading import Pass, SharedSums
+from srmfast.engine.reading import Pass
 from srmfast.errors import InputError, require
 from srmfast.spec import MINIMUM_MEMORY, Resources, differing, format_bytes
 from srmfast.stores import open_store
@@ -110,7 +110,7 @@ class Cluster:
                 worker.add(tally)
                 done = merged([*done, *ranges])
                 rows = sum(stop - start for start, stop in ranges)
-                on_event(BlockDone(rows, rows * member.row_bytes))
+                on_event(BlockDone(rows, rows * member.store.row_bytes))
                 for stage, value in spent.items():
                     seconds[stage] = seconds.get(stage, 0.0) + value
                 if saved and (saved.due or not (waves or running)):
@@ -127,7 +127,7 @@ class Cluster:
         workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
         rows = sum(stop - start for start, stop in todo)
         step = member.plan.slab_rows
-        size = min(-(-rows // (workers * _RANGES)), _RANGE_BYTES // max(1, member.row_bytes))
+        size = min(-(-rows // (workers * _RANGES)), _RANGE_BYTES // max(1, member.store.row_bytes))
         size = max(1, size // step) * step
         ranges = []
         for start, stop in todo:
@@ -190,14 +190,13 @@ class _Job:
     options: dict
     task: Pass
     ledgers: tuple
-    sums: bool
 
     @classmethod
     def of(cls, member, task):
         bare = replace(member, store=None)
         ledgers = tuple(None if ledger is None else ledger.blank() for ledger in task.ledgers)
         return cls(
-            bare, member.options, replace(task, ledgers=(), sums=None), ledgers, task.sums is not None
+            bare, member.options, replace(task, ledgers=()), ledgers
         )  # fmt: skip
 
     def open(self):
@@ -213,8 +212,12 @@ class _Job:
             blank and (HitLedger if "low" in blank else Ledger)(basis, *self.task.shape, **blank)
             for basis, blank in zip(self.task.bases, self.ledgers, strict=True)
         )
-        sums = SharedSums(self.task.d) if self.sums else None
-        return replace(self.member, store=store), replace(self.task, ledgers=ledgers, sums=sums)
+        return replace(self.member, store=store), replace(self._fresh(), ledgers=ledgers)
+
+    def _fresh(self):
+        """Return the pass with nothing collected: a task of its own, as one job serves many ranges."""
+        empty = {name: shared.blank() for name, shared in self.task.collected.items()}
+        return replace(self.task, **empty)
 
 
 def count_range(job, start, stop):
@@ -226,7 +229,9 @@ def count_range(job, start, stop):
         worker, seconds = read_and_count(replace(member, interval=(start, stop)), task, ignore)
         tally = worker.tally([(start, stop)])
         planes = [PlaneTally(one.totals, one.arcs, list(one.pieces)) for one in tally.planes]
-        return Tally(tally.intervals, tally.rows, tally.sums, planes), seconds | {"work": time.perf_counter() - began}
+        return Tally(tally.intervals, tally.rows, tally.collected, planes), seconds | {
+            "work": time.perf_counter() - began
+        }
 
 
 def _add(first, second):

@@ -2,15 +2,27 @@
 
 from collections.abc import Mapping
 
+from srmfast.engine.limit import NormLimit, given_limit
 from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Spec, hash_array
 
 _FOUND = "found by reading"
 
 
-def spec_of(member, prepared, request, mean):
-    """Return the Spec of one store and one basis."""
-    columns = member.selection.columns
+def spec_of(member, prepared, request, mean, limit):
+    """Return the Spec of one basis of a store.
+
+    Parameters
+    ----------
+    member : Member
+    prepared : PreparedBasis
+    request : Request
+    mean : ndarray, (d,) float64, or None
+        What is subtracted from every row.
+    limit : NormLimit
+    """
+    columns, rules = member.selection.columns, member.selection.rules
+    digests = {name: rule.digest() for name, rule in rules.items()}
     basis, sampled = prepared.basis, member.selection.sampled
     return Spec(
         store=member.fingerprint,
@@ -27,7 +39,11 @@ def spec_of(member, prepared, request, mean):
         angles=request.angles,
         labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
         groups=hash_array(columns["groups"] and columns["groups"][0]),
-        mask=hash_array(columns["mask"] and columns["mask"][0]),
+        mask=digests.get("mask", ""),
+        lengths=digests.get("lengths", ""),
+        tokens=digests.get("tokens", ""),
+        exclude_tokens=request.exclude_tokens,
+        max_norm=limit.to_dict(),
         rows=member.selection.bounds,
         sample=0 if sampled is None else sampled.size,
         sample_hash=hash_array(sampled),
@@ -48,9 +64,10 @@ def identity_of(members, request):
     dict
         {store: {basis: Spec as a dict}}, with "found by reading" for what only a reading tells.
     """
+    limit = given_limit(request.max_norm) or NormLimit(multiple=request.max_norm)
     return {
         member.name: {
-            basis.basis.name: known(spec_of(member, basis, request, member.mean).to_dict(), member.finds_mean)
+            basis.basis.name: known(spec_of(member, basis, request, member.mean, limit).to_dict(), member.finds_mean)
             for basis in member.bases
         }
         for member in members
@@ -60,7 +77,10 @@ def identity_of(members, request):
 def known(spec, finds_mean):
     """Return the fields of a Spec without what only reading tells."""
     unknown = {"planes_hash": spec["planes"].startswith("active:"), "centre_hash": finds_mean}
-    return spec | {name: _FOUND for name, found in unknown.items() if found}
+    found = spec | {name: _FOUND for name, found in unknown.items() if found}
+    if (found.get("max_norm") or {}).get("multiple") is not None:
+        found["max_norm"] = {"multiple": found["max_norm"]["multiple"]}
+    return found
 
 
 def identity_of_result(result, finds_mean):

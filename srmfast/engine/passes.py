@@ -10,12 +10,14 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, by_fold, provenance
+from srmfast.engine.collect import SharedRepeats, SharedSums
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown
 from srmfast.engine.identity import spec_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
+from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
-from srmfast.engine.reading import Pass, SharedSums
+from srmfast.engine.reading import Pass
 from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.engine.top import count_highest, outgrown
@@ -26,7 +28,7 @@ from srmfast.spec import hash_array
 
 
 class Passes:
-    """The readings of one store: for its mean, for the planes to choose, for the counts.
+    """The readings of one store: for its norms, for its mean, for the planes to choose, for the counts.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class Passes:
         self.member, self.request, self.share, self.on_event = member, request, share, on_event
         self.checkpoint, self.number, self._read_and_count = checkpoint, number, read
         self.mean, self.began = member.mean, time.perf_counter()
-        self.seconds, self.nbytes = {}, 0
+        self.seconds, self.nbytes, self.norms = {}, 0, None
         self.common = dict(
             dtype=member.store.dtype, d=member.store.d, epsilons=np.array(request.epsilon),
             table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
@@ -61,6 +63,7 @@ class Passes:
         """Yield the result of each basis."""
         member, request = self.member, self.request
         selection, mean_sums, mean_rows, folds = member.selection, None, None, None
+        self.find_limit()
         if request.centre is True:
             mean_rows, mean_sums = self.find_mean()
         if any(basis.planes.most for basis in member.bases):
@@ -70,38 +73,52 @@ class Passes:
                 suggest=self.suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, sums = self._count(member)
+        rows, totals, wholes, ledgers, sums, repeats = self._count(member)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
-        moments = (mean_sums.tree.total(), mean_rows) if mean_rows else sums and (sums.tree.total(), rows)
+        moments = (mean_sums.value.total(), mean_rows) if mean_rows else sums and (sums.value.total(), rows)
         origin = provenance(member.plan, self.spent(), self.nbytes)
         for basis, total, whole, ledger in zip(member.bases, totals, wholes, ledgers, strict=True):
             yield assemble(
-                total, ledger, rows, basis, selection.names, moments, spec_of(member, basis, request, self.mean),
+                total, ledger, rows, basis, selection.names, moments, self.spec_of(basis, member),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
                 inputs={"store": member.given} | request.to_dict(), centre=self.mean,
+                repeats=repeats.value, norms=self.norms, notes=member.notes,
             )  # fmt: skip
+
+    def spec_of(self, basis, member=None):
+        """Return the Spec of one basis, once everything it takes has been found."""
+        return spec_of(member or self.member, basis, self.request, self.mean, self.limit)
+
+    def find_limit(self):
+        """Read the store for the median of its norms when --max-norm is a multiple of that; keep the limit and the norms."""
+        self.limit, self.norms = find_limit(
+            self.request.max_norm, lambda shared: self._read("norms", self.member, (), (), mean=None, norms=shared)
+        )
+        self.common["limit"] = self.limit.limit
 
     def find_mean(self):
         """Read the store for its mean, which is then subtracted; return the rows it was taken over and their sums."""
         sums = SharedSums(self.member.store.d)
-        rows = self._read("mean", self.member, (), (), sums).rows
+        rows = self._read("mean", self.member, (), (), sums=sums).rows
         n = int(rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
-        self.mean = sums.tree.total()[:-1] / max(n, 1) + 0.0
+        self.mean = sums.value.total()[:-1] / max(n, 1) + 0.0
         return rows, sums
 
     def folds(self):
         """Count what a member selects for the totals of its only basis; return rows used and totals by fold."""
         (basis,) = self.member.bases
+        self.find_limit()
         counted = self._read("count", self.member, (basis,), self._shared(self.member))
         return by_fold(counted.rows, counted.totals[0], basis, self.member.selection.names.size, self.request)
 
     def tally(self):
         """Count the rows of a shard; return what they add up to."""
-        sums = self._sums()
-        counted = self._read("count", self.member, self.member.bases, self._shared(self.member), sums)
+        self.find_limit()
+        more = dict(sums=self._sums(), repeats=self._repeats())
+        counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
         return counted.tally([self.member.interval])
 
     def spent(self):
@@ -109,6 +126,9 @@ class Passes:
         loaded = self.ready.result()
         compiling = loaded.seconds if loaded.compiled else 0.0
         return self.seconds | {"total": time.perf_counter() - self.began - compiling}
+
+    def _repeats(self):
+        return SharedRepeats(self.member.selection.seen())
 
     def _sums(self):
         return SharedSums(self.member.store.d) if self.mean is None else None  # of rows as stored, not of centred ones
@@ -122,19 +142,20 @@ class Passes:
         wholes : list of HitLedger or None
         ledgers : list of Ledger
         sums : SharedSums or None
+        repeats : SharedRepeats
         """
         keep, room = self.request.keep, member.plan.pair_room
 
         def count(member, wholes):
-            sums = self._sums()
+            sums, repeats = self._sums(), self._repeats()
             shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            counted = self._read("count", member, member.bases, tuple(shared), sums)
-            return counted.rows, counted.totals, counted.ledgers, sums
+            counted = self._read("count", member, member.bases, tuple(shared), sums=sums, repeats=repeats)
+            return counted.rows, counted.totals, counted.ledgers, sums, repeats
 
         none = [None] * len(member.bases)
         try:
-            rows, totals, ledgers, sums = count(member, none)
-            return rows, totals, none, ledgers, sums
+            rows, totals, ledgers, *collected = count(member, none)
+            return rows, totals, none, ledgers, *collected
         except PlanesOverflow as overflow:
             if not keep.startswith("top:") or not any(outgrown(member.bases, room)):
                 raise
@@ -143,24 +164,27 @@ class Passes:
         counted = []
 
         def count_again(member, wholes):
-            *found, sums = count(member, wholes)
-            counted.append(sums)
-            return found
+            rows, totals, ledgers, *collected = count(member, wholes)
+            counted.append(collected)
+            return rows, totals, ledgers
 
         sizes, dtype = self._sizes(member), self.common["counter"]
         places = self._hit_bytes() // Ledger.place_bytes(*sizes, dtype)
         found = count_highest(member, int(keep[4:]), places, sizes=sizes, dtype=dtype, count=count_again)
-        return *found, counted[0]
+        return *found, *counted[0]
 
-    def _read(self, purpose, member, bases, ledgers, sums=None):
+    def _read(self, purpose, member, bases, ledgers, **collected):
         """Read every row that a member selects and count it; return the worker that holds what was counted."""
         self.nbytes += member.nbytes
-        task = Pass(selection=member.selection, bases=bases, ledgers=ledgers, mean=self.mean, sums=sums, **self.common)
+        task = Pass(
+            selection=member.selection, bases=bases, ledgers=ledgers,
+            **self.common | {"mean": self.mean, "sums": None} | collected,
+        )  # fmt: skip
         saved = None
         if self.checkpoint is not None:
             ranges = [(getattr(ledger, "low", 0), getattr(ledger, "high", 0)) for ledger in ledgers]  # of pairs
             planes = [basis.planes.digest() for basis in bases]
-            about = [member.selection.digest(), hash_array(self.mean), planes, ranges]
+            about = [member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
             saved = self.checkpoint.reading(self.number, purpose, about)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()

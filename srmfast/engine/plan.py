@@ -90,7 +90,9 @@ class Plan:
         return sum(size for _, size in self.parts)
 
 
-def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1):
+def make_plan(
+    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0
+):
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -113,6 +115,8 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         Bytes of masks, labels, groups and samples.
     stores : int
         Stores of the run: the results of all are held to its end.
+    working : int
+        Bytes that a reader holds beside what it reads.
 
     Returns
     -------
@@ -149,6 +153,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
+        ("items being averaged", readers * working),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
         (

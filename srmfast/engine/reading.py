@@ -1,11 +1,11 @@
-"""What one reading of a store computes, and the sums that all workers share."""
+"""What one reading of a store computes."""
 
-import threading
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from srmfast.tally import TreeSums, aligned_intervals
+COLLECTED = ("sums", "norms", "repeats")
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,16 @@ class Pass:
     table : ndarray, (2a + 5, 2) float64
     mean : ndarray, (d,) float64, or None
         Subtracted from every row.
-    sums : SharedSums or None
-        Collects the sums of the rows.
+    sums, norms, repeats : SharedSums, SharedNorms, SharedRepeats or None
+        What is collected of the rows beside the counts.
     nonfinite : str
         "error" or "skip".
     block_rows : int
         Rows in one kernel call.
     counter : type
         Integer type of the plane accumulators.
+    limit : float
+        Rows with a larger norm, as stored, are left out.
     """
 
     dtype: str
@@ -48,25 +50,17 @@ class Pass:
     nonfinite: str
     block_rows: int
     counter: type = np.int32
+    limit: float = math.inf
+    norms: object = None
+    repeats: object = None
 
     @property
     def shape(self):
         """Labels, epsilons and angles."""
         return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
 
-
-class SharedSums:
-    """The tree of row sums of a pass, filled by all workers."""
-
-    def __init__(self, d):
-        self.tree = TreeSums(d + 1)
-        self._lock = threading.Lock()
-
-    def add(self, level, index, values):
-        with self._lock:
-            self.tree.add(level, index, values)
-
-    def fill(self, start, stop):
-        """Say that rows start … stop − 1 are left out, so that the nodes around them can merge."""
-        for level, index in aligned_intervals(start, stop):
-            self.add(level, index, np.zeros(self.tree.width))
+    @property
+    def collected(self):
+        """What is collected, by name."""
+        found = {name: getattr(self, name) for name in COLLECTED}
+        return {name: shared for name, shared in found.items() if shared is not None}

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.engine.limit import check_max_norm
+from srmfast.engine.rules import check_token_ids
 from srmfast.errors import InputError
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
 
@@ -23,6 +25,11 @@ class Request:
     labels: object = None
     groups: object = None
     mask: object = None
+    lengths: object = None
+    padding: str = "right"
+    exclude_tokens: object = None
+    tokens: object = None
+    max_norm: object = None
     centre: object = False
     keep: str = "auto"
     seed: int = 0
@@ -31,9 +38,10 @@ class Request:
     zero_rows: str = "drop"
     nonfinite: str = "error"
     missing_chunks: str = "error"
-    feature_axis: int | None = None
+    feature_axis: int | str | None = None
     index: object = None
     flatten: bool = False
+    pool: str | None = None
     basis_transpose: bool = False
 
     def __post_init__(self):
@@ -45,14 +53,24 @@ class Request:
         object.__setattr__(self, "seed", int(self.seed))
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
+        self._check_rules()
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
 
+    def _check_rules(self):
+        object.__setattr__(self, "exclude_tokens", check_token_ids(self.exclude_tokens))
+        object.__setattr__(self, "max_norm", check_max_norm(self.max_norm))
+        check_choice("padding", self.padding, ("right", "left"))
+        if self.padding == "left" and self.lengths is None:
+            raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
+        if self.tokens is not None and not self.exclude_tokens:
+            raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
+
     @property
     def store_options(self):
         """The options that `open_store` takes."""
-        return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten)
+        return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool)
 
     def to_dict(self):
         """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""

@@ -28,6 +28,11 @@ def run(
     labels=None,
     groups=None,
     mask=None,
+    lengths=None,
+    padding="right",
+    exclude_tokens=None,
+    tokens=None,
+    max_norm=None,
     centre=False,
     keep="auto",
     seed=0,
@@ -39,6 +44,7 @@ def run(
     feature_axis=None,
     index=None,
     flatten=False,
+    pool=None,
     basis_transpose=False,
     threads=None,
     memory=None,
@@ -63,6 +69,17 @@ def run(
         most hits on half of the rows, whole folds drawn with the seed; `heldout` of the result is of the other half.
     labels, groups, mask : array, path or key, optional
         One value a row: class, unit of independence, rows to keep.
+    lengths : array, path or key, optional
+        Positions of each sequence that are no padding; the others are left out.
+    padding : {"right", "left"}
+        On which side of a sequence they are.
+    exclude_tokens : ints or str, optional
+        Token ids ("0,1,2") whose rows are left out, anywhere in a sequence.
+    tokens : array, path or key, optional
+        The token id of each row; by default the one array tokens, token_ids or input_ids beside the store.
+    max_norm : float or str, optional
+        Leave out rows longer than so many times the median norm of the rows that all other rules keep and that are
+        finite and not zero (first read for that), or than the X of "abs:X"; norms are of the rows as stored.
     centre : bool, array (d,) or path
         Subtract the mean of the rows (first read for that), or the given one.
     keep : str
@@ -77,7 +94,7 @@ def run(
         Whether rows of zero norm leave the denominator.
     nonfinite : {"error", "skip"}
     missing_chunks : {"error", "skip", "zeros"}
-    feature_axis, index, flatten
+    feature_axis, index, flatten, pool
         How an array of higher rank becomes rows; see `srmfast.open_store`.
     basis_transpose : bool
         The basis is (d, k).
@@ -104,10 +121,10 @@ def run(
     threads, blocks, memory, format or CPU.
     """
     request = Request(
-        epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, centre=centre,
-        keep=keep, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite,
-        missing_chunks=missing_chunks, feature_axis=feature_axis, index=index, flatten=flatten,
-        basis_transpose=basis_transpose,
+        epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
+        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
+        seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
+        feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, basis_transpose=basis_transpose,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)
@@ -185,7 +202,7 @@ def close(members):
 
 
 def find_mean(member, request, resources, *, checkpoint=None, on_event=ignore):
-    """Return the mean of the rows of a store, (d,) float64, and how many rows it is of.
+    """Return the mean of the rows of a store, (d,) float64, how many rows it is of, and the longest norm that was allowed.
 
     Parameters
     ----------
@@ -200,9 +217,10 @@ def find_mean(member, request, resources, *, checkpoint=None, on_event=ignore):
         if checkpoint is not None:
             checkpoint.begin(identity_of([member], request), on_event)
         passes = Passes(member, request, resources.memory, on_event, checkpoint)
+        passes.find_limit()
         rows, _ = passes.find_mean()
         refuse_empty(rows, member.store.location, "keep")
-        return passes.mean, int(rows.fate[..., [USED, ZERO]].sum())
+        return passes.mean, int(rows.fate[..., [USED, ZERO]].sum()), passes.limit.limit
     finally:
         close([member])
 

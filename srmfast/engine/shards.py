@@ -9,8 +9,9 @@ from srmfast.bases import Basis
 from srmfast.engine.assemble import assemble, merged_provenance, provenance
 from srmfast.engine.basis import PreparedBasis
 from srmfast.engine.events import ignore
-from srmfast.engine.identity import identity_of, spec_of
+from srmfast.engine.identity import identity_of
 from srmfast.engine.ledger import Ledger
+from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
 from srmfast.engine.run import close
@@ -51,6 +52,11 @@ def check_shardable(request, bases):
         raise InputError(
             "a shard does not know the mean of all rows: find it once with srmfast mean STORE -o mean.npy, and give every "
             "shard --centre mean.npy"
+        )
+    if needs_median(request.max_norm):
+        raise InputError(
+            f"a shard does not know the median norm of all rows: srmfast mean STORE --max-norm {request.max_norm:g} -o mean.npy "
+            "finds it and tells the limit X to give every shard by --max-norm abs:X"
         )
     if str(request.planes).startswith("active:"):
         raise InputError(
@@ -103,10 +109,11 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "location": member.store.location,
                     "n": member.store.n,
                     "labels": member.selection.names.tolist(),
+                    "notes": list(member.notes),
                     "inputs": {"store": member.given} | request.to_dict(),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
-                        _describe(f"{number}/{b}/", basis, spec_of(member, basis, request, member.mean), arrays)
+                        _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)
                         | {"suggested": None if planes.totals.any() else passes.suggest(basis.basis)}
                         for b, (basis, planes) in enumerate(zip(member.bases, tally.planes, strict=True))
                     ],
@@ -220,7 +227,7 @@ def _merge_store(paths, headers, number, store, share):
     c, e, a = names.size, len(specs[0].epsilon), specs[0].angles
     dtype = np.dtype(counter(store["n"])).type
     modes = modes_of(specs[0].keep, [planes.slots for _, _, planes in found], c, e, a, share * len(found))
-    rows, sums, ledgers, totals = None, None, [], []
+    rows, collected, ledgers, totals = None, {}, [], []
     for (basis, geometry, planes), mode in zip(found, modes, strict=True):
         prepared = PreparedBasis(basis, geometry, planes, mode, a)
         ledgers.append(Ledger(prepared, c, e, a, dtype=dtype, stripes=1, limit=int(share * HIT_SHARE)))
@@ -229,18 +236,21 @@ def _merge_store(paths, headers, number, store, share):
         with TallyFile(path) as file, file.sound():
             tally = file.tally(number)
             rows = tally.rows if rows is None else rows + tally.rows
-            sums = tally.sums if sums is None else sums + tally.sums
+            for name, value in tally.collected.items():
+                collected[name] = collected[name] + value if name in collected else value
             for b, planes in enumerate(tally.planes):
                 totals[b] = totals[b] + planes.totals
                 ledgers[b].add(planes)
     refuse_empty(rows, store["location"], specs[0].zero_rows)
+    moments = (collected["sums"].total(), rows) if "sums" in collected else None
     origin = merged_provenance([header["stores"][number]["provenance"] for header in headers])
     for b, (ledger, spec, total) in enumerate(zip(ledgers, specs, totals, strict=True)):
         suggested = None if total.any() else store["bases"][b]["suggested"]
         yield assemble(
-            total, ledger, rows, ledger.prepared, names, sums and (sums.total(), rows), spec,
+            total, ledger, rows, ledger.prepared, names, moments, spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
             method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
+            repeats=collected["repeats"], notes=store["notes"],
         )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.norms import NormHistogram
+from srmfast.repeats import Repeats
 from srmfast.tally import PlaneTally, RowTally, Tally, TreeSums
 from srmfast.whole import whole_file
 
@@ -22,6 +24,12 @@ FORMAT, VERSION = "srmfast tally", 1
 _HEADER = "header.json"
 _HEADER_BYTES = 64 << 20
 _COPIED = 1 << 24  # bytes written at once: an interrupt need not wait for more
+# What a tally may have collected beside the counts, and the types of its arrays.
+_COLLECTED = {
+    "sums": (TreeSums, (np.int64, np.float64)),
+    "norms": (NormHistogram, (np.int64, np.int64)),
+    "repeats": (Repeats, (np.uint64, np.int64)),
+}
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError,
     NotImplementedError, RuntimeError, OverflowError, RecursionError,
@@ -110,11 +118,10 @@ class TallyFile:
                 int(described["seen"]), self._array(at + "fate", np.int64, 3),
                 {str(rule): int(count) for rule, count in described["masked"].items()},
             )  # fmt: skip
-            sums = None
-            if described["sums"]:
-                sums = TreeSums.from_arrays(
-                    self._array(at + "places", np.int64, 2), self._array(at + "values", np.float64, 2)
-                )
+            collected = {}
+            for name in described["collected"]:
+                arrays = [self._array(f"{at}{name}/{n}", dtype) for n, dtype in enumerate(_COLLECTED[name][1])]
+                collected[name] = _COLLECTED[name][0].from_arrays(*arrays)
             intervals = [(int(start), int(stop)) for start, stop in described["intervals"]]
             planes = [
                 PlaneTally(
@@ -123,7 +130,7 @@ class TallyFile:
                 )
                 for b, one in enumerate(described["planes"])
             ]  # fmt: skip
-        return Tally(intervals, rows, sums, planes)
+        return Tally(intervals, rows, collected, planes)
 
     def tallies(self):
         """Yield every Tally."""
@@ -185,10 +192,9 @@ class TallyFile:
 def _write_tally(archive, at, tally):
     """Write the arrays of a tally and return the rest of it, JSON-able."""
     _write_array(archive, f"{at}fate", tally.rows.fate)
-    if tally.sums is not None:
-        places, values = tally.sums.to_arrays()
-        _write_array(archive, f"{at}places", places)
-        _write_array(archive, f"{at}values", values)
+    for name, value in tally.collected.items():
+        for n, array in enumerate(value.to_arrays()):
+            _write_array(archive, f"{at}{name}/{n}", array)
     planes = []
     for b, one in enumerate(tally.planes):
         _write_array(archive, f"{at}{b}/totals", one.totals)
@@ -200,7 +206,7 @@ def _write_tally(archive, at, tally):
         planes.append({"arcs": int(one.arcs), "pieces": pieces})
     return {
         "intervals": [[int(start), int(stop)] for start, stop in tally.intervals],
-        "seen": int(tally.rows.seen), "masked": tally.rows.masked, "sums": tally.sums is not None, "planes": planes,
+        "seen": int(tally.rows.seen), "masked": tally.rows.masked, "collected": list(tally.collected), "planes": planes,
     }  # fmt: skip
 
 
