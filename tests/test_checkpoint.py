@@ -27,6 +27,7 @@ WAYS = {
     "active": dict(planes="active:9"),
     "listed": dict(planes="random:50", rows="5:590:2", groups=np.arange(600) // 3),
     "sampled": dict(sample=50, seed=4),
+    "long": dict(max_norm=1.05, centre=True),
 }
 
 

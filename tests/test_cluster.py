@@ -24,6 +24,7 @@ WAYS = {
     "active": dict(planes="active:9"),
     "listed": dict(planes="random:50", rows="5:5900:2", mask=np.arange(N) % 5 > 0),
     "sampled": dict(sample=70, keep="summary"),
+    "long": dict(max_norm=1.05, centre=True),
     "hits": dict(keep="hit"),
     "top": dict(keep="top:2"),
 }

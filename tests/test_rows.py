@@ -244,7 +244,7 @@ def test_norm_histograms_add_and_give_quantiles(seed, n, cut):
     whole, first, second = NormHistogram(), NormHistogram(), NormHistogram()
     for part, values in ((whole, norms), (first, norms[:cut]), (second, norms[cut:])):
         part.add(values)
-    joined = NormHistogram.of_arrays(*(first + second).to_arrays())
+    joined = NormHistogram.from_arrays(*(first + second).to_arrays())
     assert joined.total == n and joined.describe() == whole.describe()
     edges = (norms.view(np.int64) >> 40 << 40).view(np.float64)
     for q in (0.0, 0.3, 0.5, 1.0):
@@ -299,11 +299,11 @@ def test_repeats_found_before_an_interruption_are_kept(rng):
     whole, first = SharedRepeats(9000), SharedRepeats(9000)
     whole.add(x, np.arange(9000), fate, 0, 9000)
     first.add(x[:5001], np.arange(5001), fate[:5001], 0, 5001)
-    found = first.total()
-    second = SharedRepeats(9000, Repeats(found.hashes, found.counts))
+    found, second = first.value, SharedRepeats(9000)
+    second.merge(Repeats.from_arrays(*found.to_arrays()))
     kept = np.arange(5001, 9000)[fate[5001:] == USED]  # rows that are left out change nothing for the others
     second.add(x[kept], kept, fate[kept], 5001, 9000)
-    assert second.total().describe() == whole.total().describe() and whole.total().describe()["repeats"] > 1000
+    assert second.value.describe() == whole.value.describe() and whole.value.describe()["repeats"] > 1000
 
 
 @few
@@ -341,7 +341,7 @@ def two_bits(nbytes):
 def test_rows_that_differ_in_a_few_bits_have_different_hashes(rows):
     shared = SharedRepeats(1)  # looks at every row
     shared.add(rows, np.arange(len(rows)), np.full(len(rows), USED, np.uint8), 0, len(rows))
-    assert shared.total().describe() == {"looked_at": len(rows), "repeats": 0, "commonest": 1}
+    assert shared.value.describe() == {"looked_at": len(rows), "repeats": 0, "commonest": 1}
 
 
 # ---- what is told ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ WAYS = {
     "listed": dict(planes="random:40", rows="3:480:2", mask=np.arange(N) % 5 > 0),
     "neighbours": dict(planes="neighbours"),
     "sampled": dict(sample=60, seed=4),
+    "long": dict(max_norm="abs:4.8"),
     "centred": dict(centre=np.linspace(0, 0.5, D)),
     "zeros": dict(zero_rows="keep", epsilon=-0.2),
 }
@@ -197,6 +198,7 @@ def test_what_needs_all_rows_is_refused_with_the_command_that_finds_it(tmp_path,
     np.save("x.npy", rows)
     for words, said in (
         ("--shard 1/2 --centre", "srmfast mean STORE -o mean.npy"),
+        ("--shard 1/2 --max-norm 2", "srmfast mean STORE --max-norm 2 -o mean.npy"),
         ("--shard 1/2 --planes active:9", "srmfast run STORE --planes active:9 -o chosen.zarr"),
         ("--shard 1/2 --basis thompson:9", "srmfast basis thompson --dim D --count 9 -o basis.npy"),
         ("--shard 0/2", "a shard is I/N with I from 1 to N, got '0/2'"),

@@ -15,6 +15,7 @@ WAYS = {
     "centred": "--centre --basis random:20 --planes combinations",
     "given": "--centre mean.npy --planes pairs.npy",
     "active": "--planes active:12",
+    "long": "--max-norm 1.1 --centre",
     "summary": "--keep summary --epsilon -0.2,0.4 --zero-rows keep",
     "top": "--keep top:3 --planes random:60 --seed 5",
     "rows": "--rows 5:450:3",
