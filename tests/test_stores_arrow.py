@@ -280,3 +280,24 @@ def test_damaged_files_end_as_one_line(tmp_path, kind, key):
             except InputError as error:
                 assert "\n" not in str(error)
     assert 0 < sum(read) < 150
+
+
+def test_a_page_that_claims_gigabytes_costs_nothing(tmp_path):
+    """The size of the first page of a small file is raised to 2 GiB less one, in the compact form of the format."""
+    import resource
+
+    column = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(300, dtype=np.float32)), 3)
+    path = write(tmp_path / "a.parquet", {"x": column}, use_dictionary=False, compression="none")
+    image = bytearray(path.read_bytes())
+    at = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
+    assert image[at : at + 3] == b"\x15\x00\x15"  # a data page; its two sizes follow
+    end = next(i for i in range(at + 3, at + 9) if image[i] < 128) + 1
+    assert image[end] == 0x15
+    last = next(i for i in range(end + 1, end + 7) if image[i] < 128) + 1
+    large = b"\xfe\xff\xff\xff\x0f"
+    path.write_bytes(
+        image[: at + 3] + large + b"\x15" + large + image[last:]
+    )  # later places shift, the size stays first
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused("cannot be read", path, load_rows)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10

@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import os
 
 from srmfast.errors import InputError, require
 
 IPC_FILE = b"ARROW1"
 PARQUET = b"PAR1"
-READ_BYTES = 64 << 10  # of a Parquet file at once
+GROUP_BYTES = 16 << 20  # a row group up to this is read whole, so that what a damaged page claims is not allocated
+READ_BYTES = 64 << 10  # of a larger one at once
 PIECES = 1 << 20  # at most
 PIECE_ROWS = 1 << 16  # of a column of labels
 _STREAM_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -61,7 +63,10 @@ class ParquetTable:
     def __init__(self, path):
         self._pa = require("pyarrow", purpose=f"reading {path}", extra="arrow")
         parquet = require("pyarrow.parquet", purpose=f"reading {path}", extra="arrow")
-        self._file = parquet.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
+        self._file = parquet.ParquetFile(path, pre_buffer=False)
+        if min(os.path.getsize(path), _largest_group(self._file.metadata)) > GROUP_BYTES:
+            self._file.close()
+            self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES)
         self.schema = self._file.schema_arrow
         self._first = {}  # name of a column -> its first row
         self._cursor = (None, 0, None)  # row group and columns being read, rows of it that were, the batches to come
@@ -105,6 +110,11 @@ class ParquetTable:
     def close(self):
         self._cursor = (None, 0, None)
         self._file.close()
+
+
+def _largest_group(metadata):
+    """Give the bytes of the largest row group; asking for its columns would end the process for a damaged one."""
+    return max((metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)), default=0)
 
 
 class _Ipc:

@@ -5,15 +5,24 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.stores import _dtypes
 
+_PACKED = {"scale_factor": 1, "add_offset": 0}  # attribute -> the value that changes nothing
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises over an attribute
 _MISSING = ("_FillValue", "missing_value")
 _BESIDE = ("coordinates", "bounds", "ancillary_variables")  # attributes that name what describes a variable
 
 
+def declared(attributes, location):
+    """Read the attributes that say what the values of a variable mean."""
+    try:
+        return {name: attributes[name] for name in (*_PACKED, *_MISSING) if name in attributes}
+    except _DAMAGED as error:
+        raise InputError(f"the attributes of {location} cannot be read; copy or write the file again") from error
+
+
 def refuse_packed(attributes, location):
     """Refuse values that stand for others by a factor and an offset."""
-    packed = {name: attributes[name] for name in ("scale_factor", "add_offset") if name in attributes}
-    neutral = {"scale_factor": 1, "add_offset": 0}
-    if any(not np.array_equal(np.ravel(value), [neutral[name]]) for name, value in packed.items()):
+    packed = {name: attributes[name] for name in _PACKED if name in attributes}
+    if any(not np.array_equal(np.ravel(value), [_PACKED[name]]) for name, value in packed.items()):
         how = ", ".join(f"{name} {np.ravel(value)[:1]}" for name, value in packed.items())
         raise InputError(
             f"{location} is packed ({how}); unpack it: ncpdq -U IN.nc OUT.nc, or "
@@ -76,14 +85,19 @@ def beside(variables):
     """
     found = set()
     for path, attributes in variables.items():
-        if _text(attributes.get("CLASS")) == "DIMENSION_SCALE":
+        if _text(attributes, "CLASS") == "DIMENSION_SCALE":
             found.add(path)
         group = path.rpartition("/")[0]
         for name in _BESIDE:
-            named = _text(attributes.get(name)).split()
+            named = _text(attributes, name).split()
             found |= {f"{group}/{other}" if group else other for other in named}
     return found
 
 
-def _text(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+def _text(attributes, name):
+    """Give the text of an attribute; a damaged one says nothing."""
+    try:
+        value = attributes.get(name)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+    except _DAMAGED:
+        return ""

@@ -64,8 +64,9 @@ class Hdf5Source(Source):
         self.dtype_name, self.dtype = _dtypes.resolve(_dtype(dataset), self.location, _marks(dataset))
         self.chunks = None if dataset.is_virtual else dataset.chunks
         self._bits = _bfloat16_in_memory(dataset)
-        _cf.refuse_packed(dataset.attrs, self.location)
-        self._missing = _cf.Missing(dataset.attrs, self.dtype_name, self.location)
+        declared = _cf.declared(dataset.attrs, self.location)
+        _cf.refuse_packed(declared, self.location)
+        self._missing = _cf.Missing(declared, self.dtype_name, self.location)
         _refuse_lost_sources(dataset, self.location)
         self._filters = _filters(dataset, self.location)
         self.dims = _dims(dataset)
