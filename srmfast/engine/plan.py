@@ -90,7 +90,9 @@ class Plan:
         return sum(size for _, size in self.parts)
 
 
-def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1):
+def make_plan(
+    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, remote=False
+):
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -113,6 +115,8 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         Bytes of masks, labels, groups and samples.
     stores : int
         Stores of the run: the results of all are held to its end.
+    remote : bool
+        Whether reading waits for a network.
 
     Returns
     -------
@@ -130,11 +134,13 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     if unit_rows == 1:
         slab_rows = max(1, slab_rows // block_rows) * block_rows  # whole blocks
     slab_rows = min(slab_rows, n)
-    copies = _DECODE_COPIES.get(format, 1)
-    readers = max(1, min(readers, threads // 2))  # reading and decoding share the cores with counting
+    copies = _DECODE_COPIES.get(format, 1) + remote  # what has arrived is held until it is decoded
+    if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
+        readers = min(readers, threads // 2)
     slabs = min(
-        readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
+        max(1, readers) + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
     )
+    readers = max(1, min(readers, slabs - 1))
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
     modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
     dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")

@@ -199,6 +199,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
         )
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
+    if request.missing_chunks == "zeros":
+        store.fill_missing()
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask,
         labels=request.labels, groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
@@ -210,7 +212,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
         n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
-        unit_rows=store.rows_per_block, readers=store.readers,
+        unit_rows=store.rows_per_block, readers=store.readers, remote=store.remote,
         bases=[
             BasisSize(
                 len(basis.vectors), planes.most or planes.slots, planes.most or len(planes.pairs),

@@ -1,12 +1,9 @@
 """NumPy .npy files, read by offset: no mapped pages, no limit on the size."""
 
-import os
-import weakref
-
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores import _dtypes, _fingerprint, _places, _remote
 from srmfast.stores.base import Source
 
 GAP_BYTES = 8 << 10  # runs closer than this are read together with the gap: a seek costs more
@@ -28,11 +25,11 @@ def open_source(path, key=None):
     """
     if key is not None:
         raise InputError(f"a .npy file holds one array, {path} has no member {key!r}; drop '::{key}'")
-    fd = os.open(path, os.O_RDONLY)
+    file = _places.open_bytes(path)
     try:
-        return NpySource(fd, 0, os.fstat(fd).st_size, str(path))
+        return NpySource(file, 0, file.size, str(path))
     except BaseException:
-        os.close(fd)
+        file.close()
         raise
 
 
@@ -40,7 +37,7 @@ def load_array(path, key=None):
     """Load a whole .npy array of any type but objects."""
     if key is not None:
         raise InputError(f"a .npy file holds one array, {path} has no member {key!r}; drop '::{key}'")
-    with open(path, "rb") as file:
+    with _places.open_bytes(path) as held, held.file() as file:
         return load_open(file, str(path))
 
 
@@ -84,23 +81,22 @@ def read_header(file, location):
 
 
 class NpySource(Source):
-    """A .npy image inside an open file, from byte `offset`, `size` bytes long; owns the descriptor."""
+    """A .npy image inside an open file, from byte `offset`, `size` bytes long; owns the file."""
 
     format = "npy"
-    readers = 4
 
-    def __init__(self, fd, offset, size, location):
-        self.location = location
-        with open(fd, "rb", closefd=False) as file:
-            file.seek(offset)
-            self.shape, self._fortran, stored = read_header(file, location)
-            self._data = file.tell()  # bytes from the start of the file
+    def __init__(self, file, offset, size, location):
+        self.location, self.remote = location, file.remote
+        self.readers = _remote.READERS if self.remote else 4
+        with file.file() as stream:
+            stream.seek(offset)
+            self.shape, self._fortran, stored = read_header(stream, location)
+            self._data = stream.tell()  # bytes from the start of the file
         self.dtype_name, self.dtype = _dtypes.resolve(stored, location)
         self._stored = stored if stored.kind in "iuf" else self.dtype
         self._offset, self._size = offset, size
         self._check_length()
-        self._fd = fd
-        self._close = weakref.finalize(self, os.close, fd)
+        self._file = file
 
     def read(self, selection):
         if self._fortran:
@@ -108,9 +104,10 @@ class NpySource(Source):
         return self._read_c(self.shape, selection)
 
     def fingerprint_parts(self):
-        header = _fingerprint.digest([self._read_bytes(self._offset, self._data - self._offset)])
-        slices = _fingerprint.file_slices(self._read_bytes, self._offset, self._size)
-        return {"size": self._size, "header": header, "slices": slices}
+        header = _fingerprint.digest([self._file.read_at(self._offset, self._data - self._offset)])
+        size, etag = self._file.stat()
+        slices = etag or _fingerprint.file_slices(self._file.read_at, self._offset, self._size)
+        return {"size": self._size + size - self._file.size, "header": header, "slices": slices}
 
     def describe(self):
         return {
@@ -119,7 +116,7 @@ class NpySource(Source):
         }
 
     def close(self):
-        self._close()
+        self._file.close()
 
     def _check_length(self):
         held = self._size - (self._data - self._offset)
@@ -172,17 +169,7 @@ class NpySource(Source):
 
     def _fill(self, array, offset):
         """Read straight into the memory of a C-contiguous array."""
-        view = memoryview(array.reshape(-1).view(np.uint8))
-        done = 0
-        # One call returns at most 2 GiB on Linux.
-        while done < len(view):
-            count = os.preadv(self._fd, [view[done:]], offset + done)
-            if count <= 0:
-                raise InputError(f"{self.location} became shorter while it was read; write the file again and restart")
-            done += count
-
-    def _read_bytes(self, offset, nbytes):
-        return os.pread(self._fd, nbytes, offset)
+        self._file.fill(memoryview(array.reshape(-1).view(np.uint8)), offset)
 
 
 def _line(error):

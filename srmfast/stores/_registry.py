@@ -5,7 +5,7 @@ import importlib
 import os
 
 from srmfast.errors import InputError
-from srmfast.stores import _hdf5, _zarr_tree
+from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +48,32 @@ def recognise(path):
     Format or None
         None for a folder that is no store and a file of an unknown kind.
     """
+    if _places.is_url(path):
+        return by_suffix(path) or _recognise_url(path)
     if os.path.isdir(path):
         marked = any(os.path.exists(os.path.join(path, marker)) for marker in _zarr_tree.MARKERS)
         return ZARR if marked or path.rstrip("/").lower().endswith(".zarr") else None
     named = by_suffix(path)
     if named is not None:
         return named
-    with open(path, "rb") as file:
-        head = file.read(8)
+    return _by_magic(path)
+
+
+def _recognise_url(url):
+    """Ask for a hierarchy's description, then for a file: what a folder would show at a glance takes requests here."""
+    if any(_places.is_file(_places.within(url, marker)) for marker in _zarr_tree.MARKERS):
+        return ZARR
+    return _by_magic(url) if _places.is_file(url) else None
+
+
+def _by_magic(path):
+    head = _places.head(path, 8)
     return next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
 
 
 def by_suffix(path):
     """Find the format that a name announces, or None."""
-    suffix = os.path.splitext(path.rstrip("/"))[1].lower()
+    suffix = os.path.splitext(_remote.path_of(path).rstrip("/"))[1].lower()
     return next((kind for kind in FORMATS if suffix in kind.suffixes), None)
 
 

@@ -3,7 +3,6 @@
 import bisect
 import collections
 import contextlib
-import glob
 import itertools
 import os
 import re
@@ -12,7 +11,7 @@ import threading
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _fingerprint
+from srmfast.stores import _fingerprint, _places
 from srmfast.stores.base import Source
 
 OPEN_PARTS = 64  # idle parts kept open; a folder may hold more files than a process may open
@@ -44,8 +43,8 @@ def expand(pattern, recognise):
     InputError
         When nothing is found, or two formats are mixed.
     """
-    folder = os.path.isdir(pattern)
-    names = [entry.path for entry in os.scandir(pattern)] if folder else glob.glob(pattern)
+    folder = not _places.has_magic(pattern) or os.path.isdir(pattern)
+    names = [_places.within(pattern, name) for name in _places.names(pattern)] if folder else _places.matches(pattern)
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
@@ -96,7 +95,7 @@ class ShardedSource(Source):
         with self._part(0) as first:
             shape, self.format = first.shape, first.format
             self.dtype, self.dtype_name = first.dtype, first.dtype_name
-            self.chunks, self.readers = first.chunks, first.readers
+            self.chunks, self.readers, self.remote = first.chunks, first.readers, first.remote
             self._detail = first.describe()
         self._axis = axis = axis_of(shape)
         lengths, shapes = [], []

@@ -30,6 +30,8 @@ class Source(abc.ABC):
         one.
     readers : int
         Number of threads that may call `read` at once with profit.
+    remote : bool
+        Whether reading waits for a network rather than for a core.
     """
 
     format = "array"
@@ -39,6 +41,7 @@ class Source(abc.ABC):
     dtype_name = ""
     chunks = None
     readers = 1
+    remote = False
 
     @abc.abstractmethod
     def read(self, selection):
@@ -83,6 +86,13 @@ class Source(abc.ABC):
 
     def missing_keys(self, limit=5):
         """Name up to `limit` objects that are not there, for an error message."""
+        return []
+
+    def fill_missing(self):  # noqa: B027 - where missing parts are known beforehand, reading fills them anyway
+        """Let parts that do not exist read as the fill value instead of being an error."""
+
+    def notes(self):
+        """Give lines about what cannot be known of this store."""
         return []
 
     def describe(self):

@@ -1,11 +1,10 @@
 """Open activations: an array of any library, or a path."""
 
-import glob
 import os
 from pathlib import Path
 
 from srmfast.errors import InputError
-from srmfast.stores import _axes, _registry, _shards
+from srmfast.stores import _axes, _places, _registry, _remote, _shards
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
@@ -87,23 +86,24 @@ def _open_array(array):
 def _open_path(spec, options):
     """Open what a path names: (source, short name)."""
     path, key = _registry.split(spec)
+    path = _places.plain(path)
     stem = _stem(path, key)
-    if "://" in path:
-        return _registry.ZARR.open_source(path, key), stem
-    if os.path.exists(path):
-        kind = _registry.recognise(path)
-        if kind is not None:
-            return kind.open_source(path, key), stem
-        if not os.path.isdir(path):
-            if path.lower().endswith(_TENSOR_FILES):
-                raise InputError(
-                    f"{path} is of a kind that is not read; save the tensor: numpy.save('acts.npy', tensor.float().numpy())"
-                )
-            raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
-    elif not glob.has_magic(path):
+    pattern = _places.has_magic(path) and not os.path.exists(path)  # a file's name may look like a glob
+    if not pattern and not _places.is_url(path) and not os.path.exists(path):
         folder = os.path.dirname(path) or "."
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
+    kind = None if pattern else _registry.recognise(path)
+    if kind is not None:
+        return kind.open_source(path, key), stem
+    if not pattern and not _places.is_folder(path):
+        if _places.is_url(path) and not _places.is_file(path):
+            raise InputError(f"{path} does not exist (404); check the path{_unlisted(path)}")
+        if path.lower().endswith(_TENSOR_FILES):
+            raise InputError(
+                f"{path} is of a kind that is not read; save the tensor: numpy.save('acts.npy', tensor.float().numpy())"
+            )
+        raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
     parts, kind = _shards.expand(path, _registry.recognise)
     if len(parts) == 1:
         return kind.open_source(parts[0], key), stem
@@ -117,9 +117,16 @@ def _open_path(spec, options):
     return _shards.ShardedSource(parts, open_part, spec, axis_of), stem
 
 
+def _unlisted(path):
+    """Say what an address that lists nothing cannot stand for."""
+    if _remote.of(_remote.scheme_of(path)).lists:
+        return ""
+    return "; an http(s) address names one file or one Zarr folder, not a folder of parts"
+
+
 def _stem(path, key):
     """Make a short name of a path and a key, without slashes."""
-    stem = Path(path.rstrip("/")).name
+    stem = Path(_remote.path_of(path).rstrip("/")).name
     while Path(stem).suffix and _registry.by_suffix(stem) is not None:
         stem = Path(stem).stem
     stem = stem.replace("*", "").strip("-_.") or "store"

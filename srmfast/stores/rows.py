@@ -44,6 +44,8 @@ class Store:
         Bytes decoded when one such unit is read.
     readers : int
         Threads that may read at once.
+    remote : bool
+        Whether reading waits for a network rather than for a core.
     name, location : str
         Short name, and where the data lie.
 
@@ -65,7 +67,7 @@ class Store:
         self.shape = (self.n, self.d)
         self.dtype = source.dtype_name
         self.location = source.location
-        self.readers = source.readers
+        self.readers, self.remote = source.readers, source.remote
         self.name = name
         self.rows_per_block = _layout.rows_per_block(self.row_shape, self._row_chunks())
         self.unit_bytes = _layout.unit_bytes(source, self._axes, self.rows_per_block)
@@ -132,6 +134,10 @@ class Store:
         """Name up to `limit` chunk objects that do not exist."""
         return self._source.missing_keys(limit)
 
+    def fill_missing(self):
+        """Let chunks that do not exist read as the fill value; without it, those that only reading finds are an error."""
+        self._source.fill_missing()
+
     def fingerprint(self):
         """Identify the data quickly, independent of where they lie.
 
@@ -149,7 +155,7 @@ class Store:
 
     def layout(self):
         """Give one-line warnings about a storage layout that makes reading rows slow or large."""
-        return _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
+        return self._source.notes() + _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
 
     def describe(self):
         """Give what there is to know about the format, as a JSON-able dict."""
