@@ -138,7 +138,9 @@ def make_plan(
     if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
         readers = min(readers, threads // 2)
     slabs = min(
-        max(1, readers) + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
+        max(1, readers) + 2,
+        -(-n // slab_rows),
+        max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies))),
     )
     readers = max(1, min(readers, slabs - 1))
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]

@@ -1,5 +1,6 @@
 """Files and folders by their names, whether on a disk or behind a URL."""
 
+import asyncio
 import glob
 import io
 import os
@@ -14,6 +15,8 @@ from srmfast.stores import _remote, _retry
 
 _BLOCK_BYTES = 256 << 10  # what a small read of a remote file fetches
 _BLOCKS = 64  # of them are kept
+_BUFFER_BYTES = 4 << 10  # a shorter read is served from so much
+_GAP_BYTES = 64 << 10  # ranges closer than this are fetched as one: another request costs more
 
 
 def is_url(path):
@@ -135,7 +138,7 @@ class LocalBytes:
 
     def file(self):
         """Give a binary file that begins at the first byte; closing it leaves this open."""
-        found = open(os.dup(self._fd), "rb")
+        found = os.fdopen(os.dup(self._fd), "rb")
         found.seek(0)
         return found
 
@@ -171,6 +174,15 @@ class RemoteBytes:
         stop = min(offset + nbytes, self.size)
         return self._remote.wait(self._remote.fetch(self.location, offset, stop)) if offset < stop else b""
 
+    def read_many(self, ranges):
+        """Read many (start, stop) side by side: (start, bytes) of each."""
+
+        async def gather():
+            return await asyncio.gather(*[self._remote.fetch(self.location, *each) for each in ranges])
+
+        bodies = self._remote.wait(gather())
+        return [(start, body) for (start, _), body in zip(ranges, bodies, strict=True)]
+
     def fill(self, view, offset):
         """Fill a writable view of bytes from `offset`."""
         if offset + len(view) > self.size:
@@ -179,7 +191,11 @@ class RemoteBytes:
 
     def file(self):
         """Give a binary file that begins at the first byte."""
-        return io.BufferedReader(RangedFile(self), 16 << 10)
+        return io.BufferedReader(self.ranged(), _BUFFER_BYTES)
+
+    def ranged(self):
+        """Give the same file without a buffer of its own, which can be told what will be read."""
+        return RangedFile(self)
 
     def close(self):
         """Nothing is held open."""
@@ -196,6 +212,7 @@ class RangedFile(io.RawIOBase):
 
     def __init__(self, source):
         self._source, self._at = source, 0
+        self._held = []  # (offset, bytes) of ranges that will be asked for next
         self._blocks = OrderedDict()  # number -> bytes, least recently used first
         self._lock = threading.Lock()
 
@@ -215,7 +232,13 @@ class RangedFile(io.RawIOBase):
     def readinto(self, buffer):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._source.size - self._at))
-        if count >= _BLOCK_BYTES:
+        held = next(
+            (each for each in self._held if each[0] <= self._at and self._at + count <= each[0] + len(each[1])), None
+        )
+        if held:
+            low = self._at - held[0]
+            view[:count] = held[1][low : low + count]
+        elif count >= _BLOCK_BYTES:
             self._source.fill(view[:count], self._at)
         elif count:
             count = min(count, _BLOCK_BYTES - self._at % _BLOCK_BYTES)
@@ -223,6 +246,26 @@ class RangedFile(io.RawIOBase):
             view[:count] = self._block(self._at // _BLOCK_BYTES)[low : low + count]
         self._at += count
         return count
+
+    def hold(self, ranges):
+        """Fetch ranges, side by side, that will be read next; those held before are dropped.
+
+        Parameters
+        ----------
+        ranges : iterable of (int, int)
+            Offset and length.
+        """
+        joined = []
+        for offset, nbytes in sorted(ranges):
+            if (
+                joined
+                and offset - joined[-1][1] <= _GAP_BYTES
+                and offset + nbytes - joined[-1][0] <= _remote.PIECE_BYTES
+            ):
+                joined[-1][1] = max(joined[-1][1], offset + nbytes)
+            else:
+                joined.append([offset, offset + nbytes])
+        self._held = self._source.read_many(joined)
 
     def _block(self, number):
         with self._lock:

@@ -184,7 +184,8 @@ def _filesystem(scheme):
     try:
         return fsspec.filesystem(scheme, **fresh)
     except ImportError as error:
-        needed = fsspec.registry.known_implementations.get(scheme, {}).get("class", scheme).partition(".")[0]
+        known = require("fsspec.registry", purpose=f"reading {scheme}://").known_implementations
+        needed = known.get(scheme, {}).get("class", scheme).partition(".")[0]
         raise MissingDependency(f"reading {scheme}:// needs {needed}: pip install {needed}") from error
     except ValueError as error:
         raise InputError(

@@ -123,7 +123,9 @@ def _status(error):
 def _sign_in(url):
     scheme = url.partition("://")[0]
     if scheme in ("s3", "s3a"):
-        return "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket"
+        return (
+            "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket"
+        )
     if scheme in ("gs", "gcs"):
         return "run: gcloud auth application-default login, or set FSSPEC_GS_TOKEN=anon for a public bucket"
     return "give an address that needs no login, such as a signed one"

@@ -94,9 +94,7 @@ class ShardView(Root):
         return b"".join(pieces)[low : low + nbytes]
 
     async def _table(self, shard):
-        return await _once(
-            self._tables, shard, lambda: self.index.read(self._root, self._shard_key(shard)), _INDICES
-        )
+        return await _once(self._tables, shard, lambda: self.index.read(self._root, self._shard_key(shard)), _INDICES)
 
 
 async def _once(kept, key, request, most):
