@@ -22,11 +22,13 @@ def sample(dtype, shape=(N, D), seed=0):
     values = np.random.default_rng(seed).integers(0, 100, shape)
     if dtype == "bool":
         return values < 50
-    return values.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    return values.astype(getattr(ml_dtypes, dtype, dtype))
 
 
 def raw(array):
     """Give the values as a store hands them out."""
+    if array.dtype.name.startswith("float8"):
+        return array.view(np.uint8)
     return array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
 
 

@@ -93,9 +93,9 @@ def test_a_npy_file_reads_any_rectangle(tmp_path, shape, order):
 
 
 def test_scratch_memory_is_bounded_and_spans_are_cut(tmp_path, monkeypatch):
-    from srmfast.stores import _npy
+    from srmfast.stores import _region
 
-    monkeypatch.setattr(_npy, "SCRATCH_BYTES", 100)
+    monkeypatch.setattr(_region, "SCRATCH_BYTES", 100)
     array = np.arange(600.0).reshape(50, 4, 3)
     np.save(tmp_path / "a.npy", array)
     with open_store(tmp_path / "a.npy", index={1: 2}) as store:

@@ -6,6 +6,7 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
+import torch_files
 from store_contract import ALL_DTYPES, D, N, StoreContract, raw
 
 h5py = pytest.importorskip("h5py")
@@ -332,3 +333,87 @@ class TestHdf5Shards(TestNpyShards):
             with h5py.File(folder / f"chunk_{number + 8}.h5", "w") as file:
                 file["layer_0/inputs"] = array[start:stop]
         return f"{folder}/chunk_*.h5::layer_0/inputs"
+
+
+class TestSafetensors(StoreContract):
+    """Written by the library's own writer, with another tensor before and behind."""
+
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        pytest.importorskip("safetensors")
+        from safetensors.numpy import save_file
+
+        tensors = {"acts": array, "aaa": np.arange(3), "zzz": np.arange(N, dtype=np.uint8)}
+        save_file(tensors, folder / "acts.safetensors", {"note": "x"})
+        return folder / "acts.safetensors"
+
+
+class TestSafetensorsShards(TestNpyShards):
+    def make(self, folder, array):
+        pytest.importorskip("safetensors")
+        from safetensors.numpy import save_file
+
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            tensors = {"hidden_states": array[start:stop], "token_ids": np.arange(start, stop)}
+            save_file(tensors, folder / f"request-{number + 8}.safetensors")
+            (folder / f"request-{number + 8}.safetensors.lock").touch()
+        return folder
+
+
+class TestTorch(StoreContract):
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        values = {"labels": np.arange(N), "layer": {"acts": torch_files.Tensor(array, parameter=True)}, "epoch": 3}
+        return torch_files.write(folder / "acts.pt", values)
+
+
+class TestTorchTransposed(StoreContract):
+    def make(self, folder, array):
+        return torch_files.write(folder / "acts.pth", np.asfortranarray(array))
+
+
+class TestTorchBigEndian(StoreContract):
+    def make(self, folder, array):
+        return torch_files.write(folder / "acts.ckpt", {"x": torch_files.swapped(array)}, byte_order="big")
+
+
+class TestTorchShards(TestNpyShards):
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            torch_files.write(folder / f"{number + 8}.pt", array[start:stop])
+        (folder / "8.pt.tmp").write_bytes(b"PK")
+        return folder
+
+
+def write_raw(path, array, offset=0):
+    """Write values and nothing else, behind `offset` bytes of a header."""
+    path.write_bytes(b"\x07" * offset + array.tobytes(order="A"))
+    return path
+
+
+class TestRaw(StoreContract):
+    dtypes = (*ALL_DTYPES, "float8_e4m3fn", "float8_e5m2")
+
+    def make(self, folder, array):
+        return f"{write_raw(folder / 'acts.bin', array)}::{array.dtype.name},{N}x{D}"
+
+
+class TestRawFortran(StoreContract):
+    def make(self, folder, array):
+        path = write_raw(folder / "acts.dat", np.asfortranarray(array), offset=33)
+        return f"{path}::{array.dtype.name},-1x{D},offset=33,order=F"
+
+
+class TestRawBigEndian(TestBigEndian):
+    def make(self, folder, array):
+        swapped = super().make(folder, array)
+        return f"{write_raw(folder / 'acts.raw', swapped)}::>{swapped.dtype.str[1:]},{N}x{D}"
+
+
+class TestRawShards(TestNpyShards):
+    def make(self, folder, array):
+        for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
+            write_raw(folder / f"acts{number + 8}.bin", array[start:stop])
+        return f"{folder}/acts*.bin::{array.dtype.name},-1x{D}"

@@ -233,3 +233,11 @@ def test_a_tensor_that_needs_no_gradient_is_not_copied():
     tensor = types.SimpleNamespace(dtype="torch.float32", numpy=lambda: array)
     tensor.detach = tensor.cpu = lambda: tensor
     assert np.shares_memory(open_store(tensor).read(0, 2), array)
+
+
+def test_what_writers_leave_beside_their_parts_is_no_part(tmp_path):
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.full((2, 3), number))
+    for suffix in (".lock", ".tmp", ".part", ".meta.json"):
+        (tmp_path / f"3.npy{suffix}").write_bytes((tmp_path / "2.npy").read_bytes())
+    assert open_store(tmp_path).describe()["parts"] == ["0.npy", "1.npy", "2.npy"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, require
 
 NAMES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -73,6 +73,33 @@ def marked_bfloat16(marks):
         if text.lower().rpartition(".")[2] in ("bfloat16", "bf16"):
             return True
     return False
+
+
+def raw(name):
+    """Give the native dtype in which the values of a named type travel."""
+    return np.dtype(BITS.get(name, name))
+
+
+def common(names):
+    """Find the type that holds the values of several float types exactly, None when one is no float."""
+    names = set(names)
+    if len(names) == 1:
+        return names.pop()
+    if not all("float" in name for name in names):
+        return None
+    return "float64" if "float64" in names else "float32"
+
+
+def widen(values, name, target):
+    """Convert raw values of the float type `name` to a wider one, exactly."""
+    if name == target:
+        return values
+    if name == "bfloat16":
+        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    elif name in BITS:
+        types = require("ml_dtypes", purpose=f"values of type {name}")
+        values = values.view(getattr(types, name))
+    return values.astype(target)
 
 
 def fixed_text(array):

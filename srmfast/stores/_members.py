@@ -58,6 +58,12 @@ def listing(arrays):
     """Show arrays with shapes and types, the first few of a long list."""
     if not arrays:
         return "no array"
-    shown = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in list(arrays.items())[:SHOWN]]
-    more = len(arrays) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    some = [f"{shown(name)} {tuple(shape)} {dtype}" for name, (shape, dtype) in list(arrays.items())[:SHOWN]]
+    more = len(arrays) - len(some)
+    return ", ".join(some) + (f" and {more} more" if more else "")
+
+
+def shown(name, most=100):
+    """Give a name that a file chose as it fits into one line."""
+    name = name if name.isprintable() else repr(name)
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -1,14 +1,12 @@
 """Members of .npz files: stored ones are read in place, deflated ones from a temporary copy."""
 
-import contextlib
 import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 
 from srmfast.errors import InputError
-from srmfast.stores import _members, _npy, _places
+from srmfast.stores import _members, _npy, _places, _zipped
 
 COPY_BYTES = 1 << 20
 
@@ -32,7 +30,7 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing member, or one that holds objects.
     """
-    with _archive(path) as archive:
+    with _zipped.open_archive(path, ".npz") as archive:
         arrays = _arrays(archive, path)
         name = _members.choose(arrays, key, str(path))
         info = _info(archive, name)
@@ -40,7 +38,7 @@ def open_source(path, key=None):
         with archive.open(info) as member:
             _refuse_objects(member, location)
         if info.compress_type == zipfile.ZIP_STORED:
-            file, offset = _places.open_bytes(path), _data_offset(archive, info)
+            file, offset = _places.open_bytes(path), _zipped.stored_offset(archive, info)
         else:
             file, offset = _unpack(archive, info, location), 0
     try:
@@ -52,7 +50,7 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole member of any type but objects."""
-    with _archive(path) as archive:
+    with _zipped.open_archive(path, ".npz") as archive:
         name = _members.choose(_arrays(archive, path), key, str(path), least_rank=1)
         with archive.open(_info(archive, name)) as member:
             return _npy.load_open(member, f"{path}::{name}")
@@ -78,16 +76,6 @@ class NpzSource(_npy.NpySource):
         return load_array(self._path, key)
 
 
-@contextlib.contextmanager
-def _archive(path):
-    """Open the zip; whatever is damaged in it ends as one line."""
-    try:
-        with _places.open_bytes(path) as held, held.file() as file, zipfile.ZipFile(file) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} is not a whole .npz file ({error}); copy or write it again") from error
-
-
 def _arrays(archive, path):
     arrays = {}
     for info in archive.infolist():
@@ -108,13 +96,6 @@ def _refuse_objects(member, location):
         raise InputError(
             f"{location} holds Python objects, which are never unpickled; save the numbers as a float array"
         )
-
-
-def _data_offset(archive, info):
-    """Find the first byte of a stored member: its local header has a length of its own."""
-    archive.fp.seek(info.header_offset)
-    local = archive.fp.read(30)
-    return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
 
 
 def _unpack(archive, info, location):

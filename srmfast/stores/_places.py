@@ -16,7 +16,6 @@ from srmfast.stores import _remote, _retry
 _BLOCK_BYTES = 256 << 10  # what a small read of a remote file fetches
 _BLOCKS = 64  # of them are kept
 _BUFFER_BYTES = 4 << 10  # a shorter read is served from so much
-_GAP_BYTES = 64 << 10  # ranges closer than this are fetched as one: another request costs more
 
 
 def is_url(path):
@@ -259,7 +258,7 @@ class RangedFile(io.RawIOBase):
         for offset, nbytes in sorted(ranges):
             if (
                 joined
-                and offset - joined[-1][1] <= _GAP_BYTES
+                and offset - joined[-1][1] <= _remote.GAP_BYTES
                 and offset + nbytes - joined[-1][0] <= _remote.PIECE_BYTES
             ):
                 joined[-1][1] = max(joined[-1][1], offset + nbytes)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import os
+import re
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
@@ -16,6 +17,7 @@ class Format:
     suffixes: tuple  # lower case
     module: str  # in srmfast.stores
     magic: bytes = b""  # first bytes of a file of any name
+    markers: tuple = ()  # a folder that holds one of these files is of this format
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
@@ -31,44 +33,57 @@ class Format:
 
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
 NPZ = Format("npz", (".npz",), "_npz")
-ZARR = Format("zarr", (".zarr", ".zip"), "_zarr")
+ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
 HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
-FORMATS = (NPY, NPZ, ZARR, HDF5)
+SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
+TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
+RAW = Format("raw", (".bin", ".raw"), "_raw")
+FORMATS = (NPY, NPZ, ZARR, HDF5, SAFETENSORS, TORCH, RAW)
+_SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 
-def recognise(path):
+def recognise(path, key=None):
     """Find the format of an existing file or folder.
 
     Parameters
     ----------
     path : str
+    key : str, optional
+        The description of raw values makes a file of an unknown kind one of those.
 
     Returns
     -------
     Format or None
         None for a folder that is no store and a file of an unknown kind.
     """
-    if _places.is_url(path):
-        return by_suffix(path) or _recognise_url(path)
-    if os.path.isdir(path):
-        marked = any(os.path.exists(os.path.join(path, marker)) for marker in _zarr_tree.MARKERS)
-        return ZARR if marked or path.rstrip("/").lower().endswith(".zarr") else None
     named = by_suffix(path)
-    if named is not None:
+    if not _places.is_url(path):
+        if os.path.isdir(path):
+            return ZARR if named is ZARR and not path.rstrip("/").lower().endswith(".zip") else _by_markers(path)
+    elif named is None:  # a name costs no request
+        found = _by_markers(path)
+        if found is not None or not _places.is_file(path):
+            return found
+    if named not in (None, RAW):
         return named
-    return _by_magic(path)
-
-
-def _recognise_url(url):
-    """Ask for a hierarchy's description, then for a file: what a folder would show at a glance takes requests here."""
-    if any(_places.is_file(_places.within(url, marker)) for marker in _zarr_tree.MARKERS):
-        return ZARR
-    return _by_magic(url) if _places.is_file(url) else None
-
-
-def _by_magic(path):
     head = _places.head(path, 8)
-    return next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    if named is RAW:
+        return TORCH if head.startswith(_SAVED_BY_TORCH) else RAW
+    found = next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
+    return RAW if found is None and describes_raw(key) else found
+
+
+def _by_markers(folder):
+    """Find the format of a folder by the files that it must hold, or None."""
+    for kind in FORMATS:
+        if any(_places.is_file(_places.within(folder, marker)) for marker in kind.markers):
+            return kind
+    return None
+
+
+def describes_raw(key):
+    """Tell whether a key is meant as type and shape of raw values: ``float16,1000x768``."""
+    return key is not None and re.match(r"[<>=]?[A-Za-z]\w*\s*,\s*-?[0-9]", key) is not None
 
 
 def by_suffix(path):

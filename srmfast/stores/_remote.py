@@ -10,6 +10,7 @@ from srmfast.stores import _retry
 
 READERS = 8  # threads that wait for a network with profit, however many cores there are
 AT_ONCE = 32  # requests under way
+GAP_BYTES = 64 << 10  # ranges closer than this are fetched as one: another request costs more
 PIECE_BYTES = 8 << 20  # a longer range is fetched in such pieces, side by side
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 _LIBRARIES = {"s3": "s3fs", "gcs": "gcsfs", "http": "aiohttp"}

@@ -14,6 +14,7 @@ from srmfast.errors import InputError
 from srmfast.stores import _fingerprint, _places
 from srmfast.stores.base import Source
 
+BESIDE = (".lock", ".tmp", ".part", ".json")  # what writers leave beside their parts, whatever its first bytes are
 OPEN_PARTS = 64  # idle parts kept open; a folder may hold more files than a process may open
 
 
@@ -48,13 +49,16 @@ def expand(pattern, recognise):
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
-        kind = recognise(name)
+        kind = None if name.lower().endswith(BESIDE) and not os.path.isdir(name) else recognise(name)
         if kind is not None:
             kinds.setdefault(kind, []).append(name)
     if not kinds:
         held = ", ".join(os.path.basename(name) for name in visible[:5]) or "nothing"
         what = f"the folder {pattern} holds no store" if folder else f"no store matches {pattern}"
-        raise InputError(f"{what} (found {held}); give a file, a Zarr folder or a folder of such parts")
+        raise InputError(
+            f"{what} (found {held}); give a file, a Zarr folder, a folder of such parts, or parts of raw values as "
+            f"{pattern}::float32,-1x768"
+        )
     if len(kinds) > 1:
         mixed = " and ".join(f"{os.path.basename(names[0])} ({kind.name})" for kind, names in list(kinds.items())[:2])
         raise InputError(

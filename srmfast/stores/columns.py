@@ -47,7 +47,7 @@ def load_column(spec, store=None):
         return _plain(store.sibling(spec), spec)
     if not (_places.is_url(path) or os.path.exists(path)):
         raise InputError(f"{path} does not exist; check the path")
-    kind = _registry.recognise(path)
+    kind = _registry.recognise(path, key)
     if kind is None:
         if store is not None and key is None and spec in store.siblings():
             return _plain(store.sibling(spec), spec)

@@ -8,8 +8,6 @@ from srmfast.stores import _axes, _places, _registry, _remote, _shards
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
-_TENSOR_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
-
 
 def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
     """Open activations as a matrix of rows and features.
@@ -93,18 +91,23 @@ def _open_path(spec, options):
         folder = os.path.dirname(path) or "."
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
-    kind = None if pattern else _registry.recognise(path)
+    kind = None if pattern else _registry.recognise(path, key)
     if kind is not None:
         return kind.open_source(path, key), stem
     if not pattern and not _places.is_folder(path):
         if _places.is_url(path) and not _places.is_file(path):
             raise InputError(f"{path} does not exist (404); check the path{_unlisted(path)}")
-        if path.lower().endswith(_TENSOR_FILES):
-            raise InputError(
-                f"{path} is of a kind that is not read; save the tensor: numpy.save('acts.npy', tensor.float().numpy())"
-            )
-        raise InputError(f"{path} is of an unknown kind; known are {_registry.known()}, and folders of such files")
-    parts, kind = _shards.expand(path, _registry.recognise)
+        raise InputError(
+            f"{path} is of an unknown kind; known are {_registry.known()}, folders of such files, and raw values "
+            f"as {path}::float32,1000x768"
+        )
+    described = _registry.describes_raw(key)
+
+    def part_kind(part):
+        kind = _registry.recognise(part, key if pattern else None)  # of a glob, every match is meant
+        return None if kind is _registry.RAW and not described else kind
+
+    parts, kind = _shards.expand(path, part_kind)
     if len(parts) == 1:
         return kind.open_source(parts[0], key), stem
 
@@ -130,4 +133,6 @@ def _stem(path, key):
     while Path(stem).suffix and _registry.by_suffix(stem) is not None:
         stem = Path(stem).stem
     stem = stem.replace("*", "").strip("-_.") or "store"
-    return stem if key is None else f"{stem}.{key.strip('/').replace('/', '.')}"
+    if key is None or _registry.describes_raw(key):
+        return stem
+    return f"{stem}.{key.strip('/').replace('/', '.')}"
