@@ -244,8 +244,9 @@ def _bases(bases, store, request, resources, on_event):
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
     for name, spec in bases:
         if not isinstance(spec, Basis):
-            if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
-                name, spec = name or Path(str(spec).partition("::")[0]).stem, load_column(spec)
+            path = str(spec).partition("::")[0] if isinstance(spec, (str, Path)) else ""
+            if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
+                name, spec = name or Path(path).stem, load_column(spec)
             spec = load_basis(spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed)
         if spec.vectors.shape[1] != store.d:
             raise InputError(

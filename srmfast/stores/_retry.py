@@ -12,6 +12,7 @@ STALL_SECONDS = float(os.environ.get("SRMFAST_REMOTE_TIMEOUT", "60"))  # without
 _SLOWEST = 128 << 10  # bytes a second that a request may be as slow as, where the library has no timeout of its own
 _NETWORK = ("aiohttp", "aiobotocore", "botocore", "requests", "urllib3", "httpx", "httpcore", "google", "ssl", "socket")
 _CREDENTIALS = ("Credential", "SSO", "TokenRetrieval", "ProfileNotFound", "RefreshError")
+_BROKEN_OFF = ("PayloadError", "IncompleteRead", "ContentLengthError")
 _FORBIDDEN = (401, 403)
 _WORTH_ANOTHER_TRY = (408, 425, 429)
 
@@ -64,8 +65,10 @@ async def persist(request, url, nbytes=None):
 
 def _diagnose(error, url):
     """Say what happened if another try may help, or raise the one line if not."""
-    status = _status(error)
     names = [type(each).__name__ for each in _chain(error)]
+    if isinstance(error, ShortBody) or any(word in name for name in names for word in _BROKEN_OFF):
+        return f"the answer ended early ({_line(error)})"
+    status = _status(error)
     if any(word in name for name in names for word in _CREDENTIALS):
         raise InputError(
             f"{url} cannot be read without credentials ({_line(error)}); {_sign_in(url)}, or check that it is public"
@@ -89,8 +92,6 @@ def _diagnose(error, url):
         return f"nothing arrived for {STALL_SECONDS:g} s"
     if any("Certificate" in name or "SSLError" in name for name in names):
         raise InputError(f"{url} cannot be read: its certificate is not trusted ({_line(error)})") from error
-    if isinstance(error, ShortBody) or any("Payload" in name or "IncompleteRead" in name for name in names):
-        return f"the answer ended early ({_line(error)})"
     modules = [type(each).__module__.partition(".")[0] for each in _chain(error)]
     if any(isinstance(each, OSError) for each in _chain(error)) or any(module in _NETWORK for module in modules):
         return f"the connection failed ({_line(error)})"
