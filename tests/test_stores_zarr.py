@@ -103,7 +103,7 @@ def test_column_chunks_are_reported_with_amplification_and_remedy(tmp_path):
     with open_store(tmp_path / "a.zarr") as store:
         (line,) = store.layout()
     assert "column-wise chunks (100000, 1): 100000 rows must be decoded together (293 MiB)" in line
-    assert "5 times in blocks of 64 MiB; rechunk: create the copy with chunks=(2730, 768)" in line
+    assert "one row alone costs 100000 times its bytes; rechunk: create the copy with chunks=(2730, 768)" in line
 
 
 def test_chunks_over_layers_large_and_small_chunks_are_reported(tmp_path):

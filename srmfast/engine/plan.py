@@ -91,8 +91,9 @@ class Plan:
 
 
 def make_plan(
-    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, remote=False
-):
+    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, remote=False,
+    advice="",
+):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -117,6 +118,8 @@ def make_plan(
         Stores of the run: the results of all are held to its end.
     remote : bool
         Whether reading waits for a network.
+    advice : str
+        How to store the array in smaller units.
 
     Returns
     -------
@@ -180,8 +183,16 @@ def make_plan(
             f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
             f"of {format_bytes(resources.memory)} left beside the process; raise --memory by "
             f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
+            + _smaller_units(slab_rows, unit_rows, advice)
         )
     return plan
+
+
+def _smaller_units(slab_rows, unit_rows, advice):
+    """Say that chunks make a read as long as it is, where they do."""
+    if unit_rows == 1 or slab_rows > unit_rows:
+        return ""
+    return f"; chunks make {unit_rows:,} rows one read" + (f", rechunk: {advice}" if advice else "")
 
 
 def _with_highest(parts, keep, modes, bases, d, pair_room, size, memory):

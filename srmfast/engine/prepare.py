@@ -80,9 +80,7 @@ class Member:
 
     def reads(self):
         """Yield the (start, stop) of every read of a pass, in storage order."""
-        step = self.plan.slab_rows
-        for start in range(0, self.store.n, step):
-            stop = min(start + step, self.store.n)
+        for start, stop in self.store.reads(self.plan.slab_rows):
             if self.selection.wants(start, stop):
                 yield start, stop
 
@@ -212,7 +210,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
         n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
-        unit_rows=store.rows_per_block, readers=store.readers, remote=store.remote,
+        unit_rows=store.rows_per_block, readers=store.readers, remote=store.remote, advice=store.advice(),
         bases=[
             BasisSize(
                 len(basis.vectors), planes.most or planes.slots, planes.most or len(planes.pairs),

@@ -85,7 +85,7 @@ class ShardedSource(Source):
     def __init__(self, parts, open_part, location, axis_of):
         self.location = location
         self._parts, self._open_part = parts, open_part
-        self._lock = threading.Lock()
+        self._lock, self._fills = threading.Lock(), False
         self._idle = collections.OrderedDict()  # number of a part -> its open source, least recently used first
         self._busy = {}  # number of a part -> [source, callers]
         try:
@@ -102,17 +102,18 @@ class ShardedSource(Source):
             self.chunks, self.readers, self.remote = first.chunks, first.readers, first.remote
             self._detail = first.describe()
         self._axis = axis = axis_of(shape)
-        lengths, shapes = [], []
+        lengths, shapes, segments = [], [], []
         for number, name in enumerate(self._parts):
             with self._part(number) as part:
                 self._compare(part, name, shape)
                 lengths.append(part.shape[axis])
                 shapes.append(part.shape)
+                segments.append((part.shape[axis], part.chunks))
                 if part.chunks != self.chunks:
                     self.chunks = (
                         None if None in (part.chunks, self.chunks) else tuple(map(max, part.chunks, self.chunks))
                     )
-        self._shapes = shapes
+        self._shapes, self._segments = shapes, segments
         self._starts = [
             0,
             *itertools.accumulate(lengths),
@@ -154,6 +155,16 @@ class ShardedSource(Source):
                 pieces.append(self._read_part(number, selection, slice(low, high)))
         # An axis before the joined one that an integer drops shifts it.
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=self._kept_axis(selection))
+
+    def segments(self):
+        return self._segments
+
+    def fill_missing(self):
+        self._fills = True
+
+    def notes(self):
+        with self._part(0) as part:
+            return part.notes()
 
     def missing(self):
         found = []
@@ -215,6 +226,8 @@ class ShardedSource(Source):
         with self._lock:
             if number not in self._busy:
                 source = self._idle.pop(number, None) or self._open_part(self._parts[number])
+                if self._fills:
+                    source.fill_missing()
                 self._busy[number] = [source, 0]
             entry = self._busy[number]
             entry[1] += 1

@@ -74,6 +74,16 @@ class Source(abc.ABC):
             64 sampled slices). Independent of the place and of the time of modification.
         """
 
+    def segments(self):
+        """Give the stretches of the joined axis in which chunks begin anew.
+
+        Returns
+        -------
+        list of (int, tuple of int or None)
+            Length and chunks of each; one for an array that is not joined from parts, with no length of its own (-1).
+        """
+        return [(-1, self.chunks)]
+
     def missing(self):
         """Give the rectangles that the store does not hold and would read as a fill value.
 

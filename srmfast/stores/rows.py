@@ -69,7 +69,9 @@ class Store:
         self.location = source.location
         self.readers, self.remote = source.readers, source.remote
         self.name = name
-        self.rows_per_block = _layout.rows_per_block(self.row_shape, self._row_chunks())
+        self._segments = self._row_segments()
+        units = {_layout.rows_per_block((length, *self.row_shape[1:]), chunks) for length, chunks in self._segments}
+        self.rows_per_block = max(units)
         self.unit_bytes = _layout.unit_bytes(source, self._axes, self.rows_per_block)
 
     def read(self, start, stop):
@@ -114,6 +116,24 @@ class Store:
         kept = [axis for axis in range(len(shape)) if axis not in self._axes.fixed]
         order = [kept.index(axis) for axis in self._axes.rows + self._axes.features]
         return values.transpose(order).reshape(-1, self.d)
+
+    def reads(self, most):
+        """Divide all rows into reads of at most `most` rows, in storage order, so that no chunk is decoded twice.
+
+        Parameters
+        ----------
+        most : int
+            At least `rows_per_block`.
+
+        Yields
+        ------
+        start, stop : int
+        """
+        return _layout.reads(self._segments, self.row_shape, max(most, self.rows_per_block))
+
+    def advice(self):
+        """Give the command that stores the array with whole rows in a chunk; "" when the format has none."""
+        return self._source.advice()
 
     def missing_rows(self):
         """Give the rows that lie, in part at least, in chunks that do not exist.
@@ -203,6 +223,12 @@ class Store:
     def __repr__(self):
         return f"Store({self.location!r}, n={self.n}, d={self.d}, dtype={self.dtype!r})"
 
-    def _row_chunks(self):
-        chunks = self._source.chunks
-        return None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows)
+    def _row_segments(self):
+        """Give length on the first row axis and chunks on all row axes of the parts that a store is joined from."""
+        return [
+            (
+                self.row_shape[0] if length < 0 else length,
+                None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows),
+            )
+            for length, chunks in self._source.segments()
+        ]
