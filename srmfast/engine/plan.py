@@ -12,6 +12,8 @@ from srmfast.tally import FOLDS
 _SLAB = 16 << 20  # bytes of one read, when chunks and memory allow it
 _SLAB_SHARE = 1 / 32  # of the memory, for one read
 _READ_SHARE = 0.5  # of the memory, for all reads
+_MOST_READ_SHARE = 0.75  # of the memory, for two reads of whole chunks
+_CLIENT = 48 << 20  # bytes of the libraries that talk to a service, and of what they have received
 # Bytes of one block of decoded rows and coordinates: of a scan it should stay in the cache that cores share, and still
 # outweigh the calls for a block (0.1 ms); of a search it may be larger, as longer products are faster.
 _BLOCK = 3 << 20
@@ -140,11 +142,9 @@ def make_plan(
     copies = _DECODE_COPIES.get(format, 1) + remote  # what has arrived is held until it is decoded
     if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
         readers = min(readers, threads // 2)
-    slabs = min(
-        max(1, readers) + 2,
-        -(-n // slab_rows),
-        max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies))),
-    )
+    slab = slab_rows * row * copies
+    least = 2 if 2 * slab <= resources.memory * _MOST_READ_SHARE else 1  # a second one is read while one is counted
+    slabs = min(max(1, readers) + 2, -(-n // slab_rows), max(least, int(resources.memory * _READ_SHARE // slab)))
     readers = max(1, min(readers, slabs - 1))
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
     modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
@@ -159,7 +159,8 @@ def make_plan(
     choosing = sum(min(basis.pairs, pair_room) for basis in bases)
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
-        (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
+        (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
+        ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
         (

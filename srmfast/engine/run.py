@@ -230,6 +230,7 @@ class _Passes:
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
         rows, totals, wholes, ledgers, sums = self._count(member)
+        member.store.check_unchanged(member.fingerprint)
         _refuse_empty(rows, member.store, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")

@@ -63,7 +63,7 @@ class Hdf5Source(Source):
     def __init__(self, dataset, *, owned, path=None, ranged=None):
         self._dataset, self._owned, self._path = dataset, owned, path or dataset.file.filename
         self._ranged, self.remote = ranged, ranged is not None
-        self._growing = dataset.file.swmr_mode
+        self._growing, self._writing = dataset.file.swmr_mode, dataset.file.mode != "r"
         self.location = f"{self._path}::{dataset.name.strip('/')}"
         if dataset.shape is None:
             raise InputError(f"{self.location} is an empty dataset without a shape; name another one")
@@ -98,7 +98,7 @@ class Hdf5Source(Source):
         ]
         header = _fingerprint.digest_json(described)
         # The values may lie in other files; a file that grows differs from moment to moment, but not in the rows it had.
-        if self._dataset.is_virtual or self._dataset.external or self._growing:
+        if self._dataset.is_virtual or self._dataset.external or self._growing or self._writing:
             return {"size": self.nbytes, "header": header, "slices": self._sampled_rows()}
         with _places.open_bytes(self._path) as file:
             size, etag = file.stat()
@@ -265,7 +265,7 @@ def _refuse_lost_sources(dataset, location, remote):
         )
     left = dataset.nbytes
     for name, offset, size in dataset.external or ():
-        file = os.path.join(os.path.dirname(os.path.abspath(dataset.file.filename)), os.fsdecode(name))
+        file = os.fsdecode(name)  # as HDF5 does, looked for from the current folder
         held = os.path.getsize(file) if os.path.exists(file) else 0
         needed = min(size, left)  # the last file may be without a limit
         left -= needed

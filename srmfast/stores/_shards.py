@@ -188,11 +188,16 @@ class ShardedSource(Source):
         return keys
 
     def fingerprint_parts(self):
-        sampled = _fingerprint.spread(len(self._parts))
+        return self._identify(lambda part: part.fingerprint_parts())
+
+    def fingerprint_again(self):
+        return self._identify(lambda part: part.fingerprint_again())
+
+    def _identify(self, look):
         prints = []
-        for number in sampled:
+        for number in _fingerprint.spread(len(self._parts)):
             with self._part(number) as part:
-                prints.append(part.fingerprint_parts())
+                prints.append(look(part))
         size = sum(found["size"] for found in prints)
         header = _fingerprint.digest_json([self._shapes, [found["header"] for found in prints]])
         return {

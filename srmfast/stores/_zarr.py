@@ -145,11 +145,17 @@ class ZarrSource(Source):
         ]
 
     def fingerprint_parts(self):
+        return self._identify(getattr(self._root, "stat", None))
+
+    def fingerprint_again(self):
+        return self._identify(getattr(self._root, "look", None))
+
+    def _identify(self, stat):
         ignored = ("attributes", "consolidated_metadata")
         described = _zarr_tree.document(self._root, self._node) or {}
         header = _fingerprint.digest_json({k: v for k, v in described.items() if k not in ignored})
         keys = self._sampled_keys()
-        slices = _fingerprint.digest(part for sample in _zarr_tree.wait(self._samples(keys)) for part in sample)
+        slices = _fingerprint.digest(part for sample in _zarr_tree.wait(self._samples(keys, stat)) for part in sample)
         held = len(self._keys) if self._countable else ""
         return {"size": self.nbytes, "header": header, "slices": f"{slices}:{held}"}
 
@@ -164,22 +170,25 @@ class ZarrSource(Source):
         places = [np.unravel_index(i, counts) for i in _fingerprint.spread(math.prod(counts))]
         return [(tuple(map(int, place)), self._key(map(int, place))) for place in places]
 
-    async def _samples(self, keys):
-        return await asyncio.gather(*[self._sample(*each) for each in keys])
+    async def _samples(self, keys, stat):
+        return await asyncio.gather(*[self._sample(*each, stat) for each in keys])
 
-    async def _sample(self, place, key):
+    async def _sample(self, place, key, stat):
         """Give size and ETag of a chunk object, or its size and first bytes."""
         from zarr.abc.store import RangeByteRequest
         from zarr.core.buffer import default_buffer_prototype
 
         size = etag = None
-        if hasattr(self._root, "stat"):
-            found = await self._root.stat(key)
+        if stat is not None:
+            found = await stat(key)
             if found is None:
                 return [repr(place).encode(), b"absent"]
             size, etag = found
         if size is None:
-            size = await self._root.getsize(key)
+            try:
+                size = await self._root.getsize(key)
+            except FileNotFoundError:
+                return [repr(place).encode(), b"absent"]
         if etag is None:
             wanted = RangeByteRequest(0, min(size, _fingerprint.SLICE_BYTES))
             head = await self._root.get(key, default_buffer_prototype(), wanted)

@@ -50,7 +50,7 @@ def present_keys(keys, node, shape, chunks):
 def absent(places, counts):
     """Give the grid coordinates that are not in `places`, as an (m, rank) array in C order."""
     held = np.zeros(counts, bool)
-    if places:
+    if len(places):
         held[tuple(np.array(list(places)).T)] = True
     return np.argwhere(~held)
 

@@ -83,16 +83,14 @@ class RemoteRoot(Root):
     async def stat(self, key):
         """Give size and ETag of an object, from a listing when there is one; None without the object."""
         known = self._listing_of(key)
-        if known is not None:
-            return known.get(key)
+        return await self.look(key) if known is None else known.get(key)
+
+    async def look(self, key):
+        """Ask for size and ETag of an object as it is now; None without it."""
         try:
             return await self._remote.join(self._remote.stat(_remote.join(self.location, key)))
         except _retry.NotThere:
             return None
-
-    def forget(self):
-        """Drop the listings, so that changes are seen."""
-        self._known.clear()
 
 
 class RemoteZip(Root):
@@ -101,6 +99,7 @@ class RemoteZip(Root):
     def __init__(self, url):
         super().__init__(url)
         self._file = _places.open_bytes(url)
+        self._opened = self._file.stat()
         try:
             with self._file.file() as file, zipfile.ZipFile(file) as archive:
                 infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
@@ -131,8 +130,10 @@ class RemoteZip(Root):
         found = self._members.get(key)
         return found and _remote.Stat(found[0].file_size, f"{found[0].CRC:08x}")
 
-    def forget(self):
-        """Nothing to drop: the members are those of the file that was opened."""
+    async def look(self, key):
+        """Give the same while the file is the one that was opened."""
+        now = await asyncio.to_thread(self._file.stat)
+        return await self.stat(key) if now == self._opened else None
 
     def _whole(self, info, end):
         """Read a member with the header in front of it, whose length is told there."""

@@ -13,8 +13,8 @@ from srmfast.stores import _zarr_chunks
 from srmfast.stores._zarr_roots import Root
 
 _INDICES = 256  # shards whose index is kept
-_PIECE_BYTES = 1 << 20  # of remote shards, whose chunks of a quarter of that or less are fetched together
-_PIECES = 32  # of them are kept
+_PIECE_BYTES = 512 << 10  # of remote shards, whose chunks of a quarter of that or less are fetched together
+_PIECES = 24  # of them are kept
 
 
 def unsharded(doc):

@@ -167,11 +167,35 @@ class Store:
             JSON-able: ``shape``, ``dtype``, ``view`` (the axes used), ``size`` (bytes), ``header`` and
             ``slices`` (digests).
         """
+        return self._head() | self._source.fingerprint_parts()
+
+    def check_unchanged(self, before):
+        """Look whether the data are still those of an earlier fingerprint.
+
+        Parameters
+        ----------
+        before : dict
+            From `fingerprint`.
+
+        Raises
+        ------
+        InputError
+            When they are not, naming what differs.
+        """
+        now = self._head() | self._source.fingerprint_again()
+        differ = [part for part in now if now[part] != before.get(part)]
+        if differ:
+            sizes = f" from {before['size']} to {now['size']} bytes" if "size" in differ else ""
+            raise InputError(
+                f"{self.location} must stay the same while it is read, but its {', '.join(differ)} changed{sizes}; wait until "
+                "its writer is done, then run again"
+            )
+
+    def _head(self):
         axes = self._axes
         fixed = {str(axis): position for axis, position in sorted(axes.fixed.items())}
         view = {"rows": list(axes.rows), "features": list(axes.features), "fixed": fixed}
-        head = {"shape": list(self.shape), "dtype": self.dtype, "view": view}
-        return head | self._source.fingerprint_parts()
+        return {"shape": list(self.shape), "dtype": self.dtype, "view": view}
 
     def layout(self):
         """Give one-line warnings about a storage layout that makes reading rows slow or large."""
