@@ -60,5 +60,5 @@ def test_counters_are_as_wide_as_the_rows_need():
 
 def test_tallies_add_beyond_32_bits():
     fate = np.full((64, 1, 3), 2**30, np.int64)
-    both = RowTally(fate.copy(), seen=2**33) + RowTally(fate.copy(), seen=2**33)
+    both = RowTally(2**33, fate.copy()) + RowTally(2**33, fate.copy())
     assert both.seen == 2**34 and (both.fate == 2**31).all() and both.fate.sum() == 64 * 3 * 2**31
