@@ -179,7 +179,8 @@ def _filesystem(scheme):
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
-        found = library.GCSFileSystem(requests_timeout=timeout, **fresh)
+        plain = library.core.GCSFileSystem  # the one that gcsfs prefers asks for the kind of every bucket first
+        found = plain(requests_timeout=timeout, **fresh)
         found._request = functools.partial(type(found)._request.__wrapped__, found)
         return found
     try:

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -68,6 +69,13 @@ def expand(pattern, recognise):
     return parts, kind
 
 
+class _Lent:
+    """An open part and how many callers read it."""
+
+    def __init__(self, source):
+        self.source, self.callers, self.lock = source, 0, threading.Lock()
+
+
 class ShardedSource(Source):
     """Arrays of equal trailing shape and type, joined along one axis.
 
@@ -87,7 +95,7 @@ class ShardedSource(Source):
         self._parts, self._open_part = parts, open_part
         self._lock, self._fills = threading.Lock(), False
         self._idle = collections.OrderedDict()  # number of a part -> its open source, least recently used first
-        self._busy = {}  # number of a part -> [source, callers]
+        self._busy = {}  # number of a part -> _Lent
         try:
             self._join(axis_of)
         except BaseException:
@@ -103,22 +111,32 @@ class ShardedSource(Source):
             self._detail = first.describe()
         self._axis = axis = axis_of(shape)
         lengths, shapes, segments = [], [], []
-        for number, name in enumerate(self._parts):
-            with self._part(number) as part:
-                self._compare(part, name, shape)
-                lengths.append(part.shape[axis])
-                shapes.append(part.shape)
-                segments.append((part.shape[axis], part.chunks))
-                if part.chunks != self.chunks:
-                    self.chunks = (
-                        None if None in (part.chunks, self.chunks) else tuple(map(max, part.chunks, self.chunks))
-                    )
+        for part_shape, chunks in self._look(shape):
+            lengths.append(part_shape[axis])
+            shapes.append(part_shape)
+            segments.append((part_shape[axis], chunks))
+            if chunks != self.chunks:
+                self.chunks = None if None in (chunks, self.chunks) else tuple(map(max, chunks, self.chunks))
         self._shapes, self._segments = shapes, segments
         self._starts = [
             0,
             *itertools.accumulate(lengths),
         ]  # position on the joined axis where each part begins
         self.shape = (*shape[:axis], self._starts[-1], *shape[axis + 1 :])
+
+    def _look(self, shape):
+        """Give shape and chunks of every part; those behind a network are opened side by side."""
+
+        def look(number):
+            with self._part(number) as part:
+                self._compare(part, self._parts[number], shape)
+                return part.shape, part.chunks
+
+        numbers = range(len(self._parts))
+        if not self.remote:
+            return list(map(look, numbers))
+        with ThreadPoolExecutor(self.readers) as pool:
+            return list(pool.map(look, numbers))
 
     def _compare(self, part, name, shape):
         first = os.path.basename(self._parts[0])
@@ -230,19 +248,23 @@ class ShardedSource(Source):
         """Lend the open source of a part; idle ones beyond `OPEN_PARTS` are closed."""
         with self._lock:
             if number not in self._busy:
-                source = self._idle.pop(number, None) or self._open_part(self._parts[number])
-                if self._fills:
-                    source.fill_missing()
-                self._busy[number] = [source, 0]
-            entry = self._busy[number]
-            entry[1] += 1
+                self._busy[number] = _Lent(self._idle.pop(number, None))
+            lent = self._busy[number]
+            lent.callers += 1
         try:
-            yield entry[0]
+            with lent.lock:  # its own: opening another part need not wait
+                if lent.source is None:
+                    lent.source = self._open_part(self._parts[number])
+                if self._fills:
+                    lent.source.fill_missing()
+            yield lent.source
         finally:
             with self._lock:
-                entry[1] -= 1
-                if entry[1] == 0:
-                    self._idle[number] = self._busy.pop(number)[0]
+                lent.callers -= 1
+                if not lent.callers:
+                    del self._busy[number]
+                    if lent.source is not None:
+                        self._idle[number] = lent.source
                 while len(self._idle) > OPEN_PARTS:
                     self._idle.popitem(last=False)[1].close()
 
