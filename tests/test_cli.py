@@ -474,7 +474,8 @@ def test_chunks_missing_inside_shards_are_found(files, tmp_path, srmfast_main, c
     holed = zarr.create_array(files / "shards.zarr", shape=(N, D), chunks=(25, D), shards=(100, D), dtype="f4")
     holed[:125], holed[150:] = sample()[:125], sample()[150:]
     refused(
-        srmfast_main(f"run shards.zarr -o {tmp_path}/o.zarr"), r"25 rows .*\(inside shards\): lost, or never written"
+        srmfast_main(f"run shards.zarr -o {tmp_path}/o.zarr"),
+        r"25 rows .*\(c/1/0 inner chunk 1/0\): lost, or never written",
     )
     assert counts_of("shards.zarr --missing-chunks skip").attrs["rows"] == rows_of(300, 275, missing_chunk=25)
     assert counts_of("shards.zarr --missing-chunks zeros").attrs["rows"] == rows_of(300, 275, zero_norm=25)

@@ -126,3 +126,38 @@ def test_groups_are_not_datasets_and_a_given_file_stays_open(path):
             open_store(file["layer_0"])
         open_store(file["layer_1/inputs"]).close()
         assert file["layer_1/inputs"].shape == (6, 4)
+
+
+def test_chunks_that_were_never_written_are_missing_not_fill_values(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        grown = file.create_dataset("x", (100, 4), "f4", chunks=(10, 4), maxshape=(None, 4), fillvalue=np.nan)
+        grown[:] = 1
+        grown.resize((125, 4))
+        grown[40:50] = np.nan  # written, whatever it holds
+        file.create_dataset("columns", (100, 4), "f4", chunks=(10, 2))[:, :2] = 1
+        file.create_dataset("flat", (6, 4), "f4")
+        file.create_dataset("stack", (3, 20, 4), "f4", chunks=(1, 10, 4))[1] = 1
+    with open_store(f"{tmp_path}/a.h5::x") as store:
+        assert store.missing_rows() == [[100, 125]]
+        assert store.missing_keys(2) == ["[100:110, 0:4]", "[110:120, 0:4]"]
+    with open_store(f"{tmp_path}/a.h5::columns") as store:
+        assert store.missing_rows() == [[0, 100]]
+    with open_store(f"{tmp_path}/a.h5::flat") as store:
+        assert store.missing_rows() == [[0, 6]]
+    with open_store(f"{tmp_path}/a.h5::stack") as store:
+        assert store.missing_rows() == [[0, 20], [40, 60]]
+    with open_store(f"{tmp_path}/a.h5::stack", index={0: 1}) as store:
+        assert store.missing_rows() == []
+
+
+def test_external_values_that_end_early_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (100, 4), "f4", external=[("values.bin", 8, h5py.h5f.UNLIMITED)])
+    np.arange(402, dtype=np.float32).tofile(tmp_path / "values.bin")
+    with open_store(tmp_path / "a.h5") as store:
+        assert store.read(0, 1).tolist() == [[2, 3, 4, 5]]
+        assert store.missing_rows() == []
+    os.truncate(tmp_path / "values.bin", 1000)
+    with pytest.raises(InputError, match="values.bin, which holds 1000 bytes of 1608: .* read as zeros"):
+        open_store(tmp_path / "a.h5")

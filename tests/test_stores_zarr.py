@@ -61,8 +61,8 @@ def test_chunks_that_a_shard_does_not_hold_are_found_in_its_index(tmp_path):
         write(path, array, **codec)
         with open_store(path) as store:
             assert store.missing_rows() == [[5, 10], [45, 50]]
-            assert store.rows_per_block == 20
-            assert store.missing_keys() == []
+            assert store.missing_keys() == ["c/0/0 inner chunk 1/0", "c/2/0 inner chunk 1/0"]
+            assert np.array_equal(store.read(0, 50), array)
 
 
 def test_missing_column_chunks_touch_whole_rows_and_layers_only_their_own(tmp_path):
@@ -87,12 +87,12 @@ def test_missing_chunks_of_parts_are_placed_in_the_whole(tmp_path):
         assert store.missing_keys(limit=1) == ["part-1.zarr/c/1/0"]
 
 
-def test_the_unit_is_whole_chunks_and_a_shard_is_one(tmp_path):
+def test_the_unit_is_whole_chunks_also_of_a_shard(tmp_path):
     write(tmp_path / "a.zarr", ones(100, 4), chunks=(10, 4), shards=(40, 4))
     with open_store(tmp_path / "a.zarr") as store:
-        assert store.rows_per_block == 40
-        assert store.describe()["chunks"] == [40, 4]
-        assert store.describe()["inner_chunks"] == [10, 4]
+        assert store.rows_per_block == 10
+        assert store.describe()["chunks"] == [10, 4]
+        assert store.describe()["shards"] == [40, 4]
     write(tmp_path / "b.zarr", ones(4, 6, 10, 3), chunks=(1, 3, 10, 3))
     with open_store(tmp_path / "b.zarr", feature_axis=-1) as store:
         assert store.rows_per_block == 30
@@ -103,7 +103,7 @@ def test_column_chunks_are_reported_with_amplification_and_remedy(tmp_path):
     with open_store(tmp_path / "a.zarr") as store:
         (line,) = store.layout()
     assert "column-wise chunks (100000, 1): 100000 rows must be decoded together (293 MiB)" in line
-    assert "5 times in blocks of 64 MiB; rechunk: create the copy with chunks=(2730, 768)" in line
+    assert "one row alone costs 100000 times its bytes; rechunk: create the copy with chunks=(2730, 768)" in line
 
 
 def test_chunks_over_layers_large_and_small_chunks_are_reported(tmp_path):

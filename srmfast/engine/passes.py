@@ -74,6 +74,7 @@ class Passes:
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
         rows, totals, wholes, ledgers, sums, repeats = self._count(member)
+        member.store.check_unchanged(member.fingerprint)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
@@ -119,6 +120,7 @@ class Passes:
         self.find_limit()
         more = dict(sums=self._sums(), repeats=self._repeats())
         counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
+        self.member.store.check_unchanged(self.member.fingerprint)
         return counted.tally([self.member.interval])
 
     def spent(self):

@@ -12,6 +12,8 @@ from srmfast.tally import FOLDS
 _SLAB = 16 << 20  # bytes of one read, when chunks and memory allow it
 _SLAB_SHARE = 1 / 32  # of the memory, for one read
 _READ_SHARE = 0.5  # of the memory, for all reads
+_MOST_READ_SHARE = 0.75  # of the memory, for two reads of whole chunks
+_CLIENT = 48 << 20  # bytes of the libraries that talk to a service, and of what they have received
 # Bytes of one block of decoded rows and coordinates: of a scan it should stay in the cache that cores share, and still
 # outweigh the calls for a block (0.1 ms); of a search it may be larger, as longer products are faster.
 _BLOCK = 3 << 20
@@ -91,8 +93,9 @@ class Plan:
 
 
 def make_plan(
-    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0
-):
+    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
+    remote=False, advice="",
+):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -117,6 +120,10 @@ def make_plan(
         Stores of the run: the results of all are held to its end.
     working : int
         Bytes that a reader holds beside what it reads.
+    remote : bool
+        Whether reading waits for a network.
+    advice : str
+        How to store the array in smaller units.
 
     Returns
     -------
@@ -134,11 +141,13 @@ def make_plan(
     if unit_rows == 1:
         slab_rows = max(1, slab_rows // block_rows) * block_rows  # whole blocks
     slab_rows = min(slab_rows, n)
-    copies = _DECODE_COPIES.get(format, 1)
-    readers = max(1, min(readers, threads // 2))  # reading and decoding share the cores with counting
-    slabs = min(
-        readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
-    )
+    copies = _DECODE_COPIES.get(format, 1) + remote  # what has arrived is held until it is decoded
+    if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
+        readers = min(readers, threads // 2)
+    slab = slab_rows * row * copies
+    least = 2 if 2 * slab <= resources.memory * _MOST_READ_SHARE else 1  # a second one is read while one is counted
+    slabs = min(max(1, readers) + 2, -(-n // slab_rows), max(least, int(resources.memory * _READ_SHARE // slab)))
+    readers = max(1, min(readers, slabs - 1))
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
     modes = modes_of(keep, [basis.slots for basis in bases], c, e, a, resources.memory / stores)
     dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
@@ -152,8 +161,9 @@ def make_plan(
     choosing = sum(min(basis.pairs, pair_room) for basis in bases)
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
-        (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
+        (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
         ("items being averaged", readers * working),
+        ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
         (
@@ -177,8 +187,16 @@ def make_plan(
             f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
             f"of {format_bytes(resources.memory)} left beside the process; raise --memory by "
             f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
+            + _smaller_units(slab_rows, unit_rows, advice)
         )
     return plan
+
+
+def _smaller_units(slab_rows, unit_rows, advice):
+    """Say that chunks make a read as long as it is, where they do."""
+    if unit_rows == 1 or slab_rows > unit_rows:
+        return ""
+    return f"; chunks make {unit_rows:,} rows one read" + (f", rechunk: {advice}" if advice else "")
 
 
 def _with_highest(parts, keep, modes, bases, d, pair_room, size, memory):

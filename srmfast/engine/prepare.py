@@ -94,13 +94,11 @@ class Member:
 
     def reads(self, start=None, stop=None):
         """Yield the (start, stop) of every read of a pass in storage order; of some rows only, if told so."""
-        first, last = self.interval
-        start, stop, step = first if start is None else start, last if stop is None else stop, self.plan.slab_rows
-        while start < stop:
-            end = min(start - start % step + step, stop)
-            if self.selection.wants(start, end):
-                yield start, end
-            start = end
+        low, high = self.interval
+        low, high = low if start is None else start, high if stop is None else stop
+        for first, last in self.store.reads(self.plan.slab_rows, low, high):
+            if self.selection.wants(first, last):
+                yield first, last
 
     def readings(self):
         """Return how often the store is read: whole readings for norms, mean and counts, and halves to choose planes."""
@@ -216,6 +214,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
         )
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
+    if request.missing_chunks == "zeros":
+        store.fill_missing()
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -228,7 +228,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     ways = [Way.choose(*parts, request) for parts in chosen]
     plan = make_plan(
         n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
-        unit_rows=store.rows_per_block, readers=store.readers,
+        unit_rows=store.rows_per_block, readers=store.readers, remote=store.remote, advice=store.advice(),
         bases=[
             BasisSize(
                 len(basis.vectors), planes.most or planes.slots, planes.most or len(planes.pairs),
@@ -264,8 +264,9 @@ def _bases(bases, store, request, resources, on_event):
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
-            if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
-                name, spec = name or Path(str(spec).partition("::")[0]).stem, load_column(spec)
+            path = str(spec).partition("::")[0] if isinstance(spec, (str, Path)) else ""
+            if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
+                name, spec = name or Path(path).stem, load_column(spec)
             spec = load_basis(
                 spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
             )

@@ -1,12 +1,15 @@
 """HDF5 datasets, NetCDF4 included: one reader, no file lock, straight into the block's memory."""
 
 import contextlib
+import io
+import itertools
+import math
 import os
 
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _zarr_chunks
 from srmfast.stores.base import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,9 +33,10 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing dataset or several candidates.
     """
-    file = open_file(path)
+    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
+    file = open_file(path, ranged)
     try:
-        return Hdf5Source(find(file, path, key, least_rank=2), owned=True)
+        return Hdf5Source(find(file, path, key, least_rank=2), owned=True, path=path, ranged=ranged)
     except BaseException:
         file.close()
         raise
@@ -40,8 +44,9 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole dataset of any type but objects; text is decoded to fixed-width strings."""
-    with contextlib.closing(open_file(path)) as file:
-        return load_dataset(find(file, path, key, least_rank=1))
+    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
+    with contextlib.closing(open_file(path, ranged)) as file:
+        return load_dataset(find(file, path, key, least_rank=1), path)
 
 
 def from_dataset(dataset):
@@ -55,8 +60,10 @@ class Hdf5Source(Source):
     format = "hdf5"
     readers = 1  # the library has one global lock
 
-    def __init__(self, dataset, *, owned):
-        self._dataset, self._owned, self._path = dataset, owned, dataset.file.filename
+    def __init__(self, dataset, *, owned, path=None, ranged=None):
+        self._dataset, self._owned, self._path = dataset, owned, path or dataset.file.filename
+        self._ranged, self.remote = ranged, ranged is not None
+        self._growing, self._writing = dataset.file.swmr_mode, dataset.file.mode != "r"
         self.location = f"{self._path}::{dataset.name.strip('/')}"
         if dataset.shape is None:
             raise InputError(f"{self.location} is an empty dataset without a shape; name another one")
@@ -67,13 +74,15 @@ class Hdf5Source(Source):
         declared = _cf.declared(dataset.attrs, self.location)
         _cf.refuse_packed(declared, self.location)
         self._missing = _cf.Missing(declared, self.dtype_name, self.location)
-        _refuse_lost_sources(dataset, self.location)
+        _refuse_lost_sources(dataset, self.location, self.remote)
         self._filters = _filters(dataset, self.location)
         self.dims = _dims(dataset)
 
     def read(self, selection):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
         block = np.empty([s.stop - s.start for s in slices], self.dtype)
+        if self.remote:
+            self._ranged.hold(self._chunk_ranges(slices))
         try:
             if self._bits is None:
                 self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
@@ -105,13 +114,50 @@ class Hdf5Source(Source):
             self._filters,
         ]
         header = _fingerprint.digest_json(described)
-        if self._dataset.is_virtual or self._dataset.external:  # the values lie in other files
+        # The values may lie in other files; a file that grows differs from moment to moment, but not in the rows it had.
+        if self._dataset.is_virtual or self._dataset.external or self._growing or self._writing:
             return {"size": self.nbytes, "header": header, "slices": self._sampled_rows()}
-        size = os.path.getsize(self._path)
-        with open(self._path, "rb") as file:
-            fd = file.fileno()
-            slices = _fingerprint.file_slices(lambda at, nbytes: os.pread(fd, nbytes, at), 0, size)
-        return {"size": size, "header": header, "slices": slices}
+        with _places.open_bytes(self._path) as file:
+            size, etag = file.stat()
+            return {"size": size, "header": header, "slices": etag or _fingerprint.file_slices(file.read_at, 0, size)}
+
+    def missing(self):
+        """Give the chunks that were never written: HDF5 writes every chunk that a program writes, also of zeros."""
+        if self._dataset.is_virtual or self._dataset.external:
+            return None
+        if self.chunks is None:
+            written = self._dataset.id.get_storage_size() or not self.nbytes
+            return np.array([[[0, size] for size in self.shape]] * (not written), np.int64).reshape(
+                -1, len(self.shape), 2
+            )
+        return _zarr_chunks.rectangles(self._absent(), self.chunks, self.shape)
+
+    def missing_keys(self, limit=5):
+        gaps = self.missing()
+        return [] if gaps is None else [_shown(itertools.starmap(slice, gap)) for gap in gaps[:limit].tolist()]
+
+    def _absent(self):
+        """Give the grid coordinates of chunks without storage."""
+        counts, held = _zarr_chunks.grid(self.shape, self.chunks), []
+        if self._dataset.id.get_num_chunks() != math.prod(counts):
+            self._dataset.id.chunk_iter(lambda chunk: held.append(chunk.chunk_offset))
+            places = np.array(held, np.int64).reshape(-1, len(counts)) // self.chunks
+            return _zarr_chunks.absent(places[(places < counts).all(axis=1)], counts)
+        return np.empty((0, len(counts)), np.int64)
+
+    def _chunk_ranges(self, slices):
+        """Give (offset, length) in the file of the stored chunks that a rectangle touches."""
+        if self.chunks is None:
+            return []
+        spans = [range(s.start // c, -(-s.stop // c)) for s, c in zip(slices, self.chunks, strict=True)]
+        found = []
+        for place in itertools.product(*spans):
+            info = self._dataset.id.get_chunk_info_by_coord(
+                tuple(i * c for i, c in zip(place, self.chunks, strict=True))
+            )
+            if info.size:
+                found.append((info.byte_offset, info.size))
+        return found
 
     def _sampled_rows(self):
         """Hash the beginning of evenly spread positions on the first axis."""
@@ -121,10 +167,12 @@ class Hdf5Source(Source):
     def describe(self):
         dataset = self._dataset
         order = None if self.chunks else "C"
-        return {"filters": [name for _, name in self._filters], "virtual": dataset.is_virtual, "order": order}
+        filters = [name for _, name in self._filters]
+        return {"filters": filters, "virtual": dataset.is_virtual, "order": order, "growing": self._growing}
 
     def notes(self):
-        return self._missing.notes()
+        held = f"the file is being written (SWMR): the {self.shape[0]:,} rows it held when it was opened are used"
+        return self._missing.notes() + ([held] if self._growing else [])
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
@@ -137,8 +185,8 @@ class Hdf5Source(Source):
     def sibling(self, key):
         group = self._dataset.parent
         if key in group and hasattr(group[key], "shape"):
-            return load_dataset(group[key])
-        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1))
+            return load_dataset(group[key], self._path)
+        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1), self._path)
 
     def close(self):
         if self._owned:
@@ -148,20 +196,22 @@ class Hdf5Source(Source):
         return self.dtype_name == "bfloat16" and self._dataset.dtype.kind == "i"
 
 
-def open_file(path):
+def open_file(path, ranged=None):
     """Open for reading without a lock: on a network file system, or beside a writer, locking fails."""
     h5py = require("h5py", purpose=f"reading {path}")
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(ranged and io.BufferedReader(ranged) or path, "r", locking=False)
     except OSError as error:
         if "flag values don't match" in str(error):  # this process has it open already: the library wants equal flags
             return h5py.File(path, "r")
         if "already open for write" in str(error):
+            with contextlib.suppress(OSError):
+                return h5py.File(path, "r", libver="latest", swmr=True, locking=False)
             raise InputError(
-                f"{path} is marked as being written; close its writer, or if that crashed: h5clear -s {path}"
+                f"{path} is marked as being written, but not for readers beside its writer (SWMR); close its writer, or if "
+                f"that crashed: h5clear -s {path}"
             ) from error
-        with open(path, "rb") as file:
-            head = file.read(len(SIGNATURE))
+        head = _places.head(path, len(SIGNATURE))
         if head[:3] == b"CDF":
             raise InputError(f"{path} is NetCDF 3; convert it with: nccopy -k nc4 {path} OUT.nc") from error
         reason = "truncated or not closed by its writer" if head == SIGNATURE else "no HDF5 signature"
@@ -252,8 +302,23 @@ def _filters(dataset, location):
     return filters
 
 
-def _refuse_lost_sources(dataset, location):
-    """Refuse a virtual dataset whose source files are gone: HDF5 reads those rows as the fill value."""
+def _refuse_lost_sources(dataset, location, remote):
+    """Refuse a dataset whose other files are gone or too short: HDF5 reads those rows as the fill value."""
+    if remote and (dataset.is_virtual or dataset.external):
+        raise InputError(
+            f"{location} has its values in other files, which are not found behind a URL; give those files"
+        )
+    left = dataset.nbytes
+    for name, offset, size in dataset.external or ():
+        file = os.fsdecode(name)  # as HDF5 does, looked for from the current folder
+        held = os.path.getsize(file) if os.path.exists(file) else 0
+        needed = min(size, left)  # the last file may be without a limit
+        left -= needed
+        if held < offset + needed:
+            raise InputError(
+                f"{location} has its values in {file}, which holds {held} bytes of {offset + needed}: the others would "
+                "read as zeros; copy it again"
+            )
     if not dataset.is_virtual:
         return
     folder = os.path.dirname(os.path.abspath(dataset.file.filename))
@@ -270,11 +335,11 @@ def _refuse_lost_sources(dataset, location):
         )
 
 
-def load_dataset(dataset):
+def load_dataset(dataset, path=None):
     """Load a whole dataset of an open file; text is decoded to fixed-width strings."""
     import h5py
 
-    location = f"{dataset.file.filename}::{dataset.name.strip('/')}"
+    location = f"{path or dataset.file.filename}::{dataset.name.strip('/')}"
     if dataset.dtype == "S1" and len(dataset.shape) > 1 and dataset.size:  # NetCDF without strings: a letter an element
         return np.ascontiguousarray(dataset[()]).view(f"S{dataset.shape[-1]}")[..., 0]
     if h5py.check_string_dtype(dataset.dtype):

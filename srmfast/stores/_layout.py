@@ -2,7 +2,7 @@
 
 import math
 
-BLOCK_BYTES = 64 << 20  # a block that a reader holds; a unit above it is decoded several times
+BLOCK_BYTES = 64 << 20  # a unit above it is worth a word
 LARGE_UNIT_BYTES = 256 << 20
 SMALL_CHUNK_BYTES = 16 << 10
 NEAR_BYTES = 8 << 10  # a run shorter than this is a seek, not a stream
@@ -34,6 +34,42 @@ def rows_per_block(row_shape, row_chunks):
         fits = chunk < size and (outermost or size % chunk == 0)
         return (chunk if fits else size) * inner
     return 1
+
+
+def reads(segments, row_shape, most):
+    """Divide all rows into reads so that no chunk lies in two of them.
+
+    Parameters
+    ----------
+    segments : list of (int, tuple of int or None)
+        Length on the first row axis, and chunk sizes on the row axes, of stretches in which chunks begin anew.
+    row_shape : tuple of int
+        Sizes of the row axes.
+    most : int
+        Rows of one read; at least the largest unit.
+
+    Yields
+    ------
+    start, stop : int
+        In order. Small segments share a read.
+    """
+    inner = math.prod(row_shape[1:])
+    if all(rows_per_block((length, *row_shape[1:]), chunks) == 1 for length, chunks in set(segments)):
+        segments = [(row_shape[0], None)]  # nothing to respect: all reads alike
+    begin = end = 0  # of what is still to be read
+    for length, chunks in segments:
+        rows = length * inner
+        if begin < end and end - begin + rows > most:
+            yield begin, end
+            begin = end
+        end += rows
+        unit = rows_per_block((length, *row_shape[1:]), chunks)
+        step = max(1, most // unit) * unit
+        while end - begin > most:
+            yield begin, begin + step
+            begin += step
+    if begin < end:
+        yield begin, end
 
 
 def unit_bytes(source, axes, rows):
@@ -69,11 +105,9 @@ def warnings(source, axes, rows, unit):
     chunk_bytes = math.prod(chunks) * source.dtype.itemsize
     split = any(chunks[axis] < shape[axis] for axis in axes.features)
     if split and unit > BLOCK_BYTES:
-        times = -(-unit // BLOCK_BYTES)
         lines.append(
-            f"column-wise chunks {chunks}: {rows} rows must be decoded together ({_size(unit)}), or every "
-            "chunk is read "
-            f"{times} times in blocks of {_size(BLOCK_BYTES)}{remedy}"
+            f"column-wise chunks {chunks}: {rows} rows must be decoded together ({_size(unit)}), so that one row alone "
+            f"costs {rows} times its bytes{remedy}"
         )
     elif unit > LARGE_UNIT_BYTES:
         lines.append(f"large chunks {chunks}: the smallest unit of {rows} rows decodes {_size(unit)} at once{remedy}")

@@ -1,11 +1,9 @@
 """NumPy .npy files."""
 
-import os
-
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores import _dtypes, _fingerprint, _places
 from srmfast.stores._region import RegionSource, c_strides
 
 
@@ -24,11 +22,11 @@ def open_source(path, key=None):
     """
     if key is not None:
         raise InputError(f"a .npy file holds one array, {path} has no member {key!r}; drop '::{key}'")
-    fd = os.open(path, os.O_RDONLY)
+    file = _places.open_bytes(path)
     try:
-        return NpySource(fd, 0, os.fstat(fd).st_size, str(path))
+        return NpySource(file, 0, file.size, str(path))
     except BaseException:
-        os.close(fd)
+        file.close()
         raise
 
 
@@ -36,7 +34,7 @@ def load_array(path, key=None):
     """Load a whole .npy array of any type but objects."""
     if key is not None:
         raise InputError(f"a .npy file holds one array, {path} has no member {key!r}; drop '::{key}'")
-    with open(path, "rb") as file:
+    with _places.open_bytes(path) as held, held.file() as file:
         return load_open(file, str(path))
 
 
@@ -80,21 +78,21 @@ def read_header(file, location):
 
 
 class NpySource(RegionSource):
-    """A .npy image inside an open file, from byte `offset`, `size` bytes long; owns the descriptor."""
+    """A .npy image inside an open file, from byte `offset`, `size` bytes long; owns the file."""
 
     format = "npy"
 
-    def __init__(self, fd, offset, size, location):
-        with open(fd, "rb", closefd=False) as file:
-            file.seek(offset)
-            shape, fortran, stored = read_header(file, location)
-            data = file.tell()  # bytes from the start of the file
+    def __init__(self, file, offset, size, location):
+        with file.file() as stream:
+            stream.seek(offset)
+            shape, fortran, stored = read_header(stream, location)
+            data = stream.tell()  # bytes from the start of the file
         name, raw = _dtypes.resolve(stored, location)
         stored = stored if stored.kind in "iuf" else raw
         strides = c_strides(shape[::-1], raw.itemsize)[::-1] if fortran else None
         held = size - (data - offset)
         self._fortran, self._image = fortran, (offset, size)
-        super().__init__(fd, data, held, shape, name, location, stored=stored, strides=strides)
+        super().__init__(file, data, held, shape, name, location, stored=stored, strides=strides)
 
     @property
     def order(self):
@@ -102,9 +100,7 @@ class NpySource(RegionSource):
 
     def fingerprint_parts(self):
         offset, size = self._image
-        header = _fingerprint.digest([self._region.read_bytes(offset, self._offset - offset)])
-        slices = _fingerprint.file_slices(self._region.read_bytes, offset, size)
-        return {"size": size, "header": header, "slices": slices}
+        return self._identify(_fingerprint.digest([self._file.read_at(offset, self._offset - offset)]), offset, size)
 
 
 def _line(error):

@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 
 from srmfast.errors import InputError
-from srmfast.stores import _members, _npy, _zipped
+from srmfast.stores import _members, _npy, _places, _zipped
 
 COPY_BYTES = 1 << 20
 
@@ -38,13 +38,13 @@ def open_source(path, key=None):
         with archive.open(info) as member:
             _refuse_objects(member, location)
         if info.compress_type == zipfile.ZIP_STORED:
-            fd, offset = os.open(path, os.O_RDONLY), _zipped.stored_offset(archive, info)
+            file, offset = _places.open_bytes(path), _zipped.stored_offset(archive, info)
         else:
-            fd, offset = _unpack(archive, info), 0
+            file, offset = _unpack(archive, info, location), 0
     try:
-        return NpzSource(fd, offset, info.file_size, location, path, arrays, name, info.compress_type)
+        return NpzSource(file, offset, info.file_size, location, path, arrays, name, info.compress_type)
     except BaseException:
-        os.close(fd)
+        file.close()
         raise
 
 
@@ -61,8 +61,8 @@ class NpzSource(_npy.NpySource):
 
     format = "npz"
 
-    def __init__(self, fd, offset, size, location, path, arrays, name, compress_type):
-        super().__init__(fd, offset, size, location)
+    def __init__(self, file, offset, size, location, path, arrays, name, compress_type):
+        super().__init__(file, offset, size, location)
         self._path, self._arrays, self._name = path, arrays, name
         self._compressor = None if compress_type == zipfile.ZIP_STORED else "deflate"
 
@@ -98,8 +98,8 @@ def _refuse_objects(member, location):
         )
 
 
-def _unpack(archive, info):
-    """Inflate a member into an unlinked temporary file and give its descriptor; the checksum is verified."""
+def _unpack(archive, info, location):
+    """Inflate a member into an unlinked temporary file; the checksum is verified."""
     with tempfile.TemporaryFile() as spool, archive.open(info) as member:
         try:
             shutil.copyfileobj(member, spool, COPY_BYTES)
@@ -110,4 +110,4 @@ def _unpack(archive, info):
                 "set TMPDIR to a larger disk or save with numpy.savez"
             ) from error
         spool.flush()
-        return os.dup(spool.fileno())
+        return _places.LocalBytes(os.dup(spool.fileno()), location)

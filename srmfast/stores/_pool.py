@@ -35,7 +35,8 @@ class PooledSource(Source):
                 f"--pool mean averages rows over the row axes behind the first, and {source.location} of shape "
                 f"{tuple(source.shape)} has one alone; drop it"
             )
-        self.format, self.location, self.readers = source.format, source.location, source.readers
+        self.format, self.location = source.format, source.location
+        self.readers, self.remote = source.readers, source.remote
         self._source, self._axes = source, axes
         (feature,) = axes.features
         self.shape = (source.shape[first], source.shape[feature])
@@ -95,8 +96,17 @@ class PooledSource(Source):
     def missing_keys(self, limit=5):
         return self._source.missing_keys(limit)
 
+    def fill_missing(self):
+        self._source.fill_missing()
+
+    def advice(self):
+        return self._source.advice()
+
     def fingerprint_parts(self):
         return self._source.fingerprint_parts()
+
+    def fingerprint_again(self):
+        return self._source.fingerprint_again()
 
     def describe(self):
         return self._source.describe() | {"pool": "mean", "pooled_dtype": self._source.dtype_name}

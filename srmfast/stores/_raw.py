@@ -2,13 +2,12 @@
 
 import contextlib
 import math
-import os
 import re
 
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes
+from srmfast.stores import _dtypes, _places
 from srmfast.stores._region import RegionSource, c_strides
 
 SYNTAX = "TYPE,SHAPE[,offset=BYTES][,order=F]"
@@ -36,7 +35,15 @@ def open_source(path, key=None):
     InputError
         Without a description, saying how to write one; when it does not fit the size of the file.
     """
-    size = os.path.getsize(path)
+    with contextlib.ExitStack() as undo:
+        file = undo.enter_context(_places.open_bytes(path))
+        source = _open(file, path, key)
+        undo.pop_all()
+    return source
+
+
+def _open(file, path, key):
+    size = file.size
     if key is None:
         fitting = ", ".join(_plausible(size))
         example = f"; shapes that fit: {fitting}" if fitting else ""
@@ -47,12 +54,7 @@ def open_source(path, key=None):
     name, stored, shape, offset, order = _parse(key, path)
     shape = _fill_in(shape, stored.itemsize, size - offset, path, key)
     strides = c_strides(shape[::-1], stored.itemsize)[::-1] if order == "F" else None
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return RawSource(fd, offset, size - offset, shape, name, str(path), stored=stored, strides=strides)
-    except BaseException:
-        os.close(fd)
-        raise
+    return RawSource(file, offset, size - offset, shape, name, str(path), stored=stored, strides=strides)
 
 
 def load_array(path, key=None):

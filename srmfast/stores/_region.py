@@ -4,13 +4,10 @@ What .npy, stored .npz members, safetensors, torch tensors, raw binary files and
 common: once a header is understood, an array is an offset, a shape and strides.
 """
 
-import os
-import weakref
-
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores import _dtypes, _fingerprint, _remote
 from srmfast.stores.base import Source
 
 GAP_BYTES = 8 << 10  # runs closer than this are read together with the gap: a seek costs more
@@ -22,21 +19,20 @@ class Region:
 
     Parameters
     ----------
-    fd : int
+    file : LocalBytes or RemoteBytes
         Open for reading; stays the caller's.
     offset : int
         Byte of the first value, from the start of the file.
     shape : tuple of int
     stored : numpy.dtype
         As in the file, in either byte order.
-    location : str
-        Shown in errors.
     strides : tuple of int, optional
         Bytes between neighbours on every axis, none negative; C order when omitted.
     """
 
-    def __init__(self, fd, offset, shape, stored, location, strides=None):
-        self._fd, self._offset, self._stored, self._location = fd, offset, stored, location
+    def __init__(self, file, offset, shape, stored, strides=None):
+        self._file, self._offset, self._stored = file, offset, stored
+        self._gap = _remote.GAP_BYTES if file.remote else GAP_BYTES
         self.shape = tuple(shape)
         self.strides = c_strides(shape, stored.itemsize) if strides is None else tuple(strides)
 
@@ -54,10 +50,6 @@ class Region:
         kept = tuple(0 if isinstance(s, int) else slice(None) for s in selection)
         return out.transpose(np.argsort(order))[kept]
 
-    def read_bytes(self, offset, nbytes):
-        """Read up to `nbytes` bytes from byte `offset` of the file."""
-        return os.pread(self._fd, nbytes, offset)
-
     def _read_ordered(self, out, at, counts, strides):
         """Fill `out` with the values from byte `at`, the axes in the order of falling strides."""
         spans = _spans(counts, strides, self._stored.itemsize)
@@ -65,7 +57,7 @@ class Region:
         cut, contiguous = len(counts), True
         while cut > 0:
             joined = contiguous and (counts[cut - 1] == 1 or strides[cut - 1] == spans[cut])
-            if not joined and strides[cut - 1] > GAP_BYTES:
+            if not joined and strides[cut - 1] > self._gap:
                 break
             contiguous, cut = joined, cut - 1
         for position in np.ndindex(*counts[:cut]):
@@ -87,22 +79,15 @@ class Region:
 
     def _fill(self, array, offset):
         """Read straight into the memory of a C-contiguous array."""
-        view = memoryview(array.reshape(-1).view(np.uint8))
-        done = 0
-        # One call returns at most 2 GiB on Linux.
-        while done < len(view):
-            count = os.preadv(self._fd, [view[done:]], offset + done)
-            if count <= 0:
-                raise InputError(f"{self._location} became shorter while it was read; write the file again and restart")
-            done += count
+        self._file.fill(memoryview(array.reshape(-1).view(np.uint8)), offset)
 
 
 class RegionSource(Source):
-    """One array inside an open file; owns the descriptor.
+    """One array inside an open file; owns the file.
 
     Parameters
     ----------
-    fd : int
+    file : LocalBytes or RemoteBytes
     offset : int
         Byte of the first value.
     held : int
@@ -122,17 +107,16 @@ class RegionSource(Source):
         When the file holds fewer bytes than C order needs, naming the rows that are there.
     """
 
-    readers = 4
-
-    def __init__(self, fd, offset, held, shape, dtype_name, location, *, stored=None, strides=None):
+    def __init__(self, file, offset, held, shape, dtype_name, location, *, stored=None, strides=None):
         self.shape, self.dtype_name, self.location = tuple(shape), dtype_name, location
         self.dtype = _dtypes.raw(dtype_name)
         stored = self.dtype.newbyteorder("<") if stored is None else stored
-        self._region = Region(fd, offset, self.shape, stored, location, strides)
+        self.remote = file.remote
+        self.readers = _remote.READERS if self.remote else 4
+        self._file, self._region = file, Region(file, offset, self.shape, stored, strides)
         self._offset, self._stored = offset, stored
         if held < self.nbytes:
             raise InputError(truncated(location, self.shape, self.nbytes, held, self.order))
-        self._close = weakref.finalize(self, os.close, fd)
 
     @property
     def order(self):
@@ -149,14 +133,19 @@ class RegionSource(Source):
 
     def fingerprint_parts(self):
         described = [self.shape, self.dtype_name, self._stored.str, self._region.strides]
-        slices = _fingerprint.file_slices(self._region.read_bytes, self._offset, self.nbytes)
-        return {"size": self.nbytes, "header": _fingerprint.digest_json(described), "slices": slices}
+        return self._identify(_fingerprint.digest_json(described), self._offset, self.nbytes)
+
+    def _identify(self, header, offset, nbytes):
+        """Give the fingerprint of a part of the file: its size, and the service's own identity of the file if any."""
+        size, etag = self._file.stat()
+        slices = etag or _fingerprint.file_slices(self._file.read_at, offset, nbytes)
+        return {"size": nbytes + size - self._file.size, "header": header, "slices": slices}
 
     def describe(self):
         return {"order": self.order, "byte_order": "big" if self._stored.str[0] == ">" else "little"}
 
     def close(self):
-        self._close()
+        self._file.close()
 
     def load(self):
         """Read the whole array as values: bfloat16 becomes float32."""

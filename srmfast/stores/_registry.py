@@ -6,7 +6,7 @@ import os
 import re
 
 from srmfast.errors import InputError
-from srmfast.stores import _hdf5, _zarr_tree
+from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,22 +60,29 @@ def recognise(path, key=None):
     Format or None
         None for a folder that is no store and a file of an unknown kind.
     """
-    if os.path.isdir(path):
-        if path.rstrip("/").lower().endswith(".zarr"):
-            return ZARR
-        for kind in FORMATS:
-            if any(os.path.exists(os.path.join(path, marker)) for marker in kind.markers):
-                return kind
-        return None
     named = by_suffix(path)
+    if not _places.is_url(path):
+        if os.path.isdir(path):
+            return ZARR if named is ZARR and not path.rstrip("/").lower().endswith(".zip") else _by_markers(path)
+    elif named is None:  # a name costs no request
+        found = _by_markers(path)
+        if found is not None or not _places.is_file(path):
+            return found
     if named not in (None, RAW):
         return named
-    with open(path, "rb") as file:
-        head = file.read(8)
+    head = _places.head(path, 8)
     if named is RAW:
         return TORCH if head.startswith(_SAVED_BY_TORCH) else RAW
     found = next((kind for kind in FORMATS if kind.magic and head.startswith(kind.magic)), None)
     return RAW if found is None and describes_raw(key) else found
+
+
+def _by_markers(folder):
+    """Find the format of a folder by the files that it must hold, or None."""
+    for kind in FORMATS:
+        if any(_places.is_file(_places.within(folder, marker)) for marker in kind.markers):
+            return kind
+    return None
 
 
 def describes_raw(key):
@@ -85,7 +92,7 @@ def describes_raw(key):
 
 def by_suffix(path):
     """Find the format that a name announces, or None."""
-    suffix = os.path.splitext(path.rstrip("/"))[1].lower()
+    suffix = os.path.splitext(_remote.path_of(path).rstrip("/"))[1].lower()
     return next((kind for kind in FORMATS if suffix in kind.suffixes), None)
 
 

@@ -6,7 +6,7 @@ import math
 import os
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _members
+from srmfast.stores import _dtypes, _members, _places
 from srmfast.stores._region import RegionSource, truncated
 
 _INDEX = "model.safetensors.index.json"  # names the file of every tensor of a folder
@@ -39,14 +39,14 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing tensor or several candidates.
     """
-    if os.path.isdir(path):
+    if not _places.is_file(path) and _places.is_folder(path):
         path, key = _indexed(path, key)
     return _open(path, key, least_rank=2)
 
 
 def load_array(path, key=None):
     """Load a whole tensor."""
-    if os.path.isdir(path):
+    if not _places.is_file(path) and _places.is_folder(path):
         path, key = _indexed(path, key)
     with contextlib.closing(_open(path, key, least_rank=1)) as source:
         return source.load()
@@ -57,8 +57,8 @@ class SafetensorsSource(RegionSource):
 
     format = "safetensors"
 
-    def __init__(self, fd, offset, held, shape, dtype_name, location, path, name, arrays):
-        super().__init__(fd, offset, held, shape, dtype_name, location)
+    def __init__(self, file, offset, held, shape, dtype_name, location, path, name, arrays):
+        super().__init__(file, offset, held, shape, dtype_name, location)
         self._path, self._name, self._arrays = path, name, arrays
 
     def siblings(self):
@@ -69,10 +69,10 @@ class SafetensorsSource(RegionSource):
 
 
 def _open(path, key, least_rank):
-    fd = os.open(path, os.O_RDONLY)
+    file = _places.open_bytes(path)
     try:
-        size = os.fstat(fd).st_size
-        header, begin = _header(fd, size, path)
+        size = file.size
+        header, begin = _header(file, path)
         marks = header.pop("__metadata__", None)
         arrays = {name: _described(name, entry, path) for name, entry in header.items()}
         name = _members.choose(arrays, key, str(path), least_rank=least_rank)
@@ -87,15 +87,15 @@ def _open(path, key, least_rank):
         if least_rank > 1 and dtype in ("int16", "uint16") and _dtypes.marked_bfloat16(_mapping(marks)):
             dtype = "bfloat16"
         start = header[name]["data_offsets"][0]
-        return SafetensorsSource(fd, begin + start, size - begin - start, shape, dtype, location, path, name, arrays)
+        return SafetensorsSource(file, begin + start, size - begin - start, shape, dtype, location, path, name, arrays)
     except BaseException:
-        os.close(fd)
+        file.close()
         raise
 
 
-def _header(fd, size, path):
+def _header(file, path):
     """Read the description of all tensors: (dict, byte of the first value)."""
-    length = int.from_bytes(os.pread(fd, 8, 0), "little")
+    size, length = file.size, int.from_bytes(file.read_at(0, 8), "little")
     if size < 8 or length > HEADER_BYTES or length < 2:
         raise InputError(f"{path} is not a safetensors file ({size} bytes, a header of {length}); write it again")
     if 8 + length > size:
@@ -103,7 +103,7 @@ def _header(fd, size, path):
             f"{path} is truncated: its header takes {length} bytes, it holds {size - 8}; wait for its writer, or copy it again"
         )
     try:
-        header = json.loads(os.pread(fd, length, 8), object_pairs_hook=_unique)
+        header = json.loads(file.read_at(8, length), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
@@ -155,10 +155,10 @@ def _refuse_short(header, arrays, name, held, location):
 
 def _indexed(folder, key):
     """Find the file that holds a tensor of a folder: (path, name)."""
-    index = os.path.join(folder, _INDEX)
+    index = _places.within(folder, _INDEX)
     try:
-        with open(index, "rb") as file:
-            files = _mapping(json.load(file)).get("weight_map")
+        with _places.open_bytes(index) as file:
+            files = _mapping(json.loads(file.read_at(0, file.size))).get("weight_map")
     except (OSError, ValueError, RecursionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{index} cannot be read ({reason}); write it again, or name a file of the folder") from error
@@ -172,8 +172,8 @@ def _indexed(folder, key):
     if name not in files:
         some = ", ".join(map(_members.shown, list(files)[: _members.SHOWN]))
         raise InputError(f"{folder} has no tensor {key!r}; it holds {some}")
-    path = os.path.join(folder, files[name])
-    if os.path.basename(files[name]) != files[name] or not os.path.isfile(path):
+    path = _places.within(folder, files[name])
+    if os.path.basename(files[name]) != files[name] or not _places.is_file(path):
         raise InputError(
             f"{index} names the file {files[name]!r:.90} for {_members.shown(name)}, which is not in {folder}; copy it there"
         )

@@ -3,16 +3,16 @@
 import bisect
 import collections
 import contextlib
-import glob
 import itertools
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores import _dtypes, _fingerprint, _places
 from srmfast.stores.base import Source
 
 BESIDE = (".lock", ".tmp", ".part", ".json")  # what writers leave beside their parts, whatever its first bytes are
@@ -45,8 +45,8 @@ def expand(pattern, recognise):
     InputError
         When nothing is found, or two formats are mixed.
     """
-    folder = os.path.isdir(pattern)
-    names = [entry.path for entry in os.scandir(pattern)] if folder else glob.glob(pattern)
+    folder = not _places.has_magic(pattern) or os.path.isdir(pattern)
+    names = [_places.within(pattern, name) for name in _places.names(pattern)] if folder else _places.matches(pattern)
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
@@ -69,6 +69,13 @@ def expand(pattern, recognise):
     return parts, kind
 
 
+class _Lent:
+    """An open part and how many callers read it."""
+
+    def __init__(self, source):
+        self.source, self.callers, self.lock = source, 0, threading.Lock()
+
+
 class ShardedSource(Source):
     """Arrays of equal trailing shape, joined along one axis.
 
@@ -88,9 +95,9 @@ class ShardedSource(Source):
     def __init__(self, parts, open_part, location, axis_of):
         self.location = location
         self._parts, self._open_part = parts, open_part
-        self._lock = threading.Lock()
+        self._lock, self._fills = threading.Lock(), False
         self._idle = collections.OrderedDict()  # number of a part -> its open source, least recently used first
-        self._busy = {}  # number of a part -> [source, callers]
+        self._busy = {}  # number of a part -> _Lent
         try:
             self._join(axis_of)
         except BaseException:
@@ -101,22 +108,19 @@ class ShardedSource(Source):
         """Compare every part with the first and add up the joined axis."""
         with self._part(0) as first:
             shape, self.format = first.shape, first.format
-            self.chunks, self.readers, self.dims = first.chunks, first.readers, first.dims
-            self._detail = first.describe()
+            self.chunks, self.readers, self.remote = first.chunks, first.readers, first.remote
+            self.dims, self._detail = first.dims, first.describe()
         self._axis = axis = axis_of(shape, self.dims)
-        lengths, shapes = [], []
+        lengths, shapes, segments = [], [], []
         self._types = {}  # name of a type -> name of the first part that has it
-        for number, name in enumerate(self._parts):
-            with self._part(number) as part:
-                self._compare(part, name, shape)
-                self._types.setdefault(part.dtype_name, os.path.basename(name))
-                lengths.append(part.shape[axis])
-                shapes.append(part.shape)
-                if part.chunks != self.chunks:
-                    self.chunks = (
-                        None if None in (part.chunks, self.chunks) else tuple(map(max, part.chunks, self.chunks))
-                    )
-        self._shapes = shapes
+        for name, (part_shape, chunks, dtype_name) in zip(self._parts, self._look(shape), strict=True):
+            self._types.setdefault(dtype_name, os.path.basename(name))
+            lengths.append(part_shape[axis])
+            shapes.append(part_shape)
+            segments.append((part_shape[axis], chunks))
+            if chunks != self.chunks:
+                self.chunks = None if None in (chunks, self.chunks) else tuple(map(max, chunks, self.chunks))
+        self._shapes, self._segments = shapes, segments
         self.dtype_name = self._common_type()
         self.dtype = _dtypes.raw(self.dtype_name)
         self._starts = [
@@ -124,6 +128,20 @@ class ShardedSource(Source):
             *itertools.accumulate(lengths),
         ]  # position on the joined axis where each part begins
         self.shape = (*shape[:axis], self._starts[-1], *shape[axis + 1 :])
+
+    def _look(self, shape):
+        """Give shape, chunks and type of every part; those behind a network are opened side by side."""
+
+        def look(number):
+            with self._part(number) as part:
+                self._compare(part, self._parts[number], shape)
+                return part.shape, part.chunks, part.dtype_name
+
+        numbers = range(len(self._parts))
+        if not self.remote:
+            return list(map(look, numbers))
+        with ThreadPoolExecutor(self.readers) as pool:
+            return list(pool.map(look, numbers))
 
     def _compare(self, part, name, shape):
         first = os.path.basename(self._parts[0])
@@ -167,6 +185,12 @@ class ShardedSource(Source):
         # An axis before the joined one that an integer drops shifts it.
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=self._kept_axis(selection))
 
+    def segments(self):
+        return self._segments
+
+    def fill_missing(self):
+        self._fills = True
+
     def missing(self):
         found = []
         for number in range(len(self._parts)):
@@ -189,11 +213,16 @@ class ShardedSource(Source):
         return keys
 
     def fingerprint_parts(self):
-        sampled = _fingerprint.spread(len(self._parts))
+        return self._identify(lambda part: part.fingerprint_parts())
+
+    def fingerprint_again(self):
+        return self._identify(lambda part: part.fingerprint_again())
+
+    def _identify(self, look):
         prints = []
-        for number in sampled:
+        for number in _fingerprint.spread(len(self._parts)):
             with self._part(number) as part:
-                prints.append(part.fingerprint_parts())
+                prints.append(look(part))
         size = sum(found["size"] for found in prints)
         described = [self._shapes, [found["header"] for found in prints]]
         if len(self._types) > 1:
@@ -209,10 +238,12 @@ class ShardedSource(Source):
         return self._detail | {"parts": [os.path.basename(name) for name in self._parts]}
 
     def notes(self):
-        if len(self._types) == 1:
-            return []
-        kinds = ", ".join(f"{name} ({part})" for name, part in self._types.items())
-        return [f"parts of several types, {kinds}, are read as {self.dtype_name}, which holds them exactly"]
+        with self._part(0) as part:
+            notes = part.notes()
+        if len(self._types) > 1:
+            kinds = ", ".join(f"{name} ({part})" for name, part in self._types.items())
+            notes.append(f"parts of several types, {kinds}, are read as {self.dtype_name}, which holds them exactly")
+        return notes
 
     def siblings(self):
         with self._part(0) as part:
@@ -235,17 +266,23 @@ class ShardedSource(Source):
         """Lend the open source of a part; idle ones beyond `OPEN_PARTS` are closed."""
         with self._lock:
             if number not in self._busy:
-                source = self._idle.pop(number, None) or self._open_part(self._parts[number])
-                self._busy[number] = [source, 0]
-            entry = self._busy[number]
-            entry[1] += 1
+                self._busy[number] = _Lent(self._idle.pop(number, None))
+            lent = self._busy[number]
+            lent.callers += 1
         try:
-            yield entry[0]
+            with lent.lock:  # its own: opening another part need not wait
+                if lent.source is None:
+                    lent.source = self._open_part(self._parts[number])
+                if self._fills:
+                    lent.source.fill_missing()
+            yield lent.source
         finally:
             with self._lock:
-                entry[1] -= 1
-                if entry[1] == 0:
-                    self._idle[number] = self._busy.pop(number)[0]
+                lent.callers -= 1
+                if not lent.callers:
+                    del self._busy[number]
+                    if lent.source is not None:
+                        self._idle[number] = lent.source
                 while len(self._idle) > OPEN_PARTS:
                     self._idle.popitem(last=False)[1].close()
 

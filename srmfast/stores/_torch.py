@@ -3,14 +3,13 @@
 import contextlib
 import dataclasses
 import math
-import os
 import re
 import zipfile
 
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _members, _pickled, _zipped
+from srmfast.stores import _dtypes, _members, _pickled, _places, _zipped
 from srmfast.stores._region import RegionSource
 
 DESCRIPTION_BYTES = 64 << 20  # of data.pkl: hundreds of thousands of tensors
@@ -99,8 +98,7 @@ class TorchSource(RegionSource):
 @contextlib.contextmanager
 def _description(path):
     """Open the archive and read its description: (archive, folder inside, tree of inert values)."""
-    with open(path, "rb") as file:
-        head = file.read(4)
+    head = _places.head(path, 4)
     if head[:1] == b"\x80":
         raise InputError(
             f"{path} is a bare pickle or in the format of torch before 1.6, which is not read; load it with "
@@ -267,7 +265,7 @@ def _open(archive, root, tensor, path, name, arrays):
         if tensor.storage.dtype in _dtypes.NAMES
         else info.file_size
     )
-    held = min(info.file_size, claimed, os.path.getsize(path) - start)
+    held = min(info.file_size, claimed, archive.start_dir - start)
     if nbytes and (tensor.offset + reach) * raw.itemsize > held:
         raise InputError(
             f"{location} of shape {tensor.shape} and strides {tensor.strides} from element {tensor.offset} needs "
@@ -275,15 +273,15 @@ def _open(archive, root, tensor, path, name, arrays):
         )
     if nbytes > held:
         raise InputError(f"{location} repeats values of its storage (an expanded view); save tensor.contiguous()")
-    fd = os.open(path, os.O_RDONLY)
+    file = _places.open_bytes(path)
     try:
         return TorchSource(
-            fd, start + tensor.offset * raw.itemsize, nbytes, tensor.shape, tensor.dtype, location,
+            file, start + tensor.offset * raw.itemsize, nbytes, tensor.shape, tensor.dtype, location,
             stored=raw.newbyteorder(_byte_order(archive, root)), path=path, name=name, arrays=arrays,
             strides=[stride * raw.itemsize for stride in tensor.strides],
         )  # fmt: skip
     except BaseException:
-        os.close(fd)
+        file.close()
         raise
 
 

@@ -1,5 +1,6 @@
 """Zarr arrays, version 2 and 3: folders, zip files and URLs, sharded or not."""
 
+import asyncio
 import base64
 import functools
 import math
@@ -8,7 +9,17 @@ import warnings
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _zarr_chunks, _zarr_tree
+from srmfast.stores import (
+    _cf,
+    _dtypes,
+    _fingerprint,
+    _layout,
+    _members,
+    _remote,
+    _zarr_chunks,
+    _zarr_shards,
+    _zarr_tree,
+)
 from srmfast.stores.base import Source
 
 
@@ -58,7 +69,6 @@ class ZarrSource(Source):
     """One Zarr array; `root` is the store of the hierarchy and `node` the array's path in it."""
 
     format = "zarr"
-    readers = 2  # zarr decodes with threads of its own; two callers hide its fixed time per call
 
     def __init__(self, root, node, doc, location, path, *, owned):
         self.location = location
@@ -67,12 +77,24 @@ class ZarrSource(Source):
         self._array = _open_array(root, node, doc, location)
         self.shape = tuple(self._array.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))
-        self.chunks = _chunks(self._array)
+        self._objects = self.chunks = _chunks(self._array)  # what is stored as one object, and decoded as one
+        self._encode = self._array.metadata.encode_chunk_key
+        self._index = None
+        if self.chunks and (inner := _zarr_shards.unsharded(doc)):
+            prefix = f"{node}/" if node else ""
+            view = _zarr_shards.ShardView(root, lambda place: prefix + self._encode(place), doc, self._objects)
+            self._index, self.chunks = view.index, view.index.inner
+            self._array = _open_array(view, "", inner, location)
+        self.remote = getattr(root, "remote", False)
+        # zarr decodes with threads of its own; two callers hide its fixed time per call
+        self.readers = _remote.READERS if self.remote else 2
         self.dims = _dims(doc)
 
     def read(self, selection):
         try:
             values = self._array[selection]
+        except InputError:
+            raise
         except Exception as error:  # codecs raise whatever they like
             raise InputError(
                 f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it again"
@@ -86,54 +108,114 @@ class ZarrSource(Source):
     def _keys(self):
         """Grid coordinates -> key of every chunk object (shard) that exists; listed once."""
         keys = _zarr_tree.keys_below(self._root, f"{self._node}/" if self._node else "")
-        return _zarr_chunks.present_keys(keys, self._node, self.shape, self.chunks)
+        return _zarr_chunks.present_keys(keys, self._node, self.shape, self._objects)
 
     @functools.cached_property
     def _absent(self):
-        return _zarr_chunks.absent(self._keys, _zarr_chunks.grid(self.shape, self.chunks))
+        return _zarr_chunks.absent(self._keys, _zarr_chunks.grid(self.shape, self._objects))
 
     @functools.cached_property
-    def _gaps(self):
-        whole = _zarr_chunks.rectangles(self._absent, self.chunks, self.shape)
-        configuration = _zarr_chunks.shard_codec(self._doc)
-        if configuration is None:
-            return whole
-        inner = tuple(configuration["chunk_shape"])
-        holes = _zarr_chunks.holes_in_shards(self._root, self._keys, configuration, self.chunks, self.shape)
-        return np.concatenate([whole, _zarr_chunks.rectangles(holes, inner, self.shape)])
+    def _holes(self):
+        return _zarr_chunks.holes_in_shards(self._root, self._keys, self._index, self.shape)
+
+    @property
+    def _countable(self):
+        """Whether it can be told which chunks exist."""
+        return self.chunks is not None and self._root.supports_listing
 
     def missing(self):
-        return None if self.chunks is None else self._gaps
+        if not self._countable:
+            return None
+        whole = _zarr_chunks.rectangles(self._absent, self._objects, self.shape)
+        if self._index is None:
+            return whole
+        return np.concatenate([whole, _zarr_chunks.rectangles(self._holes, self._index.inner, self.shape)])
 
     def missing_keys(self, limit=5):
-        if self.chunks is None:
+        if not self._countable:
             return []
-        encode = self._array.metadata.encode_chunk_key
-        prefix = f"{self._node}/" if self._node else ""
-        return [prefix + key for key in _zarr_chunks.name_keys(self._absent, encode, limit)]
+        keys = [self._key(place) for place in self._absent[:limit].tolist()]
+        if self._index is not None:
+            for place in self._holes[: limit - len(keys)].tolist():
+                shard, within = zip(*map(divmod, place, self._index.per_shard), strict=True)
+                keys.append(f"{self._key(shard)} inner chunk {'/'.join(map(str, within))}")
+        return keys
+
+    def _key(self, place):
+        return (f"{self._node}/" if self._node else "") + self._encode(tuple(place))
+
+    def fill_missing(self):
+        if not self._root.supports_listing:
+            self._root.fills = True
+
+    def notes(self):
+        if self.chunks is None or self._root.supports_listing:
+            return []
+        return [
+            "this address cannot be listed: whether every chunk exists shows when it is read, and one that does not is "
+            "an error then, unless --missing-chunks zeros"
+        ]
 
     def fingerprint_parts(self):
+        return self._identify(getattr(self._root, "stat", None))
+
+    def fingerprint_again(self):
+        return self._identify(getattr(self._root, "look", None))
+
+    def _identify(self, stat):
         ignored = ("attributes", "consolidated_metadata")
-        header = _fingerprint.digest_json({k: v for k, v in self._doc.items() if k not in ignored})
-        keys = list(self._keys.items()) if self.chunks else []
-        sampled = [keys[i] for i in _fingerprint.spread(len(keys))]
-        slices = _fingerprint.digest(part for place, key in sampled for part in self._sample(place, key))
-        return {"size": self.nbytes, "header": header, "slices": f"{slices}:{len(keys)}"}
+        described = _zarr_tree.document(self._root, self._node) or {}
+        header = _fingerprint.digest_json({k: v for k, v in described.items() if k not in ignored})
+        keys = self._sampled_keys()
+        slices = _fingerprint.digest(part for sample in _zarr_tree.wait(self._samples(keys, stat)) for part in sample)
+        held = len(self._keys) if self._countable else ""
+        return {"size": self.nbytes, "header": header, "slices": f"{slices}:{held}"}
 
-    def _sample(self, place, key):
+    def _sampled_keys(self):
+        """Give (place, key) of chunk objects spread over the array: those that exist, where that can be told."""
+        if self.chunks is None:
+            return []
+        if self._countable:
+            keys = list(self._keys.items())
+            return [keys[i] for i in _fingerprint.spread(len(keys))]
+        counts = _zarr_chunks.grid(self.shape, self._objects)
+        places = [np.unravel_index(i, counts) for i in _fingerprint.spread(math.prod(counts))]
+        return [(tuple(map(int, place)), self._key(map(int, place))) for place in places]
+
+    async def _samples(self, keys, stat):
+        return await asyncio.gather(*[self._sample(*each, stat) for each in keys])
+
+    async def _sample(self, place, key, stat):
+        """Give size and ETag of a chunk object, or its size and first bytes."""
         from zarr.abc.store import RangeByteRequest
+        from zarr.core.buffer import default_buffer_prototype
 
-        size = _zarr_tree.wait(self._root.getsize(key))
-        head = _zarr_tree.get(self._root, key, RangeByteRequest(0, min(size, _fingerprint.SLICE_BYTES)))
-        return [repr(place).encode(), str(size).encode(), head or b""]
+        size = etag = None
+        if stat is not None:
+            found = await stat(key)
+            if found is None:
+                return [repr(place).encode(), b"absent"]
+            size, etag = found
+        if size is None:
+            try:
+                size = await self._root.getsize(key)
+            except FileNotFoundError:
+                return [repr(place).encode(), b"absent"]
+        if etag is None:
+            wanted = RangeByteRequest(0, min(size, _fingerprint.SLICE_BYTES))
+            head = await self._root.get(key, default_buffer_prototype(), wanted)
+            etag = head.to_bytes() if head is not None else b""
+        else:
+            etag = etag.encode()
+        return [repr(place).encode(), str(size).encode(), etag]
 
     def describe(self):
         doc = self._doc
         codecs = (
             [codec["name"] for codec in doc["codecs"]] if "codecs" in doc else [(doc.get("compressor") or {}).get("id")]
         )
-        inner = list(self._array.chunks) if self._array.shards else None
-        return {"zarr_format": doc.get("zarr_format"), "codecs": codecs, "inner_chunks": inner}
+        shards = list(self._objects) if self._index else None
+        return {"zarr_format": doc.get("zarr_format"), "codecs": codecs, "shards": shards}
 
     def advice(self):
         chunks = _layout.good_chunks(self.shape, self.dtype.itemsize)

@@ -1,6 +1,7 @@
 """Which chunks of a Zarr array exist: object keys, and the index inside every shard."""
 
 import itertools
+import math
 import re
 
 import numpy as np
@@ -49,7 +50,7 @@ def present_keys(keys, node, shape, chunks):
 def absent(places, counts):
     """Give the grid coordinates that are not in `places`, as an (m, rank) array in C order."""
     held = np.zeros(counts, bool)
-    if places:
+    if len(places):
         held[tuple(np.array(list(places)).T)] = True
     return np.argwhere(~held)
 
@@ -70,7 +71,62 @@ def shard_codec(doc):
     return configuration if index in (["bytes"], ["bytes", "crc32c"]) else None
 
 
-def holes_in_shards(root, keys, configuration, shards, shape):
+class ShardIndex:
+    """Where the inner chunks lie in every shard of an array.
+
+    Parameters
+    ----------
+    configuration : dict
+        Of the sharding codec.
+    shards : tuple of int
+        Shape of a shard.
+
+    Attributes
+    ----------
+    inner : tuple of int
+        Shape of an inner chunk.
+    per_shard : tuple of int
+        Inner chunks of a shard, on every axis.
+    """
+
+    def __init__(self, configuration, shards):
+        self.inner = tuple(configuration["chunk_shape"])
+        self.per_shard = grid(shards, self.inner)
+        codecs = configuration["index_codecs"]
+        self._entries = math.prod(self.per_shard)
+        self._nbytes = self._entries * INDEX_ENTRY + CHECKSUM * (len(codecs) - 1)
+        self._at_end = configuration.get("index_location", "end") == "end"
+        self._order = ">u8" if codecs[0].get("configuration", {}).get("endian") == "big" else "<u8"
+
+    async def read(self, root, key):
+        """Read the index of one shard.
+
+        Returns
+        -------
+        (*per_shard, 2) uint64 array or None
+            Offset and length of every inner chunk, both `ABSENT` for one that is not there; None without the shard
+            or when its index is torn.
+        """
+        from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+        from zarr.core.buffer import default_buffer_prototype
+
+        request = SuffixByteRequest(self._nbytes) if self._at_end else RangeByteRequest(0, self._nbytes)
+        found = await root.get(key, default_buffer_prototype(), request)
+        table = b"" if found is None else found.to_bytes()
+        if len(table) < self._nbytes or not self._intact(table):
+            return None
+        return np.frombuffer(table, self._order, self._entries * 2).reshape(*self.per_shard, 2)
+
+    def _intact(self, table):
+        entries = self._entries * INDEX_ENTRY
+        if self._nbytes == entries:
+            return True
+        import google_crc32c  # zarr needs it, too
+
+        return google_crc32c.value(table[:entries]) == int.from_bytes(table[entries:], "little")
+
+
+def holes_in_shards(root, keys, index, shape):
     """Find the inner chunks that existing shards do not hold.
 
     Parameters
@@ -78,43 +134,29 @@ def holes_in_shards(root, keys, configuration, shards, shape):
     root : zarr.abc.store.Store
     keys : dict
         Grid coordinates of a shard -> its key.
-    configuration : dict
-        Of the sharding codec.
-    shards, shape : tuple of int
+    index : ShardIndex
+    shape : tuple of int
 
     Returns
     -------
     (m, rank) int64 array
         Coordinates in the grid of inner chunks; those beyond the array's end are left out.
     """
-    from zarr.abc.store import RangeByteRequest, SuffixByteRequest
-    from zarr.core.buffer import default_buffer_prototype
     from zarr.core.common import concurrent_map
 
     from srmfast.stores import _zarr_tree
 
-    inner = tuple(configuration["chunk_shape"])
-    per_shard = grid(shards, inner)
-    entries = int(np.prod(per_shard))
-    codecs = configuration["index_codecs"]
-    nbytes = entries * INDEX_ENTRY + CHECKSUM * (len(codecs) - 1)
-    at_end = configuration.get("index_location", "end") == "end"
-    request = SuffixByteRequest(nbytes) if at_end else RangeByteRequest(0, nbytes)
-    order = ">u8" if codecs[0].get("configuration", {}).get("endian") == "big" else "<u8"
+    async def gone_from(key):
+        table = await index.read(root, key)
+        if table is None:  # torn object: nothing in it can be trusted
+            return np.ones(index.per_shard, bool)
+        return (table == ABSENT).all(axis=-1)
 
-    async def index_of(key):
-        found = await root.get(key, default_buffer_prototype(), request)
-        return None if found is None else found.to_bytes()
-
-    tables = _zarr_tree.wait(concurrent_map([(key,) for key in keys.values()], index_of, limit=ASKED_AT_ONCE))
-    counts = np.array(grid(shape, inner))
+    absent_in = _zarr_tree.wait(concurrent_map([(key,) for key in keys.values()], gone_from, limit=ASKED_AT_ONCE))
+    counts = np.array(grid(shape, index.inner))
     holes = [np.empty((0, len(shape)), np.int64)]
-    for place, table in zip(keys, tables, strict=True):
-        if table is None or len(table) < nbytes:
-            gone = np.ones(per_shard, bool)  # torn object: nothing in it can be trusted
-        else:
-            gone = (np.frombuffer(table, order, entries * 2).reshape(*per_shard, 2) == ABSENT).all(axis=-1)
-        found = np.argwhere(gone) + np.array(place) * np.array(per_shard)
+    for place, gone in zip(keys, absent_in, strict=True):
+        found = np.argwhere(gone) + np.array(place) * np.array(index.per_shard)
         holes.append(found[(found < counts).all(axis=1)])
     return np.concatenate(holes)
 

@@ -7,10 +7,9 @@ chunk is decoded.
 
 import json
 import os
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from srmfast.errors import InputError, require
+from srmfast.stores import _places
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup")
 DEPTH = 8  # groups below groups
@@ -34,15 +33,10 @@ def open_root(path):
         When there is no hierarchy or the zip file is damaged.
     """
     storage = require("zarr.storage", purpose=f"reading {path}")
-    parts = urlsplit(path)
-    if "://" in path and parts.scheme == "file":
-        path = url2pathname(parts.path)
-    if "://" in path:
-        require("fsspec", purpose=f"reading {path}", extra="s3")
-        try:
-            return storage.FsspecStore.from_url(path, read_only=True)
-        except (ValueError, OSError, ImportError) as error:
-            raise InputError(f"{path} cannot be opened: {_line(error)}") from error
+    if _places.is_url(path):
+        from srmfast.stores import _zarr_remote
+
+        return _zarr_remote.open_root(path)
     if os.path.isdir(path):
         return storage.LocalStore(path, read_only=True)
     import zipfile
@@ -138,6 +132,12 @@ def arrays_below(root, node="", depth=DEPTH):
         return gathered
     if depth == 0:
         return {}
+
+    if not root.supports_listing:
+        raise InputError(
+            f"{root} is a group of arrays that cannot be listed; name one as URL::KEY, or write consolidated metadata: "
+            "zarr.consolidate_metadata"
+        )
 
     async def children():
         return sorted([name async for name in root.list_dir(node)])

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 
 from srmfast.errors import InputError
+from srmfast.stores import _places
 
 
 @contextlib.contextmanager
@@ -22,7 +23,7 @@ def open_archive(path, kind):
     zipfile.ZipFile
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _places.open_bytes(path) as held, held.file() as file, zipfile.ZipFile(file) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, InputError):

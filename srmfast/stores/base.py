@@ -34,6 +34,8 @@ class Source(abc.ABC):
         What one call of `read` holds beside its result and a decoded chunk.
     readers : int
         Number of threads that may call `read` at once with profit.
+    remote : bool
+        Whether reading waits for a network rather than for a core.
     """
 
     format = "array"
@@ -45,6 +47,7 @@ class Source(abc.ABC):
     dims = ()
     working_bytes = 0
     readers = 1
+    remote = False
 
     @abc.abstractmethod
     def read(self, selection):
@@ -77,6 +80,20 @@ class Source(abc.ABC):
             64 sampled slices). Independent of the place and of the time of modification.
         """
 
+    def fingerprint_again(self):
+        """Identify the content anew, for comparing: nothing that was known of it may be used."""
+        return self.fingerprint_parts()
+
+    def segments(self):
+        """Give the stretches of the joined axis in which chunks begin anew.
+
+        Returns
+        -------
+        list of (int, tuple of int or None)
+            Length and chunks of each; one for an array that is not joined from parts, with no length of its own (-1).
+        """
+        return [(-1, self.chunks)]
+
     def missing(self):
         """Give the rectangles that the store does not hold and would read as a fill value.
 
@@ -91,12 +108,15 @@ class Source(abc.ABC):
         """Name up to `limit` objects that are not there, for an error message."""
         return []
 
+    def fill_missing(self):  # noqa: B027 - where missing parts are known beforehand, reading fills them anyway
+        """Let parts that do not exist read as the fill value instead of being an error."""
+
     def describe(self):
         """Give details of the format (compressor, memory order, …) as a JSON-able dict."""
         return {}
 
     def notes(self):
-        """Give one line for every conversion that `read` makes: parts of several types, packed values."""
+        """Give one line for every conversion that `read` makes and for what cannot be known of the store."""
         return []
 
     def advice(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _registry
+from srmfast.stores import _dtypes, _places, _registry, _remote
 from srmfast.stores._memory import to_numpy
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -39,15 +39,16 @@ def load_column(spec, store=None):
         return _plain(_as_array(spec), "the column")
     spec = str(spec)
     path, key = _registry.split(spec)
-    if key is None and os.path.splitext(path)[1].lower() in TEXT_SUFFIXES:
+    path = _places.plain(path)
+    if key is None and os.path.splitext(_remote.path_of(path))[1].lower() in TEXT_SUFFIXES:
         return _plain(_read_lines(path), path)
-    if key is None and not (_registry.by_suffix(path) or os.path.exists(path)):
+    if key is None and not (_registry.by_suffix(path) or _places.is_url(path) or os.path.exists(path)):
         if store is None:
             raise InputError(f"{spec} does not exist; give a file of {', '.join(TEXT_SUFFIXES)}, {_registry.known()}")
         return _plain(store.sibling(spec), spec)
-    if "://" not in path and not os.path.exists(path):
+    if not (_places.is_url(path) or os.path.exists(path)):
         raise InputError(f"{path} does not exist; check the path")
-    kind = _registry.ZARR if "://" in path else _registry.recognise(path, key)
+    kind = _registry.recognise(path, key)
     if kind is None:
         if store is not None and key is None and spec in store.siblings():
             return _plain(store.sibling(spec), spec)
@@ -116,8 +117,9 @@ def _plain(array, location):
 def _read_lines(path):
     """Read one value a line; all integers become integers, a text line above numbers is a header."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.strip().strip('"') for line in file.read().splitlines()]
+        with _places.open_bytes(path) as file:
+            text = file.read_at(0, file.size).decode("utf-8-sig")
+        lines = [line.strip().strip('"') for line in text.splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"

@@ -1,11 +1,10 @@
 """Open activations: an array of any library, or a path."""
 
-import glob
 import os
 from pathlib import Path
 
 from srmfast.errors import InputError
-from srmfast.stores import _axes, _registry, _shards
+from srmfast.stores import _axes, _places, _registry, _remote, _shards
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
@@ -92,27 +91,27 @@ def _open_array(array):
 def _open_path(spec, options):
     """Open what a path names: (source, short name)."""
     path, key = _registry.split(spec)
+    path = _places.plain(path)
     stem = _stem(path, key)
-    if "://" in path:
-        return _registry.ZARR.open_source(path, key), stem
-    if os.path.exists(path):
-        kind = _registry.recognise(path, key)
-        if kind is not None:
-            return kind.open_source(path, key), stem
-        if not os.path.isdir(path):
-            raise InputError(
-                f"{path} is of an unknown kind; known are {_registry.known()}, folders of such files, and raw values "
-                f"as {path}::float32,1000x768"
-            )
-    elif not glob.has_magic(path):
+    pattern = _places.has_magic(path) and not os.path.exists(path)  # a file's name may look like a glob
+    if not pattern and not _places.is_url(path) and not os.path.exists(path):
         folder = os.path.dirname(path) or "."
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
+    kind = None if pattern else _registry.recognise(path, key)
+    if kind is not None:
+        return kind.open_source(path, key), stem
+    if not pattern and not _places.is_folder(path):
+        if _places.is_url(path) and not _places.is_file(path):
+            raise InputError(f"{path} does not exist (404); check the path{_unlisted(path)}")
+        raise InputError(
+            f"{path} is of an unknown kind; known are {_registry.known()}, folders of such files, and raw values "
+            f"as {path}::float32,1000x768"
+        )
     described = _registry.describes_raw(key)
-    named = not os.path.isdir(path)  # by a glob, so that every match is meant
 
     def part_kind(part):
-        kind = _registry.recognise(part, key if named else None)
+        kind = _registry.recognise(part, key if pattern else None)  # of a glob, every match is meant
         return None if kind is _registry.RAW and not described else kind
 
     parts, kind = _shards.expand(path, part_kind)
@@ -128,9 +127,16 @@ def _open_path(spec, options):
     return _shards.ShardedSource(parts, open_part, spec, axis_of), stem
 
 
+def _unlisted(path):
+    """Say what an address that lists nothing cannot stand for."""
+    if _remote.of(_remote.scheme_of(path)).lists:
+        return ""
+    return "; an http(s) address names one file or one Zarr folder, not a folder of parts"
+
+
 def _stem(path, key):
     """Make a short name of a path and a key, without slashes."""
-    stem = Path(path.rstrip("/")).name
+    stem = Path(_remote.path_of(path).rstrip("/")).name
     while Path(stem).suffix and _registry.by_suffix(stem) is not None:
         stem = Path(stem).stem
     stem = stem.replace("*", "").strip("-_.") or "store"

@@ -59,6 +59,8 @@ class Store:
         Names of the axes of the array.
     axes_chosen : bool
         Whether the user said which axes are what.
+    remote : bool
+        Whether reading waits for a network rather than for a core.
     name, location : str
         Short name, and where the data lie.
 
@@ -92,9 +94,11 @@ class Store:
         self.shape = (self.n, self.d)
         self.dtype = source.dtype_name
         self.location = source.location
-        self.readers = source.readers
+        self.readers, self.remote = source.readers, source.remote
         self.name = name
-        self.rows_per_block = _layout.rows_per_block(self.row_shape, self._row_chunks())
+        self._segments = self._row_segments()
+        units = {_layout.rows_per_block((length, *self.row_shape[1:]), chunks) for length, chunks in self._segments}
+        self.rows_per_block = max(units)
         self._unit_positions = self.rows_per_block * positions
         self.unit_bytes = _layout.unit_bytes(self._stored, self._stored_axes, self._unit_positions)
         self.working_bytes = source.working_bytes
@@ -158,6 +162,29 @@ class Store:
         order = [kept.index(axis) for axis in self._axes.rows + self._axes.features]
         return values.transpose(order).reshape(-1, self.d)
 
+    def reads(self, most, low=0, high=None):
+        """Divide rows into reads of at most `most` rows, in storage order, so that no chunk is decoded twice.
+
+        Parameters
+        ----------
+        most : int
+            At least `rows_per_block`.
+        low, high : int, optional
+            Rows low … high − 1 only, at the same borders; all when omitted.
+
+        Yields
+        ------
+        start, stop : int
+        """
+        high = self.n if high is None else high
+        for start, stop in _layout.reads(self._segments, self.row_shape, max(most, self.rows_per_block)):
+            if start < high and stop > low:
+                yield max(start, low), min(stop, high)
+
+    def advice(self):
+        """Give the command that stores the array with whole rows in a chunk; "" when the format has none."""
+        return self._source.advice()
+
     def missing_rows(self):
         """Give the rows that lie, in part at least, in chunks that do not exist.
 
@@ -177,6 +204,10 @@ class Store:
         """Name up to `limit` chunk objects that do not exist."""
         return self._source.missing_keys(limit)
 
+    def fill_missing(self):
+        """Let chunks that do not exist read as the fill value; without it, those that only reading finds are an error."""
+        self._source.fill_missing()
+
     def fingerprint(self):
         """Identify the data quickly, independent of where they lie.
 
@@ -186,13 +217,37 @@ class Store:
             JSON-able: ``shape``, ``dtype``, ``view`` (the axes used), ``size`` (bytes), ``header`` and
             ``slices`` (digests).
         """
+        return self._head() | self._source.fingerprint_parts()
+
+    def check_unchanged(self, before):
+        """Look whether the data are still those of an earlier fingerprint.
+
+        Parameters
+        ----------
+        before : dict
+            From `fingerprint`.
+
+        Raises
+        ------
+        InputError
+            When they are not, naming what differs.
+        """
+        now = self._head() | self._source.fingerprint_again()
+        differ = [part for part in now if now[part] != before.get(part)]
+        if differ:
+            sizes = f" from {before['size']} to {now['size']} bytes" if "size" in differ else ""
+            raise InputError(
+                f"{self.location} must stay the same while it is read, but its {', '.join(differ)} changed{sizes}; wait until "
+                "its writer is done, then run again"
+            )
+
+    def _head(self):
         axes = self._stored_axes
         fixed = {str(axis): position for axis, position in sorted(axes.fixed.items())}
         view = {"rows": list(axes.rows), "features": list(axes.features), "fixed": fixed}
         if self._source is not self._stored:
             view["pool"] = "mean"
-        head = {"shape": list(self.shape), "dtype": self.dtype, "view": view}
-        return head | self._source.fingerprint_parts()
+        return {"shape": list(self.shape), "dtype": self.dtype, "view": view}
 
     def layout(self):
         """Give one-line warnings about values that are converted and a layout that makes reading slow or large."""
@@ -251,6 +306,12 @@ class Store:
     def __repr__(self):
         return f"Store({self.location!r}, n={self.n}, d={self.d}, dtype={self.dtype!r})"
 
-    def _row_chunks(self):
-        chunks = self._source.chunks
-        return None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows)
+    def _row_segments(self):
+        """Give length on the first row axis and chunks on all row axes of the parts that a store is joined from."""
+        return [
+            (
+                self.row_shape[0] if length < 0 else length,
+                None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows),
+            )
+            for length, chunks in self._source.segments()
+        ]
