@@ -13,6 +13,7 @@ _HOMES = {
     "SrmfastError": "errors",
     "Resources": "spec",
     "load": "archive",
+    "merge": "engine",
     "load_basis": "bases",
     "open_store": "stores",
     "run": "engine",

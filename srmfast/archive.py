@@ -5,12 +5,15 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.results import Result, Results
+from srmfast.spec import available_memory, format_bytes
+from srmfast.whole import umask, whole_file
 
 FORMAT_VERSION = 1
 
@@ -31,21 +34,26 @@ VARIABLES = {
     "plane_j": (("plane",), "index of the basis vector that it turns toward"),
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
+    "centre": (("width",), "mean that was subtracted from every row"),
 }
-_OPTIONAL = ("counts_heldout",)
+_OPTIONAL = ("counts_heldout", "centre")
+_CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
+_CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
 _UNITS = {"angle": "rad", "plane_angle": "rad"}
 
 
-def check_output(path, *, force=False):
+def check_output(path, *, force=False, folder=True):
     """Refuse an output that exists or cannot be written, before any work is done.
 
     Parameters
     ----------
     path : str or Path
-        A result folder to be.
+        A result folder to be, or a file.
     force : bool
-        Whether an existing result may be replaced.
+        Whether an existing one may be replaced.
+    folder : bool
+        Whether it is to be a result; otherwise it is a file.
 
     Returns
     -------
@@ -56,8 +64,9 @@ def check_output(path, *, force=False):
         path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if path.exists() and not _is_result(path):
-        raise InputError(f"--force replaces results only, and {path} is not one; remove it yourself")
+    if path.exists() and not (_is_result(path) if folder else path.is_file()):
+        kind = "results" if folder else "files"
+        raise InputError(f"--force replaces {kind} only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InputError(f"output folder must exist, got {parent}; create it first")
@@ -108,9 +117,29 @@ def save(result, path, *, force=False):
             shutil.rmtree(wip, ignore_errors=True)
 
 
+def flush(path):
+    """Force a result to the disk: what it was made from is going to be deleted."""
+    for folder, _, names in os.walk(path, topdown=False):
+        for name in (*names, "."):
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def save_array(path, array):
+    """Write an array as .npy, whole or not at all; `check_output` says whether it may."""
+    try:
+        with whole_file(path) as file:
+            np.save(file, array)
+    except OSError as error:
+        raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
+
+
 def _move_in(wip, path):
     """Put the new result in place of an old one, which is deleted last and comes back if anything fails."""
-    wip.chmod(0o777 & ~_umask())  # a temporary folder is private
+    wip.chmod(0o777 & ~umask())  # a temporary folder is private
     if not path.exists():
         wip.rename(path)
         return
@@ -127,12 +156,6 @@ def _move_in(wip, path):
 def _wip(path):
     """Make a folder of its own beside the result: runs that write to one place do not meet."""
     return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _is_result(path):
@@ -187,11 +210,11 @@ def _line(error):
 
 
 def _write(result, group):
-    group.attrs.put({"format_version": FORMAT_VERSION, **json.loads(json.dumps(result.attrs))})
+    attrs, checks = json.loads(json.dumps(result.attrs)), {}
     for name, (dims, meaning) in VARIABLES.items():
         if (values := getattr(result, name)) is None:
             continue
-        values = np.asarray(values)
+        values = np.ascontiguousarray(values)
         chunks = list(values.shape) or [1]
         if "plane" in dims and "angle" in dims:
             chunks = [1, 1, max(1, (4 << 20) // (8 * values.shape[3])), values.shape[3]]
@@ -205,26 +228,54 @@ def _write(result, group):
         )
         if values.size:
             array[...] = values
-        attrs = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
+        about = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
         if name in _UNITS:
-            attrs["units"] = _UNITS[name]
+            about["units"] = _UNITS[name]
         if "plane" in dims and "angle" in dims:
-            attrs["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
-        array.attrs.put(attrs)
+            about["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
+        array.attrs.put(about)
+        checks[name] = _crc(values)
+    group.attrs.put({"format_version": FORMAT_VERSION, **attrs, _CHECKS: checks | {"attrs": _crc(attrs)}})
 
 
 def _read(group):
-    names = [name for name in VARIABLES if name in group or name not in _OPTIONAL]
+    names, sizes = [name for name in VARIABLES if name in group or name not in _OPTIONAL], {}
     for name in names:
-        if group[name].nchunks_initialized < group[name].nchunks:
-            raise ValueError(f"chunks of {name} are missing")
+        _check_claim(name, group[name], sizes)
     values = {name: group[name][...] for name in names}
-    values["label"] = values["label"].astype(str)
     attrs = group.attrs.asdict()
     attrs.pop("format_version")
+    checks = attrs.pop(_CHECKS, {})  # results of before there were checks have none
+    for name, found in (values | {"attrs": attrs}).items():
+        if name in checks and checks[name] != _crc(found):
+            raise ValueError(f"{name} is not what was written")
+    values["label"] = values["label"].astype(str)
     result = Result(**values, attrs=attrs)
     if (result.fold_total.sum(axis=0) != result.total).any():
         raise ValueError("fold_total does not add up to total")
     if attrs["kept"] in ("all", "hit") and (result.counts.sum(axis=2) != result.total).any():
         raise ValueError("counts do not add up to total")
     return result
+
+
+def _check_claim(name, array, sizes):
+    """Refuse an array that is not of its kind, whose codecs could run code, or whose claimed size nothing can hold."""
+    dims, metadata = VARIABLES[name][0], array.metadata
+    codecs = [metadata.compressor, *(metadata.filters or ())]
+    unknown = [codec.codec_id for codec in codecs if codec is not None and codec.codec_id not in _CODECS]
+    if array.dtype.kind not in "iufU" or unknown:
+        raise ValueError(f"{name} is of type {array.dtype}{f' with codec {unknown[0]}' if unknown else ''}")
+    for dim, size in zip(dims, array.shape, strict=True):
+        if sizes.setdefault(dim, size) != size:
+            raise ValueError(f"{name} has {size} entries along {dim}, and others {sizes[dim]}")
+    if array.nbytes > available_memory():
+        raise ValueError(f"{name} claims {format_bytes(array.nbytes)}, more than the memory there is")
+    if array.nchunks_initialized < array.nchunks:
+        raise ValueError(f"chunks of {name} are missing")
+
+
+def _crc(values):
+    """Return the CRC-32 of an array, or of JSON-able values independent of the order of keys."""
+    if isinstance(values, np.ndarray):
+        return zlib.crc32(np.ascontiguousarray(values).view(np.uint8).data if values.size else b"")
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())

@@ -72,7 +72,7 @@ class Basis:
         return (columns, signs) if (np.abs(signs) == 1.0).all() else None
 
 
-def load_basis(spec, d, *, name=None, transpose=False, seed=0):
+def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None):
     """Build a basis for rows of width d.
 
     Parameters
@@ -89,6 +89,8 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0):
         The array or file holds vectors as columns, shape (d, k). Names are not affected.
     seed : int
         Seed of `random:K` and `thompson:K`.
+    axes : dict of int to int, optional
+        Sizes of the other axes of the array that the rows are of: what does not fit d may fit one of them.
 
     Returns
     -------
@@ -117,14 +119,14 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0):
             return _signed_units(d, spec, name or spec)
         if spec == "simplex":
             return Basis(_unit(_simplex(d))[0], spec, name or spec)
-        return _given(*_read(spec), d, "file", name, transpose)
+        return _given(*_read(spec), d, "file", name, transpose, axes)
     if hasattr(spec, "detach"):  # a torch tensor, which may be bfloat16, on a device or part of a graph
         spec = spec.detach().cpu().double()
     try:
         array = np.asarray(spec)
     except ValueError as error:
         raise InputError(f"a basis must be an array of shape (k, {d}): {error}") from None
-    return _given(array, "basis", d, "array", name, transpose)
+    return _given(array, "basis", d, "array", name, transpose, axes)
 
 
 def random_frame(k, d, rng):
@@ -171,7 +173,7 @@ def _unit(rows):
     return np.ascontiguousarray(rows / divisor[:, None]), np.ldexp(norms, exponent)
 
 
-def _given(array, default_name, d, kind, name, transpose):
+def _given(array, default_name, d, kind, name, transpose, axes=None):
     """Check, orient and normalise vectors that the user supplies."""
     if array.ndim != 2:
         raise InputError(f"a basis must have two axes, (k, {d}), got shape {array.shape}")
@@ -181,6 +183,10 @@ def _given(array, default_name, d, kind, name, transpose):
         remedy = "give a basis of that width"
         if vectors.shape[0] == d:
             remedy = f"its {other} fit: " + ("drop" if transpose else "add") + " --basis-transpose"
+        elif fits := [axis for axis, size in (axes or {}).items() if size == vectors.shape[1]]:
+            remedy = (
+                f"the basis is {vectors.shape[1]} wide and axis {fits[0]} of the store is: --feature-axis {fits[0]}"
+            )
         raise InputError(
             f"basis vectors must be {d} wide like the rows of shape (n, {d}), got an array of shape {array.shape} "
             f"whose {width} are {vectors.shape[1]} wide; {remedy}"

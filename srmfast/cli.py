@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from srmfast import __version__
+from srmfast import __version__, interrupts
 from srmfast.commands import NAMES
 from srmfast.errors import SrmfastError
 
@@ -20,7 +20,8 @@ def main(argv=None):
 
     def interrupt(signum, frame):
         interrupted.append(signum)
-        raise KeyboardInterrupt
+        if not interrupts.postpone():
+            raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():  # the only one that may set handlers
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -32,7 +33,9 @@ def main(argv=None):
     except (KeyboardInterrupt, Exception) as error:
         # Whatever library code was interrupted may have turned the interrupt into an error of its own.
         if interrupted or isinstance(error, KeyboardInterrupt):
-            return _fail("interrupted; nothing half-written is left", code=130)
+            kept = getattr(arguments, "checkpoint", None)
+            rest = f"what was counted is in {kept}, go on with --resume" if kept else "nothing half-written is left"
+            return _fail(f"interrupted; {rest}", code=130)
         return _explain(error)
 
 

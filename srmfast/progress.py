@@ -5,12 +5,15 @@ import time
 
 from srmfast.engine.events import (
     BlockDone,
+    CheckpointLost,
+    CheckpointUnwritten,
     ComparingVectors,
     KernelsMissing,
     KernelsReady,
     PassFinished,
     PassStarted,
     PlanesOutgrown,
+    ReadingResumed,
 )
 
 MODES = ("auto", "bar", "plain", "none")
@@ -32,7 +35,7 @@ class Progress:
     def __init__(self, mode="auto", stream=None):
         self.stream = stream or sys.stderr
         self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
-        self._rows = self._nbytes = 0
+        self._rows = self._nbytes = self._before = 0
         self._pass = None
         self._problem = ""
         self._began = self._told = 0.0
@@ -56,8 +59,15 @@ class Progress:
                 )
         elif isinstance(event, PlanesOutgrown):
             self._line("the planes that are hit outgrow the memory: two more readings find the highest")
+        elif isinstance(event, CheckpointLost):
+            self._line(f"this reading begins again, because {event.why}")
+        elif isinstance(event, CheckpointUnwritten):
+            self._line(f"no checkpoint was written to {event.why}; the run goes on")
+        elif isinstance(event, ReadingResumed):
+            self._before = event.rows
+            self._line(f"going on after {event.rows:,} rows that had been counted")
         elif isinstance(event, PassStarted):
-            self._pass, self._rows, self._nbytes = event, 0, 0
+            self._pass, self._rows, self._nbytes, self._before = event, 0, 0, 0
             self._began = self._told = time.monotonic()
         elif isinstance(event, BlockDone):
             self._rows += event.rows
@@ -72,11 +82,12 @@ class Progress:
 
     def _tell(self):
         seconds = max(time.monotonic() - self._began, 1e-9)
-        share = min(1.0, self._rows / max(self._pass.rows, 1))
-        left = seconds * (1 - share) / share if share else float("inf")
-        what = {"mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
+        total, counted = max(self._pass.rows, 1), self._before + self._rows
+        share = min(1.0, counted / total)
+        left = seconds * max(total - counted, 0) / self._rows if self._rows else float("inf")
+        what = {"norms": "norms of", "mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
         numbers = (
-            f"{self._rows:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
+            f"{counted:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
             f"{self._nbytes / seconds / 1e6:,.0f} MB/s, {_clock(left)} left"
         )
         if self.mode == "bar":

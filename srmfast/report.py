@@ -1,6 +1,7 @@
 """The one-screen summary of a result, in words that need no statistics; it describes and never judges."""
 
 import math
+import textwrap
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from srmfast.results import Result, centre_of_peak
 LINES, COLUMNS = 24, 100
 EVEN = 1.1  # ratios below this are not worth a word
 _CENTRED = 0.1  # |mean|/rms below this is nothing to speak of
+_PADDING = 10  # times that one row occurs from which it may be padding
 _ENOUGH = 30  # rows near a direction that a ratio in words rests on, at least
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
 
@@ -48,7 +50,9 @@ def summarise(result):
 
 
 def _one(result):
-    lines = [_store(result), _basis(result), _planes(result), _grid(result), *_rows(result), *_offset(result)]
+    lines = [_store(result), _basis(result), _planes(result), _grid(result), *_rows(result)]
+    said = len(lines)
+    lines += _offset(result)
     if result.total.any():
         judged = result if result.counts_heldout is None else result.heldout()
         if judged is not result:
@@ -58,6 +62,8 @@ def _one(result):
     else:
         lines.append(nothing_hit(result))
     speed = _speed(result)
+    room = LINES - len(lines) - len(speed) - (2 if result.label.size > 1 else 0)
+    lines[said:said] = [*_repeats(result), *_norms(result), *_notes(result)][: max(room, 0)]
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
     return lines + speed
@@ -111,6 +117,43 @@ def _rows(result):
         return [line]
     rules = f"({', '.join(f'{rule}: {count:,}' for rule, count in masked.items())})"
     return [f"{line} {rules}"] if len(line) + len(rules) < COLUMNS else [line, f"        masked {rules}"]
+
+
+def _repeats(result):
+    """Return what there is to say on rows that repeat another one exactly."""
+    found = result.attrs["rows"].get("duplicates") or {}
+    if not found.get("repeats"):
+        return []
+    times = f", one row {found['commonest']:,} times" if found["commonest"] > 2 else ""
+    line = f"repeats {found['repeats']:,} of {found['looked_at']:,} rows looked at are exact repeats of another{times}"
+    return [line, "        padding? use --mask or --lengths"] if found["commonest"] >= _PADDING else [line]
+
+
+def _norms(result):
+    """Return the norms that a limit was found on."""
+    norms, limit = result.attrs.get("norms"), result.attrs.get("spec", {}).get("max_norm")
+    if not limit:
+        return []
+    if not norms:
+        return [f"norms   limit {number(limit['limit'])} (--max-norm)"]
+    return [
+        f"norms   median {number(norms['median'])}; {_percent(norms['over_10'])} of the rows over 10x, "
+        f"{_percent(norms['over_100'])} over 100x; limit {number(limit['limit'])} = {limit['multiple']:g}x",
+        "        (SRM does not depend on norms; the mean and the covariance of the rows do)",
+    ]
+
+
+def _percent(share):
+    return f"{share:.2%}" if not 0 < share < 1e-4 else "<0.01%"
+
+
+def _notes(result):
+    """Return what a run found out about its rows without being asked."""
+    lines = []
+    for note in result.attrs.get("notes", ()):
+        first, *others = textwrap.wrap(note, COLUMNS - 8, break_on_hyphens=False)
+        lines += [f"note    {first}", *(f"        {other}" for other in others)]
+    return lines
 
 
 def _offset(result):

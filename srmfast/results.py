@@ -59,6 +59,8 @@ class Result(Presented):
         spec, fingerprints, row accounting, planes_total, planes_hit, skipped_planes, kept, provenance.
     counts_heldout : ndarray, (c, e, p, a) int64, or None
         Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
+    centre : ndarray, (d,) float64, or None
+        The mean that was subtracted from every row.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -74,6 +76,7 @@ class Result(Presented):
     basis: np.ndarray = field(repr=False)
     attrs: dict = field(repr=False)
     counts_heldout: np.ndarray | None = field(default=None, repr=False)
+    centre: np.ndarray | None = field(default=None, repr=False)
 
     # ---- what was measured -------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from srmfast.errors import InputError
 
 KEEPS = "auto, all, hit, top:K or summary"
 DEFAULT_EPSILON = 0.9
+_SHOWN = 6  # differing fields in a message
 DEFAULT_ANGLES = 360
 MINIMUM_MEMORY = 256 << 20  # bytes
 _UNITS = {
@@ -44,8 +45,13 @@ class Spec:
     angles, angles_hash : int, str
     labels : str
         Hashes of the rows' label codes ("" without labels) and of the label names.
-    groups, mask : str
-        Hash of the folds that the groups give and of what the mask keeps; "" without them.
+    groups, mask, lengths, tokens : str
+        Hash of the folds that the groups give, of what the mask keeps, of the lengths of sequences and of what the
+        excluded tokens leave; "" without them.
+    exclude_tokens : tuple of int
+        Token ids whose rows are left out.
+    max_norm : dict or None
+        The norm above which rows are left out: `limit`, and the `multiple` and `median` that it was made of.
     rows : tuple of int or None
         START, STOP, STEP of the rows read.
     sample, sample_hash : int, str
@@ -66,6 +72,10 @@ class Spec:
     labels: str = ""
     groups: str = ""
     mask: str = ""
+    lengths: str = ""
+    tokens: str = ""
+    exclude_tokens: tuple = ()
+    max_norm: dict | None = None
     rows: tuple | None = None
     sample: int = 0
     sample_hash: str = ""
@@ -87,9 +97,39 @@ class Spec:
         """Return the fields as JSON-able values."""
         return json.loads(self._text)
 
+    @classmethod
+    def from_dict(cls, values):
+        """Return the Spec that `to_dict` described."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name != "angles_hash"}
+        rows = None if known["rows"] is None else tuple(known["rows"])
+        return cls(**known | {"epsilon": tuple(known["epsilon"]), "rows": rows})
+
     def digest(self):
         """Return the SHA-256 of all fields: two runs with the same digest have the same counts."""
         return hashlib.sha256(self._text.encode()).hexdigest()
+
+
+def differences(old, new, name=""):
+    """Yield (field, value there, value here) wherever two JSON-able values differ, fields of fields joined by dots."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+    elif old != new:
+        yield name, old, new
+
+
+def differing(old, new, there="there", here="here"):
+    """Say in which fields two JSON-able values differ, in one line; "" when they do not."""
+    found = [f"{name} is {_shown(a)} {there} and {_shown(b)} {here}" for name, a, b in differences(old, new)]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more
+
+
+def _shown(value):
+    if isinstance(value, dict):
+        return "there"
+    text = "missing" if value is None else str(value)
+    return text if len(text) <= 48 else f"{text[:12]}…"
 
 
 @dataclass(frozen=True)

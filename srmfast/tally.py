@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from srmfast.errors import InputError
+
 FOLDS = 64
 
 
@@ -64,9 +66,111 @@ class RowTally:
     def zero(cls, c):
         return cls(0, np.zeros((FOLDS, c, 3), np.int64))
 
+    def leave_out(self, rule, rows):
+        """Account for rows that a rule leaves out."""
+        self.masked[rule] = self.masked.get(rule, 0) + rows
+
     def __add__(self, other):
         masked = {rule: self.masked.get(rule, 0) + other.masked.get(rule, 0) for rule in self.masked | other.masked}
         return RowTally(self.seen + other.seen, self.fate + other.fate, masked)
+
+
+@dataclass
+class PlaneTally:
+    """What the planes of one basis had of some rows.
+
+    Attributes
+    ----------
+    totals : ndarray, (64, c, e, a + 1) int64
+        Difference arrays summed over planes, by fold.
+    arcs : int
+        (row, plane, epsilon) triples with at least one angle inside, mirror images not counted.
+    pieces : iterable of (ndarray, ndarray)
+        Numbers of planes, (m,) int64, and their difference arrays, (m, c, e, a + 1); or numbers of pairs and their hits,
+        (m,). Every number occurs once; what had nothing may be left out.
+    """
+
+    totals: np.ndarray
+    arcs: int
+    pieces: object
+
+    def __add__(self, other):
+        mine, theirs = list(self.pieces), list(other.pieces)
+        numbers = [number for number, _ in mine + theirs]
+        union = np.unique(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
+        if not union.size:
+            return PlaneTally(self.totals + other.totals, self.arcs + other.arcs, [])
+        first = next(values for number, values in mine + theirs if number.size)
+        added = np.zeros((union.size, *first.shape[1:]), first.dtype)
+        for number, values in mine + theirs:
+            added[np.searchsorted(union, number)] += values  # every number once in a piece: no addition is lost
+        return PlaneTally(self.totals + other.totals, self.arcs + other.arcs, [(union, added)])
+
+
+@dataclass
+class Tally:
+    """What some rows of a store add up to in one reading: all that is ever saved, sent or merged.
+
+    Attributes
+    ----------
+    intervals : list of (int, int)
+        The rows, as disjoint [start, stop) in ascending order.
+    rows : RowTally
+    collected : dict of str to object
+        What was collected of the rows beside the counts, "sums" for example; each adds by `+`.
+    planes : list of PlaneTally
+        One for each basis.
+    """
+
+    intervals: list
+    rows: RowTally
+    collected: dict
+    planes: list
+
+    def __add__(self, other):
+        return Tally(
+            merged(self.intervals + other.intervals),
+            self.rows + other.rows,
+            {name: value + other.collected[name] for name, value in self.collected.items()},
+            [mine + theirs for mine, theirs in zip(self.planes, other.planes, strict=True)],
+        )
+
+
+def merged(intervals):
+    """Sort intervals and join those that touch; what they cover twice is refused.
+
+    Parameters
+    ----------
+    intervals : iterable of (int, int)
+
+    Returns
+    -------
+    list of (int, int)
+
+    Raises
+    ------
+    InputError
+        Two of them overlap.
+    """
+    joined_up = []
+    for start, stop in sorted((int(start), int(stop)) for start, stop in intervals if start < stop):
+        if joined_up and start < joined_up[-1][1]:
+            raise InputError(f"rows may be counted once, but {start:,}:{min(stop, joined_up[-1][1]):,} are there twice")
+        if joined_up and start == joined_up[-1][1]:
+            joined_up[-1] = (joined_up[-1][0], stop)
+        else:
+            joined_up.append((start, stop))
+    return joined_up
+
+
+def gaps(intervals, start, stop):
+    """Return the parts of start … stop − 1 that disjoint ascending intervals leave out, as a list of (int, int)."""
+    found = []
+    for low, high in [*intervals, (stop, stop)]:
+        if start < min(low, stop):
+            found.append((start, min(low, stop)))
+        start = max(start, high)
+    return found
 
 
 class TreeSums:
@@ -97,6 +201,18 @@ class TreeSums:
             for (level, index), values in nodes.items():
                 result.add(level, index, values)
         return result
+
+    def to_arrays(self):
+        """Return the places, (m, 2) int64 of level and index, and the values, (m, width) float64, of all nodes."""
+        places = np.array(list(self.nodes), np.int64).reshape(-1, 2)
+        return places, np.array(list(self.nodes.values())).reshape(-1, self.width)
+
+    @classmethod
+    def from_arrays(cls, places, values):
+        """Return the sums that `to_arrays` gave."""
+        sums = cls(values.shape[1])
+        sums.nodes = {(level, index): row for (level, index), row in zip(places.tolist(), values, strict=True)}
+        return sums
 
     def total(self):
         """Return the sum at the root, (width,) float64; rows that were never added count as zero."""

@@ -212,7 +212,7 @@ def test_the_highest_planes_are_found_when_not_all_that_are_hit_fit(k, kind, pla
     common = dict(epsilon=(0.6, 0.4), angles=60, planes=planes, keep=f"top:{k}", labels=rng.random(500) < 0.1)
     whole = srmfast.run(x, b, **common)
     monkeypatch.setattr(plan, "_DENSE_SHARE", 1e-9)
-    monkeypatch.setattr(sys.modules["srmfast.engine.run"], "HIT_SHARE", 600 * 4 * 4 * 61 / (256 << 20))  # 600 planes
+    monkeypatch.setattr(sys.modules["srmfast.engine.passes"], "HIT_SHARE", 600 * 4 * 4 * 61 / (256 << 20))  # 600 planes
     for threads in (1, 3):
         events = []
         some = srmfast.run(x, b, **common, memory="256MiB", threads=threads, on_event=events.append)
@@ -226,7 +226,7 @@ def test_the_highest_planes_are_found_when_not_all_that_are_hit_fit(k, kind, pla
 
 def test_highest_planes_that_are_not_certain_are_refused(monkeypatch, rng):
     monkeypatch.setattr(plan, "_DENSE_SHARE", 1e-9)
-    monkeypatch.setattr(sys.modules["srmfast.engine.run"], "HIT_SHARE", 20 * 4 * 61 / (256 << 20))
+    monkeypatch.setattr(sys.modules["srmfast.engine.passes"], "HIT_SHARE", 20 * 4 * 61 / (256 << 20))
     with pytest.raises(
         InputError, match=r"--keep top:9 must be certain, but the counts of only 20 planes .* may reach"
     ):
@@ -281,7 +281,7 @@ def test_the_memory_of_planes_that_are_hit_is_not_overshot_by_threads(monkeypatc
         return claim(ledger, stripe, totals, most)
 
     monkeypatch.setattr(Ledger, "claim", watched)
-    monkeypatch.setattr(sys.modules["srmfast.engine.run"], "HIT_SHARE", 500 * 4 * 361 / (256 << 20))
+    monkeypatch.setattr(sys.modules["srmfast.engine.passes"], "HIT_SHARE", 500 * 4 * 361 / (256 << 20))
     with pytest.raises(PlanesOverflow, match=r"which holds 500 of the 39,800 planes"):
         srmfast.run(x, "standard", epsilon=0.5, keep="hit", memory="256MiB", threads=5, block_rows=64)
     assert taken and all(now <= places + 1 for now, places in taken)

@@ -18,7 +18,7 @@ import zarr
 import srmfast
 from srmfast import naive
 
-COMMANDS = ("run", "demo", "inspect", "basis", "show", "plot")
+COMMANDS = ("run", "demo", "inspect", "basis", "mean", "show", "plot", "merge", "diff", "verify", "reproduce")
 N, D = 300, 6
 
 
@@ -447,6 +447,7 @@ def rows_of(seen, used, zero_norm=0, nonfinite=0, **masked):
         "zero_kept": 0,
         "nonfinite": nonfinite,
         "masked": masked,
+        "duplicates": {"looked_at": used, "repeats": 0, "commonest": 1},
     }
 
 

@@ -59,7 +59,15 @@ def test_rows_used_add_up_and_every_rule_is_named(rng):
     mask[90:] = 0
     result = srmfast.run(x, "standard", epsilon=0.5, angles=8, mask=mask, nonfinite="skip", rows="0:96")
     rows = result.attrs["rows"]
-    assert rows == {"seen": 96, "used": 88, "zero_norm": 1, "zero_kept": 0, "nonfinite": 1, "masked": {"mask": 6}}
+    assert rows == {
+        "seen": 96,
+        "used": 88,
+        "zero_norm": 1,
+        "zero_kept": 0,
+        "nonfinite": 1,
+        "masked": {"mask": 6},
+        "duplicates": {"looked_at": 88, "repeats": 0, "commonest": 1},
+    }
 
 
 def test_labels_and_masks_broadcast_over_the_token_axis(rng):

@@ -197,9 +197,10 @@ def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
     d = 70
     x = (3 * rng.normal(size=(200, d))).astype(getattr(ml_dtypes, dtype, dtype))
     mean = {"no": False, "found": True, "given": rng.normal(size=d)}[centred]
+    kinds = "standard", srmfast.load_basis("random:70", 70), thompson()
     warm(dtype, centred=centred != "no")
     before = compiled()
-    for kind in ("standard", "random:70", thompson()):
+    for kind in kinds:
         for planes in ("permutations", "random:9", "active:9"):
             for labels, mask in ((None, None), (rng.integers(0, 3, 200), rng.random(200) < 0.9)):
                 options = dict(planes=planes, labels=labels, mask=mask, centre=mean, angles=12)

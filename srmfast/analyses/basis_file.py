@@ -1,11 +1,11 @@
 """Write a named basis to a file and say how its vectors are spread."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from srmfast.archive import check_output, save_array
 from srmfast.bases import load_basis
 from srmfast.errors import InputError
 from srmfast.thompson import energy
@@ -76,22 +76,9 @@ def write_basis(kind, d, path, *, seed=0, force=False):
     path = Path(path)
     if path.suffix != ".npy":
         raise InputError(f"a basis is written as .npy, got {path}; use {path.with_suffix('.npy')}")
-    if path.exists() and not force:
-        raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"output folder must exist, got {path.absolute().parent}; create it first")
+    check_output(path, force=force, folder=False)
     basis = load_basis(kind, d, seed=seed)
-    wip = path.with_name(path.name + ".wip")
-    try:
-        with open(wip, "wb") as file:
-            np.save(file, basis.vectors)
-            file.flush()
-            os.fsync(file.fileno())
-        wip.replace(path)
-    except OSError as error:
-        raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
-    finally:
-        wip.unlink(missing_ok=True)
+    save_array(path, basis.vectors)
     return BasisFile(str(path), kind, basis.vectors.shape, *_spread(basis.vectors))
 
 

@@ -8,14 +8,16 @@ from srmfast import nulls
 from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
-from srmfast.engine.stored import bits, to_floats
+from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import suggest_epsilon
 from srmfast.errors import InputError
+from srmfast.norms import NormHistogram
 from srmfast.spec import Resources, format_bytes
 
 SAMPLE_ROWS = 2048
 SAMPLE_BYTES = 64 << 20  # that reading the sample may decode
 _SAMPLE_PLANES = 2000
+_TAILS = {"over_10": 10, "over_100": 100}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Inspection:
         Shares of the sampled rows.
     mean_over_rms : float
         |mean|/rms of the sample.
+    norms : dict or None
+        Median norm of the sample and what share of it is over 10 and 100 times that; None without usable rows.
     largest : float
         The largest |entry| over the median row norm: far above 1, massive activations are there.
     plan : str
@@ -63,6 +67,7 @@ class Inspection:
     zero: float
     duplicate: float
     mean_over_rms: float
+    norms: dict | None
     largest: float
     plan: str
     nbytes: int
@@ -76,8 +81,8 @@ class Inspection:
         chunks = f", chunks {tuple(info['chunks'])}" if info.get("chunks") else ""
         lines = [
             f"store    {self.location} ({info['format']})",
-            f"array    {tuple(info['array_shape'])} {info['dtype']}{chunks}",
-            f"rows     {n:,} of width {d:,}",
+            f"array    {tuple(info['array_shape'])} {info.get('pooled_dtype', info['dtype'])}{chunks}",
+            f"rows     {n:,} of width {d:,}{', each a mean' if 'pool' in info else ''}",
         ]
         others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
         if others:
@@ -90,6 +95,9 @@ class Inspection:
             f"sample   {self.sampled:,} rows: {self.nonfinite:.2%} non-finite, {self.zero:.2%} of zero norm, "
             f"{self.duplicate:.2%} exact duplicates"
         )
+        if self.norms is not None:
+            over = [f"{self.norms[name]:.2%} of the sample over {times}x" for name, times in _TAILS.items()]
+            lines.append(f"norms    median {self.norms['median']:.3g}; {', '.join(over)}{_norm_note(self.norms)}")
         if self.epsilon is not None:
             lines.append(f"mean     |mean|/rms = {self.mean_over_rms:.2f}{_mean_note(self.mean_over_rms)}")
             if self.largest > 2:
@@ -121,17 +129,19 @@ def inspect(store, *, basis="standard", seed=0):
     Inspection
     """
     rows = _sample(store).astype(np.float64)
-    norms = np.sqrt((rows**2).sum(axis=1))
-    finite = np.isfinite(norms)
-    usable = rows[finite & (norms > 0)]
+    lengths = np.sqrt((rows**2).sum(axis=1))
+    finite = np.isfinite(lengths)
+    usable = rows[finite & (lengths > 0)]
     described = store.describe()
     duplicates = len(rows) - len(np.unique(rows, axis=0)) if len(rows) else 0
-    epsilon, hits, plan = None, 0.0, ""
+    epsilon, hits, plan, notes = None, 0.0, "", ()
+    norms = NormHistogram()
+    norms.add(lengths[finite & (lengths > 0)])
     try:
         resources = Resources.resolve()
         request = Request(epsilon=0.5, keep="auto", missing_chunks="zeros", seed=seed)
         (member,) = prepare([("", store)], [("", basis)], request, resources, compiles=False)
-        prepared = member.bases[0]
+        prepared, notes = member.bases[0], member.notes
         plan = (
             f"{prepared.planes.total:,} planes of {prepared.basis.name}, about {format_bytes(member.plan.nbytes)} "
             f"beside the process, {format_bytes(member.nbytes)} to read"
@@ -146,16 +156,17 @@ def inspect(store, *, basis="standard", seed=0):
         location=store.location,
         described=described,
         siblings=store.siblings(),
-        warnings=store.layout(),
+        warnings=[*store.layout(), *notes],
         missing_rows=sum(stop - start for start, stop in store.missing_rows()),
         sampled=len(rows),
         nonfinite=float((~finite).mean()),
-        zero=float((norms[finite] == 0).sum() / len(rows)),
+        zero=float((lengths[finite] == 0).sum() / len(rows)),
         duplicate=duplicates / len(rows),
         mean_over_rms=float(offset),
+        norms=norms.describe(),
         largest=float(np.abs(usable).max() / np.median(np.linalg.norm(usable, axis=1))) if len(usable) else 0.0,
         plan=plan,
-        nbytes=store.n * store.d * bits(described["dtype"]).itemsize,
+        nbytes=store.n * store.row_bytes,
         epsilon=epsilon,
         hits=hits,
         isotropic_hits=float(nulls.plane_share(epsilon, store.d)) if epsilon is not None else 0.0,
@@ -187,6 +198,10 @@ def _hits(rows, prepared, epsilon, seed):
         g, s, _ = geometry.of_pairs(i, j)
         w = (w - g * u) / s
     return float((np.hypot(u, w) >= epsilon).mean())
+
+
+def _norm_note(norms):
+    return ": SRM does not depend on norms, covariance does; see --max-norm" if norms["over_10"] else ""
 
 
 def _mean_note(offset):

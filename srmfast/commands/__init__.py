@@ -1,3 +1,15 @@
 """One module a command: what it takes and the one public call it makes. No numerics here."""
 
-NAMES = ("run", "demo", "inspect", "basis", "show", "plot")  # in the order of --help
+NAMES = (
+    "run",
+    "demo",
+    "inspect",
+    "basis",
+    "mean",
+    "show",
+    "plot",
+    "merge",
+    "diff",
+    "verify",
+    "reproduce",
+)  # in the order of --help

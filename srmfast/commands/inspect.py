@@ -26,5 +26,6 @@ def call(arguments):
         feature_axis=arguments.feature_axis,
         index=options.index(arguments.index),
         flatten=arguments.flatten,
+        pool=arguments.pool,
     )
     print(inspect(store, basis=arguments.basis, seed=arguments.seed))

@@ -10,12 +10,18 @@ def add_axes(parser):
     """Declare how an array of any rank becomes rows."""
     group = parser.add_argument_group("arrays of any rank")
     group.add_argument(
-        "--feature-axis", type=int, metavar="A", help="axis of the features (default: last); 0 for (d, n) files"
+        "--feature-axis",
+        type=axis,
+        metavar="A",
+        help="axis of the features, by number or name (default: last); 0 for (d, n) files",
     )
     group.add_argument(
-        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, a layer for example"
+        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, by number or name: 1=12, layer=12"
     )
     group.add_argument("--flatten", action="store_true", help="first axis rows, all others features")
+    group.add_argument(
+        "--pool", choices=("mean",), help="one row per position of the first row axis: the mean over the others"
+    )
 
 
 def add_rows(parser):
@@ -25,10 +31,26 @@ def add_rows(parser):
         ("labels", "class of each row"),
         ("groups", "document, image or prompt of each row"),
         ("mask", "true keeps the row"),
+        ("lengths", "positions of each sequence (N, T, d) that are no padding"),
+        (
+            "tokens",
+            "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
+        ),
     ):
         rows.add_argument(
             f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
         )
+    rows.add_argument(
+        "--padding", choices=("right", "left"), default="right", help="side that --lengths leaves out (default right)"
+    )
+    rows.add_argument(
+        "--exclude-tokens", metavar="ID[,ID…]", help="leave out rows of these token ids, wherever in a sequence"
+    )
+    rows.add_argument(
+        "--max-norm",
+        metavar="X",
+        help="leave out rows longer than X times the median norm (one more reading), or than the L of abs:L",
+    )
     rows.add_argument("--rows", metavar="START:STOP[:STEP]", help="use these rows only")
     rows.add_argument(
         "--sample", type=int, default=0, metavar="N", help="use N rows drawn with --seed (default 0: all)"
@@ -50,7 +72,7 @@ def add_rows(parser):
     )
 
 
-def add_resources(parser):
+def add_resources(parser, checkpoints=True):
     """Declare how a run is carried out; return the group."""
     how = parser.add_argument_group("how (changes no number)")
     how.add_argument("--threads", type=int, metavar="T", help="compute threads (default: all cores)")
@@ -61,15 +83,25 @@ def add_resources(parser):
         "--block-rows", type=int, metavar="R", help="rows in one kernel call (default: what fits the cache)"
     )
     how.add_argument("--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error")
+    if checkpoints:
+        how.add_argument(
+            "--checkpoint",
+            metavar="DIR",
+            help="folder for what has been counted, so that the run can be killed and resumed",
+        )
+        how.add_argument(
+            "--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
+        )
+        how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     return how
 
 
-def request(arguments):
-    """Return what was asked for, checked as far as it can be without opening anything."""
+def request(arguments, **more):
+    """Return what was asked for, checked as far as it can be without opening anything; `more` overrides options."""
     from srmfast.engine import Request
 
-    given = {name: getattr(arguments, name) for name in Request.__dataclass_fields__}
-    return Request(**given | {"index": index(arguments.index)})
+    given = {name: getattr(arguments, name) for name in Request.__dataclass_fields__ if hasattr(arguments, name)}
+    return Request(**given | {"index": index(arguments.index)} | more)
 
 
 def floats(text):
@@ -93,15 +125,28 @@ def index(pairs):
 
     index = {}
     for pair in pairs:
-        axis, _, position = pair.partition("=")
+        name, _, position = pair.rpartition("=")
         try:
-            axis, position = int(axis), int(position)
+            position = int(position)
+            if not name.strip():
+                raise ValueError
         except ValueError:
-            raise InputError(f"--index must be AXIS=I with whole numbers, got {pair!r}; for example 1=12") from None
-        if axis in index:
-            raise InputError(f"--index may fix an axis once, got axis {axis} twice; drop one")
-        index[axis] = position
+            raise InputError(
+                f"--index must be AXIS=I, the number or name of an axis and a position, got {pair!r}; for example 1=12 or "
+                "layer=12"
+            ) from None
+        if axis(name) in index:
+            raise InputError(f"--index may fix an axis once, got axis {name} twice; drop one")
+        index[axis(name)] = position
     return index or None
+
+
+def axis(text):
+    """Return the number of an axis, or its name as it is."""
+    try:
+        return int(text)
+    except ValueError:
+        return text.strip()
 
 
 def named(text):
@@ -110,18 +155,77 @@ def named(text):
     return (name, spec) if equals and not os.path.exists(text.partition("::")[0]) else ("", text)
 
 
-def check_name(out):
-    """Refuse a result that is named like something else, a figure or an array."""
+def check_suffix(out, what, suffix):
+    """Refuse an output that is named like something else."""
     from srmfast.errors import InputError
 
-    if not out.rstrip("/").endswith(".zarr"):
-        raise InputError(f"the name of a result must end in .zarr, got {out}; for example out.zarr")
+    if not out.rstrip("/").endswith(suffix):
+        raise InputError(f"the name of a {what} must end in {suffix}, got {out}; for example out{suffix}")
 
 
 def resources(arguments):
-    """The run may add what --memory leaves above the process as it is now."""
+    """Return the resources asked for: the run may add what --memory leaves above the process as it is now."""
+    return left_of(arguments.memory, arguments.threads, arguments.block_rows)
+
+
+def left_of(memory, threads=None, block_rows=None):
+    """Return resources whose memory is what a limit for the whole process leaves."""
     from srmfast.spec import Resources, resident_bytes
 
-    resources = Resources.resolve(arguments.threads, arguments.memory, arguments.block_rows)
-    left = max(0, resources.memory - resident_bytes() - RESERVE)
-    return Resources(resources.threads, left, resources.block_rows)
+    given = Resources.resolve(threads, memory, block_rows)
+    return Resources(given.threads, max(0, given.memory - resident_bytes() - RESERVE), given.block_rows)
+
+
+def checkpoint(arguments):
+    """Return the checkpoint folder, open and locked, or an empty context without one."""
+    import contextlib
+
+    from srmfast.engine import Checkpoint
+    from srmfast.errors import InputError
+
+    if arguments.checkpoint is None:
+        if arguments.resume:
+            raise InputError("--resume goes on with what a folder holds: name it by --checkpoint DIR")
+        return contextlib.nullcontext()
+    return Checkpoint(arguments.checkpoint, every=arguments.checkpoint_every, resume=arguments.resume)
+
+
+def add_again(parser):
+    """Declare what a run that is done again may need."""
+    for name in ("labels", "groups", "mask"):
+        parser.add_argument(f"--{name}", metavar="F|key", help="of the run, when they were in memory or have moved")
+    add_resources(parser, checkpoints=False)
+
+
+def again(arguments):
+    """Return what `add_again` declared, for `verify` and `reproduce`."""
+    from srmfast.progress import Progress
+
+    given = {name: getattr(arguments, name) for name in ("labels", "groups", "mask")}
+    return given | {"resources": resources(arguments), "on_event": Progress(arguments.progress)}
+
+
+def cluster(arguments, resources):
+    """Return the Dask cluster asked for, or an empty context without one."""
+    import contextlib
+
+    from srmfast.errors import InputError
+
+    if arguments.scheduler is None:
+        return contextlib.nullcontext()
+    if arguments.shard:
+        raise InputError("--scheduler cuts the rows itself; drop --shard")
+    from srmfast.engine.cluster import Cluster
+
+    return Cluster(arguments.scheduler, resources)
+
+
+def members_of(path):
+    """Yield (name, result) of each result in a file; the name of a single one is empty."""
+    from srmfast import load
+
+    found = load(path)
+    if hasattr(found, "items"):
+        yield from (("/".join(key), member) for key, member in found.items())
+    else:
+        yield "", found

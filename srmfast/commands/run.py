@@ -1,8 +1,10 @@
 """srmfast run: count activations inside a cone of light turning through every plane of a basis."""
 
+import os
 import sys
 
 from srmfast.commands import options
+from srmfast.whole import sweep
 
 SUMMARY = "count activations inside a cone of light turning through every plane of a basis"
 PYTHON = "srmfast.run('acts.zarr', 'basis.npy', epsilon=0.9).save('out.zarr')"
@@ -37,7 +39,8 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows) or a file of index pairs",
+        "rows) a file of index pairs, or a result "
+        "(.zarr) whose planes are taken",
     )
     what.add_argument(
         "--centre",
@@ -53,6 +56,9 @@ def add_arguments(parser):
     options.add_rows(parser)
     options.add_axes(parser)
     how = options.add_resources(parser)
+    how.add_argument(
+        "--scheduler", metavar="ADDR", help="count on the workers of a Dask scheduler, tcp://HOST:PORT or local"
+    )
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     out = parser.add_argument_group("output")
     out.add_argument(
@@ -60,6 +66,9 @@ def add_arguments(parser):
         default="auto",
         metavar="RULE",
         help="planes in the result: auto (default), all, hit, top:K or summary",
+    )
+    out.add_argument(
+        "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
     )
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
     out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
@@ -69,26 +78,31 @@ def add_arguments(parser):
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import heap
-    from srmfast.archive import check_output
-    from srmfast.engine import execute, prepare
+    from srmfast.engine import check_shardable, parse_shard
     from srmfast.progress import Progress
 
     if not arguments.out and not arguments.dry_run:
         print("srmfast run: an output is needed: -o OUT.zarr (or --dry-run)", file=sys.stderr)
         return 2
-    request = options.request(arguments)
+    request, shard = options.request(arguments), arguments.shard and parse_shard(arguments.shard)
+    bases = [options.named(text) for text in arguments.basis or ["standard"]]
+    if shard:
+        check_shardable(request, bases)
     if not arguments.dry_run:
-        options.check_name(arguments.out)
-        check_output(arguments.out, force=arguments.force)
-        if arguments.plot:
-            from srmfast import plots
-
-            plots.check_picture(arguments.plot)
+        _check_outputs(arguments)
     heap.share_heaps()
     resources, progress = options.resources(arguments), Progress(arguments.progress)
+    with options.cluster(arguments, resources) as cluster:
+        return _run(arguments, request, bases, shard, cluster.resources if cluster else resources, cluster, progress)
+
+
+def _run(arguments, request, bases, shard, resources, cluster, progress):
+    from srmfast import heap
+    from srmfast.engine import prepare
+
     members = prepare(
         [("", path) for path in arguments.stores],
-        [options.named(text) for text in arguments.basis or ["standard"]],
+        bases,
         request,
         resources,
         on_event=progress,
@@ -96,19 +110,89 @@ def call(arguments):
         apart=True,
     )
     for member in members:
-        for warning in member.store.layout():
+        for warning in [*member.store.layout(), *member.notes]:
             print(f"srmfast: {warning}", file=sys.stderr)
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
+    if arguments.resume and os.path.exists(arguments.out) and not arguments.force:
+        return _written_before(arguments, members, request, shard)
+    if cluster is not None:
+        cluster.check(members)
     for member in members:
         heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
-    results = execute(members, request, resources, on_event=progress)
+    with options.checkpoint(arguments) as checkpoint:
+        common = dict(checkpoint=checkpoint, on_event=progress)
+        if shard:
+            _count_part(arguments, members, request, resources, shard, common)
+        else:
+            _count(arguments, members, request, resources, common | {"cluster": cluster})
+        if checkpoint is not None:
+            checkpoint.finish()
+            sweep(arguments.out)
+    return 0
+
+
+def _check_outputs(arguments):
+    """Refuse, before any work is done, what cannot be written; a resumed run may have been killed after its last step."""
+    from srmfast.archive import check_output
+    from srmfast.errors import InputError
+
+    if arguments.shard:
+        options.check_suffix(arguments.out, "part", ".part")
+        check_output(arguments.out, force=arguments.force or arguments.resume, folder=False)
+        if arguments.plot:
+            raise InputError("a part is no picture yet: merge the parts, then srmfast plot OUT.zarr")
+        return
+    options.check_suffix(arguments.out, "result", ".zarr")
+    check_output(arguments.out, force=arguments.force or arguments.resume)
+    if arguments.plot:
+        from srmfast import plots
+
+        plots.check_picture(arguments.plot)
+
+
+def _count(arguments, members, request, resources, common):
+    from srmfast.archive import flush
+    from srmfast.engine import execute
+
+    results = execute(members, request, resources, **common)
     result = next(iter(results.values())) if len(results) == 1 else results
     result.save(arguments.out, force=arguments.force)
+    if common["checkpoint"] is not None:
+        flush(arguments.out)
     print(result.summary())
     print(f"\nwritten to {arguments.out}")
     if arguments.plot:
         result.plot(arguments.plot)
         print(f"drawn to {arguments.plot}")
+
+
+def _count_part(arguments, members, request, resources, shard, common):
+    from srmfast.engine import count_part
+
+    rows = count_part(members, request, resources, shard, arguments.out, **common)
+    print(f"part {shard[0]} of {shard[1]}, {rows:,} rows, written to {arguments.out}")
+    print("when all parts are there: srmfast merge *.part -o OUT.zarr")
+
+
+def _written_before(arguments, members, request, shard):
+    """A resumed run finds its output: say so if it is that of this run, refuse it otherwise."""
+    from srmfast import load
+    from srmfast.engine import identity_of, identity_of_part, identity_of_result
+    from srmfast.errors import InputError
+    from srmfast.spec import differing
+
+    wanted = identity_of(members, request)
+    if shard:
+        found, wanted = identity_of_part(arguments.out), wanted | {"shard": list(shard)}
+    else:
+        found = identity_of_result(load(arguments.out), {member.name: member.finds_mean for member in members})
+    if other := differing(found, wanted):
+        raise InputError(f"{arguments.out} is of another run: {other}; use --force to replace it")
+    with options.checkpoint(arguments) as checkpoint:
+        checkpoint.begin(wanted)
+        checkpoint.finish()
+        sweep(arguments.out)
+    print(f"{arguments.out} was written before: nothing is left to do")
     return 0

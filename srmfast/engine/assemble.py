@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from srmfast import angles
+from srmfast.engine.limit import RULE
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
@@ -25,7 +26,7 @@ def assemble(
     ledger,
     rows,
     prepared,
-    selection,
+    names,
     moments,
     spec,
     *,
@@ -35,6 +36,12 @@ def assemble(
     suggested=None,
     active_folds=None,
     whole=None,
+    method=None,
+    inputs=None,
+    centre=None,
+    repeats=None,
+    norms=None,
+    notes=(),
 ):
     """Make the `Result` of one basis.
 
@@ -46,7 +53,8 @@ def assemble(
     ledger : Ledger
     rows : RowTally
     prepared : PreparedBasis
-    selection : RowSelection
+    names : ndarray, (c,) str
+        The labels.
     moments : (ndarray, RowTally) or None
         Sums of the rows as stored, (d + 1,), and the rows they were taken over.
     spec : Spec
@@ -61,24 +69,31 @@ def assemble(
         Folds of the rows that the planes were chosen on.
     whole : HitLedger, optional
         Where all planes were counted, when `ledger` is of some of them.
+    method : str, optional
+        How candidates were found, where that was elsewhere.
+    inputs : dict, optional
+        From where the run took what, so that it can be done again.
+    centre : ndarray, (d,) float64, optional
+        The mean that was subtracted.
+    repeats : Repeats, optional
+        Of the rows looked at.
+    norms : NormHistogram, optional
+        Of the rows that the limit of the norm was found on.
+    notes : sequence of str
+        What a reader of the result has to know of the rows.
 
     Returns
     -------
     Result
     """
     planes, basis, keeping = prepared.planes, prepared.basis, ledger.prepared
-    c, e, a = selection.names.size, len(spec.epsilon), spec.angles
-    totals = to_counts(totals, totals if prepared.mirrored else None)
-    zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
-    # A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
-    inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)  # (64, c, e)
-    extra = inside.sum(axis=0)
+    c, e, a = names.size, len(spec.epsilon), spec.angles
+    zero_kept, extra = _zero_rows(rows, spec)
+    used, totals = by_fold(rows, totals, prepared, c, spec)
     if extra.any() and keeping.mode == "hits":
         raise InputError(
             "kept zero rows hit every plane at epsilon <= 0, more than memory can hold; use --keep summary"
         )
-    totals = joined(totals + (inside * planes.total)[..., None], c, 1)
-    used = joined(rows.fate[..., USED] + zero_kept, c, 1)
     numbers, counts = _kept_counts(ledger, c, e, a, spec.keep, budget)
     if extra.any():
         counts += extra[:, :, None, None]
@@ -106,11 +121,12 @@ def assemble(
         rows_used=used,
         angle=angles.angles(a),
         epsilon=np.array(spec.epsilon),
-        label=selection.names,
+        label=names,
         plane_i=i.astype(np.int32),
         plane_j=j.astype(np.int32),
         plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
+        centre=centre,
         attrs={
             "spec": spec.to_dict(),
             "spec_digest": spec.digest(),
@@ -124,8 +140,11 @@ def assemble(
                 "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
                 "zero_kept": int(zero_kept.sum()),
                 "nonfinite": int(rows.fate[..., NONFINITE].sum()),
-                "masked": rows.masked,
+                "masked": dict.fromkeys(_rules(spec), 0) | rows.masked,
+                "duplicates": None if repeats is None else repeats.describe(),
             },
+            "norms": norms and norms.describe(),
+            "notes": list(notes),
             "mean_over_rms": _offset(moments),
             "centred": bool(spec.centre_hash),
             **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
@@ -134,10 +153,47 @@ def assemble(
             "skipped_planes": planes.skipped,
             "kept": kept,
             "suggested_epsilon": suggested,
+            "inputs": inputs or {},
             "provenance": provenance
-            | {"arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1), "method": prepared.way.method},
+            | {
+                "arcs": (whole or ledger).arcs * (2 if prepared.mirrored else 1),
+                "method": method or prepared.way.method,
+            },
         },
     )
+
+
+def by_fold(rows, totals, prepared, c, spec):
+    """Return rows in the denominator, (64, c), and counts summed over planes, (64, c, e, a), both int64.
+
+    Parameters
+    ----------
+    rows : RowTally
+    totals : ndarray, (64, c or 2c, e, a + 1) int64
+        Difference arrays.
+    prepared : PreparedBasis
+    c : int
+    spec : Spec or Request
+        Gives `epsilon` and `zero_rows`.
+    """
+    zero_kept, _ = _zero_rows(rows, spec)
+    inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)
+    counts = to_counts(totals, totals if prepared.mirrored else None) + (inside * prepared.planes.total)[..., None]
+    return joined(rows.fate[..., USED] + zero_kept, c, 1), joined(counts, c, 1)
+
+
+def _zero_rows(rows, spec):
+    """Return the zero rows that are kept, (64, c), and what each plane gets from them at any angle, (c, e).
+
+    A kept zero row lies inside every cone with ε ≤ 0, of every plane and at every angle.
+    """
+    zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
+    return zero_kept, zero_kept.sum(axis=0)[:, None] * (np.array(spec.epsilon) <= 0)
+
+
+def _rules(spec):
+    """Name the rules that were asked for: one that leaves out no row is accounted for as well."""
+    return [name for name in ("mask", "lengths", "tokens") if getattr(spec, name)] + ([RULE] if spec.max_norm else [])
 
 
 def provenance(plan, seconds, nbytes):
@@ -155,6 +211,20 @@ def provenance(plan, seconds, nbytes):
         "bytes_read": int(nbytes),
         "peak_rss": peak if sys.platform == "darwin" else peak * 1024,  # bytes on macOS, KiB elsewhere
         "planned_memory": plan.nbytes,
+    }
+
+
+def merged_provenance(parts):
+    """Say the same of a run that was done in parts: what they spent adds up, the rest is of the first."""
+    first = parts[0]
+    stages = {stage for part in parts for stage in part["seconds"]}
+    return first | {
+        "parts": len(parts),
+        "seconds": {
+            stage: round(sum(part["seconds"].get(stage, 0.0) for part in parts), 6) for stage in sorted(stages)
+        },
+        "bytes_read": sum(part["bytes_read"] for part in parts),
+        "peak_rss": max(part["peak_rss"] for part in parts),
     }
 
 

@@ -3,16 +3,16 @@
 import math
 import threading
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from srmfast.engine.ledger import Ledger
+from srmfast.engine.limit import RULE
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, scan, search
 from srmfast.kernels.arguments import Block, Candidates, Cones
-from srmfast.tally import FOLDS, RowTally, TreeSums, aligned_intervals
+from srmfast.tally import FOLDS, PlaneTally, RowTally, Tally, aligned_intervals
 
 LARGE = 1 << 16  # large coordinates listed at once
 ROOM = 1 << 14  # candidates collected before they are decided: their arrays fit the second cache
@@ -20,65 +20,6 @@ PRODUCTS = 1 << 24  # bytes of float64 products computed at once
 _NO_COSINES = np.empty((0, 0), np.float32)
 _LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
 STAGES = ("decode", "screen", "arcs")
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one reading of a store computes; shared by all workers, read only.
-
-    Attributes
-    ----------
-    dtype : str
-        Stored type of the rows.
-    d : int
-    selection : RowSelection
-    bases : tuple of PreparedBasis
-        Empty when only the mean is wanted.
-    ledgers : tuple of Ledger or None
-        For each basis, where its planes are counted; None when each worker has a ledger of its own.
-    epsilons : ndarray, (e,) float64
-    table : ndarray, (2a + 5, 2) float64
-    mean : ndarray, (d,) float64, or None
-        Subtracted from every row.
-    sums : SharedSums or None
-        Collects the sums of the rows.
-    nonfinite : str
-        "error" or "skip".
-    block_rows : int
-        Rows in one kernel call.
-    counter : type
-        Integer type of the plane accumulators.
-    """
-
-    dtype: str
-    d: int
-    selection: object
-    bases: tuple
-    ledgers: tuple
-    epsilons: np.ndarray
-    table: np.ndarray
-    mean: np.ndarray | None
-    sums: object
-    nonfinite: str
-    block_rows: int
-    counter: type = np.int32
-
-    @property
-    def shape(self):
-        """Labels, epsilons and angles."""
-        return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
-
-
-class SharedSums:
-    """The tree of row sums of a pass, filled by all workers."""
-
-    def __init__(self, d):
-        self.tree = TreeSums(d + 1)
-        self._lock = threading.Lock()
-
-    def add(self, level, index, values):
-        with self._lock:
-            self.tree.add(level, index, values)
 
 
 class Scratch:
@@ -133,17 +74,47 @@ class Worker:
             self._count_block(raw[at - start : end - start], at, end)
             at = end
 
+    def absorb(self, other):
+        """Add what another worker of the same pass counted, and leave it nothing."""
+        self.rows, other.rows = self.rows + other.rows, RowTally.zero(self.task.shape[0])
+        for mine, theirs in zip(self.totals, other.totals, strict=True):
+            mine += theirs
+            theirs[...] = 0
+        for mine, theirs in zip(self.ledgers, other.ledgers, strict=True):
+            if mine is not theirs:
+                mine.absorb(theirs)
+
+    def tally(self, intervals):
+        """Return what this worker holds as a Tally of the rows given: a view, until it goes on counting."""
+        planes = [
+            PlaneTally(totals, ledger.arcs, ledger.pieces())
+            for totals, ledger in zip(self.totals, self.ledgers, strict=True)
+        ]
+        collected = {name: shared.value for name, shared in self.task.collected.items()}
+        return Tally(intervals, self.rows, collected, planes)
+
+    def add(self, tally):
+        """Add a Tally of other rows."""
+        self.rows = self.rows + tally.rows
+        for name, shared in self.task.collected.items():
+            shared.merge(tally.collected[name])
+        for totals, ledger, planes in zip(self.totals, self.ledgers, tally.planes, strict=True):
+            totals += planes.totals
+            ledger.add(planes)
+
     def _count_block(self, raw, start, stop):
         task, began = self.task, time.perf_counter()
         keep, seen, masked = task.selection.keep(start, stop)
         self.rows.seen += seen
-        for rule, count_ in masked.items():
-            self.rows.masked[rule] = self.rows.masked.get(rule, 0) + count_
+        for rule, gone in masked.items():
+            self.rows.leave_out(rule, gone)
         if keep is None:
             absolute = np.arange(start, stop)
         else:
             kept = np.flatnonzero(keep)
             absolute, raw = start + kept, raw[kept]
+        if task.limit < math.inf:
+            raw, absolute = self._drop_long(raw, absolute)
         if not absolute.size:
             return
         stored, block = self._measure(raw, absolute, start, stop)
@@ -153,12 +124,26 @@ class Worker:
                 f"rows must be finite, got NaN, infinity or an overflowing norm in row {row:,}; "
                 "use --nonfinite skip to leave such rows out"
             )
+        if task.norms is not None:
+            task.norms.add(block.norms, block.fate)
+        if task.repeats is not None:
+            task.repeats.add(raw, absolute, block.fate, start, stop)
         self._spend("decode", began)
         for number, basis in enumerate(task.bases):
             if basis.way.method == "search":
                 self._search(number, basis, stored, block)
             else:
                 self._scan(number, basis, block)
+
+    def _drop_long(self, raw, absolute):
+        """Leave out rows whose norm as stored is above the limit; what is not finite stays so."""
+        norms, fate = self._scratch.array("norms", (len(raw),)), self._scratch.array("fate", (len(raw),), np.uint8)
+        decode.measure(to_stored(raw, self.task.dtype, self._scratch), None, norms, fate)
+        long = (fate == decode.USED) & (norms > self.task.limit)
+        if not long.any():
+            return raw, absolute
+        self.rows.leave_out(RULE, int(long.sum()))
+        return raw[~long], absolute[~long]
 
     def _measure(self, raw, absolute, start, stop):
         """Decode the rows, measure and sum them.

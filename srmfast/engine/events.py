@@ -32,10 +32,31 @@ class ComparingVectors:
 class PassStarted:
     """A reading of the store begins."""
 
-    purpose: str  # "mean", "choose" (active:P) or "count"
+    purpose: str  # "norms" (for --max-norm), "mean", "choose" (active:P) or "count"
     store: str  # name of the store
     rows: int  # rows that will be read
     nbytes: int  # stored bytes of these rows, uncompressed
+
+
+@dataclass(frozen=True)
+class ReadingResumed:
+    """Rows that had been counted before the run was interrupted are not read again."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class CheckpointLost:
+    """A checkpoint cannot be used: its reading begins again."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class CheckpointUnwritten:
+    """A checkpoint could not be written; the run goes on, and the one before it stays."""
+
+    why: str
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class HitLedger:
 
     def __init__(self, prepared, c, e, a, low, high, *, dtype=np.int32, stripes=1):
         self.prepared, self.low, self.high = prepared, low, high
+        self._made = dict(low=low, high=high, dtype=dtype, stripes=stripes)
         self.slots = np.zeros(0, np.int32)
         self.hits = np.zeros(_pairs_below(high) - _pairs_below(low), dtype)
         none = np.zeros((0, c, e, a + 1), dtype)
@@ -38,9 +39,27 @@ class HitLedger:
             for first, last in _edges(low, high, stripes)
         ]
 
+    def blank(self):
+        """Return the options that make an empty ledger like this one."""
+        return self._made
+
     def claim(self, stripe, totals, most):
         """Return what the kernel adds to: there is a place for every pair."""
         return contextlib.nullcontext(stripe.counts(self.slots, totals))
+
+    def pieces(self):
+        """Yield what was counted, in pieces of bounded size: numbers of pairs, in the order of `hits`, and their hits."""
+        for start in range(0, self.hits.size, _LOOKED_AT):
+            some = self.hits[start : start + _LOOKED_AT]
+            hit = np.flatnonzero(some)
+            if hit.size:
+                yield start + hit, some[hit]
+
+    def add(self, tally):
+        """Add what was counted elsewhere or earlier, a PlaneTally."""
+        self.stripes[0].state[0] += tally.arcs
+        for numbers, hits in tally.pieces:
+            self.hits[numbers] += hits
 
     @property
     def arcs(self):

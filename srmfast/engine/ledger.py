@@ -14,6 +14,7 @@ from srmfast.threads import each_range
 
 _TOGETHER = 1 << 11  # planes whose differences one thread turns into counts at a time
 _NONE = np.empty(0, np.int64)
+_PIECE = 32 << 20  # bytes of difference arrays handed out at once
 _CELLS = 1 << 18  # counts held at once while peaks are found
 
 
@@ -74,6 +75,7 @@ class Ledger:
     def __init__(self, prepared, c, e, a, *, dtype=np.int32, stripes=1, limit=0):
         planes = prepared.planes
         self.prepared, self._limit = prepared, limit
+        self._made = dict(dtype=dtype, stripes=stripes, limit=limit)
         row = self.place_bytes(c, e, a, dtype)
         self._by_hit = prepared.mode == "hits"
         self._places = {"dense": planes.slots, "hits": min(planes.slots, max(1, limit // row)), "none": 0}[
@@ -88,6 +90,10 @@ class Ledger:
             for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         ]
         self._claims, self._promised, self._under_way = threading.Condition(), 0, 0
+
+    def blank(self):
+        """Return the options that make an empty ledger like this one."""
+        return self._made
 
     @contextlib.contextmanager
     def claim(self, stripe, totals, most):
@@ -119,11 +125,14 @@ class Ledger:
                 self._promised, self._under_way = self._promised - granted, self._under_way - 1
                 self._claims.notify_all()
         if stripe.state[2] or self._left() < 0:
-            raise PlanesOverflow(
-                f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
-                f"{self._places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep summary "
-                "or more --memory"
-            )
+            raise PlanesOverflow(self._too_few())
+
+    def _too_few(self):
+        return (
+            f"the planes that are hit must fit into an eighth of the memory, {format_bytes(self._limit)}, which holds "
+            f"{self._places:,} of the {self.prepared.planes.total:,} planes; use a larger epsilon, fewer planes, --keep summary "
+            "or more --memory"
+        )
 
     def _left(self):
         return self._places - sum(stripe.taken for stripe in self.stripes)
@@ -139,10 +148,64 @@ class Ledger:
         return sum(int(stripe.state[0]) for stripe in self.stripes)
 
     def absorb(self, other):
-        """Add what another thread counted."""
+        """Add what another thread counted, and leave it nothing."""
         for mine, theirs in zip(self.stripes, other.stripes, strict=True):
             mine.differences += theirs.differences
             mine.state[0] += theirs.state[0]
+            theirs.differences[...] = 0
+            theirs.state[0] = 0
+
+    def pieces(self):
+        """Yield what was counted, in pieces of bounded size: numbers of planes and their difference arrays.
+
+        They are views where planes are kept by hit, and come without the planes that had nothing where all are kept.
+        """
+        rows = max(1, _PIECE // max(1, self.stripes[0].differences[:1].nbytes))
+        if self._by_hit:
+            for stripe in self.stripes:
+                for start in range(0, stripe.taken, rows):
+                    stop = min(start + rows, stripe.taken)
+                    yield stripe.numbers[start:stop], stripe.differences[start:stop]
+            return
+        differences = self.stripes[0].differences
+        for start in range(0, len(differences), rows):
+            some = differences[start : start + rows]
+            hit = np.flatnonzero(some.any(axis=(1, 2, 3)))
+            if hit.size:
+                yield start + hit, some if hit.size == len(some) else some[hit]
+
+    def add(self, tally):
+        """Add what was counted elsewhere or earlier.
+
+        Parameters
+        ----------
+        tally : PlaneTally
+
+        Raises
+        ------
+        PlanesOverflow
+            There are too few places.
+        """
+        self.stripes[0].state[0] += tally.arcs
+        for numbers, differences in tally.pieces:
+            if not self._by_hit:
+                if self._places:
+                    self.stripes[0].differences[numbers] += differences
+                continue
+            owner = self.prepared.owner(numbers)
+            for stripe in self.stripes:
+                mine = np.flatnonzero((owner >= stripe.low) & (owner < stripe.high))
+                self._add_hit(stripe, numbers[mine], differences[mine] if mine.size < numbers.size else differences)
+
+    def _add_hit(self, stripe, numbers, differences):
+        new = numbers[self.slots[numbers] == 0]
+        if new.size > self._left():
+            raise PlanesOverflow(self._too_few())
+        taken = stripe.taken
+        self.slots[new] = np.arange(taken + 1, taken + 1 + new.size, dtype=np.int32)
+        stripe.numbers[taken : taken + new.size] = new
+        stripe.state[1] += new.size
+        stripe.differences[self.slots[numbers] - 1] += differences
 
     def numbers(self):
         """Return the sorted numbers of the planes that are kept: all, or those that were hit."""

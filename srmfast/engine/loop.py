@@ -1,5 +1,6 @@
 """One reading of a store: reader threads fill a bounded window, a thread pool counts, counts are added."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -8,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
 
+from srmfast import interrupts
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone
+from srmfast.tally import gaps, merged
 
 _COUNTING = 2  # slabs being counted at once, so that no thread waits for the last piece of a slab
 
 
-def read_and_count(member, task, on_event, *, ready=None):
+def read_and_count(member, task, on_event, *, ready=None, saved=None):
     """Read every selected row of a store once, in storage order, and count it.
 
     Parameters
@@ -25,26 +28,28 @@ def read_and_count(member, task, on_event, *, ready=None):
     on_event : callable
     ready : Future of KernelsReady, optional
         Waited for before the first row is counted; reading goes on meanwhile.
+    saved : Saved, optional
+        Where the state is kept from time to time, and found when the run had been interrupted.
 
     Returns
     -------
-    rows : RowTally
-    totals : list of ndarray, (64, c, e, a + 1) int64
-        One for each basis: difference arrays summed over planes, by fold.
-    ledgers : list of Ledger
-        One for each basis.
+    worker : Worker
+        Holds everything that was counted.
     seconds : dict
         Thread seconds spent reading and in each stage of counting.
 
     Notes
     -----
     Readers only read. A worker, with all its accumulators, is held by one thread at a time; workers meet only
-    in the final addition of integers, so neither the order of arrival nor the number of threads can change a count.
+    in the addition of integers, so neither the order of arrival nor the number of threads can change a count. A state
+    is saved when all slabs that were begun have been counted; readers go on meanwhile.
     """
     store, plan = member.store, member.plan
     reading_seconds = 0.0
     cancelled = threading.Event()
     workers = [Worker(task) for _ in range(plan.threads)]
+    first, *others = workers
+    done = saved.restore(first) if saved else []
     free = queue.SimpleQueue()
     for worker in workers:
         free.put(worker)
@@ -61,7 +66,8 @@ def read_and_count(member, task, on_event, *, ready=None):
         finally:
             free.put(worker)
 
-    slabs = member.reads()
+    todo = gaps(done, *member.interval)
+    slabs = (slab for start, stop in todo for slab in member.reads(start, stop))
     reading, counting = deque(), deque()
 
     def read_ahead():
@@ -69,13 +75,38 @@ def read_and_count(member, task, on_event, *, ready=None):
             reading.append(readers.submit(read, *slab))
 
     def settle():
-        futures, rows, nbytes = counting.popleft()
+        nonlocal done
+        futures, start, stop, nbytes = counting.popleft()
         for future in futures:
             future.result()
-        on_event(BlockDone(rows, nbytes))
+        leave_out(start)
+        done = merged([*done, (start, stop)])
+        on_event(BlockDone(stop - start, nbytes))
+
+    def leave_out(before):
+        """Count the rows before a read, or all, that no read holds because none of them is wanted."""
+        nonlocal done
+        unwanted = [(start, min(stop, before)) for start, stop in gaps(done, *member.interval) if start < before]
+        for start, stop in unwanted if task.sums is not None else ():
+            task.sums.fill(start, stop)
+        done = merged([*done, *unwanted])
+
+    def gather():
+        for worker in others:
+            first.absorb(worker)
+
+    def spent():
+        return {"read": reading_seconds} | {stage: sum(w.seconds[stage] for w in workers) for stage in first.seconds}
+
+    def save():
+        while counting:
+            settle()
+        gather()
+        saved.save(first.tally(done), spent())
 
     with (
         _ONE_BLAS_THREAD,
+        interrupts.deferred() if saved else contextlib.nullcontext(lambda: False) as interrupted,
         ThreadPoolExecutor(plan.readers, "srmfast-read") as readers,
         ThreadPoolExecutor(plan.threads, "srmfast-count") as counters,
     ):
@@ -84,34 +115,35 @@ def read_and_count(member, task, on_event, *, ready=None):
             if ready is not None:
                 on_event(ready.result())
             while reading or counting:
+                if interrupted() or (saved and saved.due):
+                    save()
+                if interrupted():
+                    raise KeyboardInterrupt
                 if reading and len(counting) < _COUNTING:
-                    raw, start, spent = reading.popleft().result()
-                    reading_seconds += spent
+                    raw, start, took = reading.popleft().result()
+                    reading_seconds += took
                     pieces = _pieces(len(raw), plan.threads, plan.block_rows)
                     futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
-                    counting.append((futures, len(raw), raw.nbytes))
+                    counting.append((futures, start, start + len(raw), raw.nbytes))
                     del raw
-                else:
+                elif counting:
                     settle()
                 read_ahead()
+            leave_out(store.n)
+            if saved and todo:
+                save()
         except BaseException:
             cancelled.set()
             readers.shutdown(wait=False, cancel_futures=True)
             counters.shutdown(wait=False, cancel_futures=True)
             raise
-    first, *others = workers
-    seconds = {"read": reading_seconds, **{stage: sum(w.seconds[stage] for w in workers) for stage in first.seconds}}
     began = time.perf_counter()
-    rows = sum((worker.rows for worker in others), first.rows)
-    for worker in others:
-        for number, (totals, ledger) in enumerate(zip(worker.totals, worker.ledgers, strict=True)):
-            first.totals[number] += totals
-            if ledger is not first.ledgers[number]:
-                first.ledgers[number].absorb(ledger)
-        worker.totals.clear()
-        worker.ledgers.clear()
-    seconds["merge"] = time.perf_counter() - began
-    return rows, first.totals, first.ledgers, seconds
+    gather()
+    seconds = spent() | {"merge": time.perf_counter() - began}
+    if saved:
+        for stage, value in saved.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + value
+    return first, seconds
 
 
 class _OneBlasThread:

@@ -90,7 +90,9 @@ class Plan:
         return sum(size for _, size in self.parts)
 
 
-def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1):
+def make_plan(
+    *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0
+):
     """Project the memory of a run and choose its sizes.
 
     Parameters
@@ -113,6 +115,8 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         Bytes of masks, labels, groups and samples.
     stores : int
         Stores of the run: the results of all are held to its end.
+    working : int
+        Bytes that a reader holds beside what it reads.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
         readers + 2, -(-n // slab_rows), max(2, int(resources.memory * _READ_SHARE // (slab_rows * row * copies)))
     )
     planes = [_plane_bytes(c, e, basis.slots, a) for basis in bases]
-    modes = _modes(keep, planes, resources.memory * _DENSE_SHARE / stores)
+    modes = modes_of(keep, [basis.slots for basis in bases], c, e, a, resources.memory / stores)
     dense = sum(size for size, mode in zip(planes, modes, strict=True) if mode == "dense")
     hits = modes.count("hits")
     # The counts are int32 in the accumulators. Afterwards the result is held up to three times over: int64 counts,
@@ -149,6 +153,7 @@ def make_plan(*, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, kee
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab_rows * row * copies),
+        ("items being averaged", readers * working),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
         (
@@ -202,10 +207,26 @@ def _plane_bytes(c, e, slots, a):
     return c * e * slots * (a + 1) * 8
 
 
-def _modes(keep, planes, share):
-    """Return how the planes of each basis are kept; `auto` and `hit` keep all in memory while their share lasts."""
-    modes = []
-    for size in planes:
+def modes_of(keep, slots, c, e, a, memory):
+    """Return how the planes of each basis are kept; `auto` and `hit` keep all in memory while their share lasts.
+
+    Parameters
+    ----------
+    keep : str
+    slots : list of int
+        Plane numbers of each basis.
+    c, e, a : int
+        Labels, epsilons and angles.
+    memory : int
+        Bytes for this store.
+
+    Returns
+    -------
+    tuple of str
+        "dense", "hits" or "none".
+    """
+    modes, share = [], memory * _DENSE_SHARE
+    for size in (_plane_bytes(c, e, count, a) for count in slots):
         if keep == "summary":
             modes.append("none")
         elif keep == "all" or size <= share:

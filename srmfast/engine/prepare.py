@@ -9,9 +9,12 @@ from srmfast.bases import Basis, load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
+from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
+from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
+from srmfast.engine.request import whole_path
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError
@@ -46,6 +49,16 @@ class Member:
     plan : Plan
     owned : bool
         Whether the store was opened here and has to be closed.
+    given : str or None
+        The path as it was given, whole; None for arrays and open stores.
+    options : dict
+        What the store was opened with.
+    interval : (int, int)
+        The rows that this process counts, START and STOP: all, or a shard.
+    finds_norms : bool
+        Whether it is read once more for the median norm.
+    notes : tuple of str
+        What was found out about the rows and a user should know.
     """
 
     name: str
@@ -58,38 +71,41 @@ class Member:
     bases: tuple
     plan: Plan
     owned: bool
+    given: str | None
+    options: dict
+    interval: tuple
+    finds_norms: bool
+    notes: tuple
 
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self._row_bytes
+        return self.rows_read * self.store.row_bytes
 
     @property
     def slab_bytes(self):
         """Bytes of one read."""
-        return self.plan.slab_rows * self._row_bytes
-
-    @property
-    def _row_bytes(self):
-        return self.store.d * bits(self.store.dtype).itemsize
+        return self.plan.slab_rows * self.store.d * bits(self.store.dtype).itemsize
 
     @property
     def rows_read(self):
         """Rows that will be read: whole reads that hold a selected row."""
         return sum(stop - start for start, stop in self.reads())
 
-    def reads(self):
-        """Yield the (start, stop) of every read of a pass, in storage order."""
-        step = self.plan.slab_rows
-        for start in range(0, self.store.n, step):
-            stop = min(start + step, self.store.n)
-            if self.selection.wants(start, stop):
-                yield start, stop
+    def reads(self, start=None, stop=None):
+        """Yield the (start, stop) of every read of a pass in storage order; of some rows only, if told so."""
+        first, last = self.interval
+        start, stop, step = first if start is None else start, last if stop is None else stop, self.plan.slab_rows
+        while start < stop:
+            end = min(start - start % step + step, stop)
+            if self.selection.wants(start, end):
+                yield start, end
+            start = end
 
     def readings(self):
-        """Return how often the store is read: whole readings for the mean and the counts, and halves to choose planes."""
+        """Return how often the store is read: whole readings for norms, mean and counts, and halves to choose planes."""
         turns = [len(tiles(prepared.planes.k, self.plan.pair_room)) for prepared in self.bases if prepared.planes.most]
-        return 1 + self.finds_mean, max(turns, default=0)
+        return 1 + self.finds_norms + self.finds_mean, max(turns, default=0)
 
     def counting_seconds(self):
         """Estimate the seconds that counting takes when few rows come near a plane."""
@@ -120,9 +136,10 @@ class Member:
             lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
         whole, halves = self.readings()
         if whole + halves > 1:
+            norms = "one for the norms, " if self.finds_norms else ""
             mean = "one for the mean, " if self.finds_mean else ""
             choose = f"{halves} of half of the rows to choose planes, " if halves else ""
-            lines.append(f"  passes   {mean}{choose}one to count")
+            lines.append(f"  passes   {norms}{mean}{choose}one to count")
         lines.append(
             f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
             f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
@@ -193,15 +210,16 @@ def _check_groups(names):
 
 
 def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, feature_axis=request.feature_axis, index=request.index, flatten=request.flatten)
+    store = open_store(source, **request.store_options)
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
         )
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     selection = RowSelection(
-        store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask,
-        labels=request.labels, groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
+        store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
+        padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
+        groups=request.groups, missing=missing if request.missing_chunks == "skip" else (),
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
@@ -218,7 +236,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
-        stores=stores,
+        stores=stores, working=store.working_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
         resources=resources, columns=selection.nbytes(),
     )  # fmt: skip
@@ -234,17 +252,23 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store),
+        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None,
+        request.store_options, (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
     )  # fmt: skip
 
 
 def _bases(bases, store, request, resources, on_event):
-    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // len(bases)
+    shape = store.describe()["array_shape"]
+    axes = {axis: shape[axis] for axis in store.row_axes}
+    planes = _planes_of_result(request.planes)
+    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
             if isinstance(spec, (str, Path)) and Path(str(spec).partition("::")[0]).suffix.lower() in _ARRAY_FILES:
                 name, spec = name or Path(str(spec).partition("::")[0]).stem, load_column(spec)
-            spec = load_basis(spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed)
+            spec = load_basis(
+                spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+            )
         if spec.vectors.shape[1] != store.d:
             raise InputError(
                 f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
@@ -255,8 +279,15 @@ def _bases(bases, store, request, resources, on_event):
             )
         _announce_geometry(spec, request.planes, limit, resources, on_event)
         geometry = Geometry.of(spec, limit=limit)
-        chosen[spec.name] = (spec, geometry, choose_planes(request.planes, spec, geometry, seed=request.seed))
+        chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
+
+
+def _planes_of_result(planes):
+    """Return the index pairs of the planes that a result has kept, when its path is given; anything else as it is."""
+    if isinstance(planes, (str, Path)) and str(planes).rstrip("/").endswith(".zarr"):
+        return np.stack([load_column(f"{planes}::{name}") for name in ("plane_i", "plane_j")], axis=1)
+    return planes
 
 
 def _announce_geometry(basis, planes, limit, resources, on_event):

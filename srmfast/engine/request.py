@@ -1,12 +1,18 @@
 """What a user asks of a run, checked as far as it can be without opening anything."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.engine.limit import check_max_norm
+from srmfast.engine.rules import check_token_ids
 from srmfast.errors import InputError
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
+
+IN_MEMORY = "array in memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +25,11 @@ class Request:
     labels: object = None
     groups: object = None
     mask: object = None
+    lengths: object = None
+    padding: str = "right"
+    exclude_tokens: object = None
+    tokens: object = None
+    max_norm: object = None
     centre: object = False
     keep: str = "auto"
     seed: int = 0
@@ -27,9 +38,10 @@ class Request:
     zero_rows: str = "drop"
     nonfinite: str = "error"
     missing_chunks: str = "error"
-    feature_axis: int | None = None
+    feature_axis: int | str | None = None
     index: object = None
     flatten: bool = False
+    pool: str | None = None
     basis_transpose: bool = False
 
     def __post_init__(self):
@@ -41,11 +53,60 @@ class Request:
         object.__setattr__(self, "seed", int(self.seed))
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
+        self._check_rules()
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
 
+    def _check_rules(self):
+        object.__setattr__(self, "exclude_tokens", check_token_ids(self.exclude_tokens))
+        object.__setattr__(self, "max_norm", check_max_norm(self.max_norm))
+        check_choice("padding", self.padding, ("right", "left"))
+        if self.padding == "left" and self.lengths is None:
+            raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
+        if self.tokens is not None and not self.exclude_tokens:
+            raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
+
+    @property
+    def store_options(self):
+        """The options that `open_store` takes."""
+        return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool)
+
+    def to_dict(self):
+        """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, values):
+        """Return the request that `to_dict` described, whose arrays have been put back."""
+        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        if known.get("index"):
+            known["index"] = dict(known["index"])
+        return cls(**known)
+
     @property
     def planes_name(self):
-        """How the result calls the planes asked for."""
-        return "array" if isinstance(self.planes, np.ndarray) else str(self.planes)
+        """How the result calls the planes asked for: a file by its name alone, as its folder changes with the machine."""
+        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(str(self.planes).rstrip("/"))
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (str, Path)):
+        return whole_path(str(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, slice):
+        return ":".join("" if part is None else str(int(part)) for part in (value.start, value.stop, value.step))
+    if isinstance(value, dict):
+        return [[key, int(position)] for key, position in value.items()]
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return IN_MEMORY
+
+
+def whole_path(text):
+    """Return a path with its folder when it names something that is there; anything else, a key or a URL, as it is."""
+    path, mark, key = text.partition("::")
+    return os.path.abspath(path) + mark + key if os.path.exists(path) else text

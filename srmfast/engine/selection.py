@@ -5,7 +5,9 @@ import functools
 
 import numpy as np
 
+from srmfast.engine.rules import length_rule, mask_rule, token_rule
 from srmfast.errors import InputError
+from srmfast.spec import hash_array
 from srmfast.stores import expand, load_column
 from srmfast.tally import FOLDS
 
@@ -14,7 +16,7 @@ _LOOKED_AT = 1 << 20  # rows whose folds are counted at once
 
 
 class RowSelection:
-    """Rows of one store after --rows, --sample, --mask and missing chunks, with labels and folds.
+    """Rows of one store after --rows, --sample, the rules of columns and missing chunks, with labels and folds.
 
     Parameters
     ----------
@@ -25,8 +27,12 @@ class RowSelection:
     sample : int
         Rows drawn without replacement from those of `rows`; 0 for all.
     seed : int
-    mask, labels, groups : array, path or key, optional
-        Aligned to the store's rows before `rows`; see `srmfast.stores.load_column`. A true mask keeps a row.
+    mask, lengths, tokens, labels, groups : array, path or key, optional
+        Aligned to the store's rows before `rows`; see `srmfast.engine.rules` and `srmfast.stores.load_column`.
+    padding : {"right", "left"}
+        Side of a sequence that is padded beyond its length.
+    exclude_tokens : tuple of int
+        Token ids whose rows are left out.
     missing : list of (start, stop)
         Row intervals to leave out because their chunk is not there.
 
@@ -40,9 +46,28 @@ class RowSelection:
         START, STOP, STEP.
     sampled : ndarray or None
         Sorted absolute rows of the sample.
+    rules : dict of str to ColumnRule or LengthRule
+        By name, in the order in which they apply.
+    notes : list of str
+        What was found and used without being asked for.
     """
 
-    def __init__(self, store, *, rows=None, sample=0, seed=0, mask=None, labels=None, groups=None, missing=()):
+    def __init__(
+        self,
+        store,
+        *,
+        rows=None,
+        sample=0,
+        seed=0,
+        mask=None,
+        lengths=None,
+        padding="right",
+        exclude_tokens=(),
+        tokens=None,
+        labels=None,
+        groups=None,
+        missing=(),
+    ):
         self.n = store.n
         self.bounds = _parse_rows(rows, store.n)
         everything = range(*self.bounds)
@@ -50,18 +75,25 @@ class RowSelection:
             raise InputError(f"--rows must select at least one of the {store.n:,} rows, got {rows}")
         self.sampled = _draw(everything, sample, seed)
         self.missing = np.array(missing, np.int64).reshape(-1, 2)
-        self._mask = self._column(mask, store, "mask")
+        self.rules, self.notes = {}, []
+        if mask is not None:
+            self.rules["mask"] = mask_rule(mask, store)
+        if lengths is not None:
+            self.rules["lengths"] = length_rule(lengths, store, padding)
+        if exclude_tokens:
+            self.rules["tokens"], found = token_rule(exclude_tokens, tokens, store)
+            self.notes += [f"token ids are those of {found}, the array beside the store"] if found else []
         self._folds = self._fold_column(groups, store)
         self.names, self._labels = self._label_column(labels, store)
         self.label_names = self.names
         self._only = self._apart = None
-        self.columns = {"mask": self._mask, "labels": self._labels, "groups": self._folds}
+        self.columns = {"labels": self._labels, "groups": self._folds}
 
     @property
     def everything(self):
         """Whether every row of the store is kept."""
         whole = self.bounds == (0, self.n, 1) and self.sampled is None and self._only is None
-        return whole and self._mask is None and not len(self.missing)
+        return whole and not self.rules and not len(self.missing)
 
     def seen(self):
         """Return how many rows --rows and --sample select."""
@@ -152,9 +184,8 @@ class RowSelection:
             keep[low + -(low - first) % step - start : max(min(stop, last) - start, 0) : step] = True
         seen = int(keep.sum())
         masked = {}
-        if self._mask is not None:
-            values, inner = self._mask
-            keep = self._drop(keep, values[np.arange(start, stop) // inner], "mask", masked)
+        for name, rule in self.rules.items():
+            keep = self._drop(keep, rule.keeps(start, stop), name, masked)
         if self._only is not None:
             keep = self._drop(keep, self._only[self.folds(np.arange(start, stop))], "other half", masked)
         for low, high in self.missing[(self.missing[:, 0] < stop) & (self.missing[:, 1] > start)]:
@@ -187,7 +218,12 @@ class RowSelection:
     def nbytes(self):
         """Return the bytes that the columns and the sample hold."""
         sample = 0 if self.sampled is None else self.sampled.nbytes
-        return sample + sum(column[0].nbytes for column in self.columns.values() if column is not None)
+        columns = sum(column[0].nbytes for column in self.columns.values() if column is not None)
+        return sample + columns + sum(rule.nbytes for rule in self.rules.values())
+
+    def digest(self):
+        """Return a hash of what `only` and `halves` add to the options of a run."""
+        return [hash_array(self._only), hash_array(self._apart)]
 
     @staticmethod
     def _drop(keep, condition, rule, masked):
@@ -196,22 +232,6 @@ class RowSelection:
         if gone:
             masked[rule] = masked.get(rule, 0) + gone
         return after
-
-    @staticmethod
-    def _column(spec, store, what):
-        if spec is None:
-            return None
-        values, inner = expand(load_column(spec, store), store.row_shape, what)
-        if values.dtype.kind not in "biuf":
-            raise InputError(f"{what} must be numbers or bools (true keeps the row), got {values.dtype}")
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            raise InputError(f"{what} must not hold NaN, got {np.isnan(values).sum():,} of them; write 0 or 1")
-        if values.dtype.kind != "b" and not ((values == 0) | (values == 1)).all():
-            raise InputError(
-                f"{what} must be true or false, or 1 or 0, got {values.min():g} to {values.max():g}; write VALUES != 0, "
-                "or did you mean --labels?"
-            )
-        return values != 0, inner
 
     @classmethod
     def _label_column(cls, spec, store):

@@ -1,12 +1,11 @@
-"""Stored values in the form that kernels read, and as plain floats."""
-
-import functools
+"""Stored values in the form that kernels read; `to_floats` makes plain floats of them."""
 
 import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.kernels import decode
-from srmfast.stores import BITS
+from srmfast.stores import BITS, float8_values
+from srmfast.stores import to_floats as to_floats
 
 DOUBLE_TYPES = ("float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 FLOAT8 = tuple(name for name, code in BITS.items() if code == np.uint8)
@@ -16,14 +15,6 @@ DTYPES = ("float16", "bfloat16", "float32", *FLOAT8, *DOUBLE_TYPES)
 def bits(dtype):
     """Return the NumPy type in which values of a stored type are handed out."""
     return np.dtype(BITS.get(dtype, dtype))
-
-
-@functools.cache
-def float8_values(dtype):
-    """Return the value of every code of an eight-bit float, (256,) float32."""
-    import ml_dtypes
-
-    return np.arange(256, dtype=np.uint8).view(getattr(ml_dtypes, dtype)).astype(np.float32)
 
 
 def to_stored(raw, dtype, scratch):
@@ -52,12 +43,3 @@ def to_stored(raw, dtype, scratch):
 def writeable(raw):
     """Return an array that may be written, because a read-only one is another type to the compiler."""
     return raw if raw.flags.writeable else raw.copy()
-
-
-def to_floats(raw, dtype):
-    """Return stored values (n, d) as float64, exactly but for integers of 64 bits."""
-    if dtype == "bfloat16":
-        return (raw.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    if dtype in FLOAT8:
-        return float8_values(dtype)[raw].astype(np.float64)
-    return raw.astype(np.float64)

@@ -5,7 +5,9 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
-from srmfast.engine.block import Pass, SharedSums, Worker
+from srmfast.engine.block import Worker
+from srmfast.engine.collect import SharedNorms, SharedRepeats, SharedSums
+from srmfast.engine.reading import Pass
 from srmfast.engine.stored import bits
 from srmfast.kernels.arcs import wrap_table
 from srmfast.kernels.expand import add_counts
@@ -21,6 +23,18 @@ def warm(dtype, *, centred=False, counter=np.int32):
     )  # fmt: skip
     add_counts(np.zeros((1, 1, 1, 9), counter), *np.zeros((2, 1), np.int64), 0, 1, np.zeros((1, 1, 1, 8), np.int64))
     passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2)), (None, None)]
+    Worker(
+        Pass(
+            bases=(),
+            ledgers=(),
+            mean=None,
+            sums=None,
+            norms=SharedNorms(),
+            repeats=SharedRepeats(2),
+            limit=9.0,
+            **common,
+        )
+    ).count(raw, 0)
     if centred:  # what finds the mean
         Worker(Pass(bases=(), ledgers=(), mean=None, sums=SharedSums(2), **common)).count(raw, 0)
     for vectors in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]]):

@@ -7,8 +7,10 @@ _HOME = {
     "Source": "base",
     "Store": "rows",
     "expand": "columns",
+    "float8_values": "_dtypes",
     "load_column": "columns",
     "open_store": "open",
+    "to_floats": "_dtypes",
 }
 
 __all__ = sorted(_HOME)

@@ -1,5 +1,7 @@
 """Which element types a store may hold, and under which name they travel."""
 
+import functools
+
 import numpy as np
 
 from srmfast.errors import InputError, require
@@ -106,3 +108,20 @@ def fixed_text(array):
     """Convert variable-width text (StringDType or Python strings) to fixed width; others stay as they are."""
     text = array.dtype.kind == "T" or (array.dtype.hasobject and all(isinstance(value, str) for value in array.flat))
     return np.array(array.tolist(), dtype=str).reshape(array.shape) if text else array
+
+
+@functools.cache
+def float8_values(name):
+    """Return the value of every code of an eight-bit float, (256,) float32."""
+    import ml_dtypes
+
+    return np.arange(256, dtype=np.uint8).view(getattr(ml_dtypes, name)).astype(np.float32)
+
+
+def to_floats(raw, name):
+    """Return stored values as a new array of float64, exactly but for integers of 64 bits."""
+    if name == "bfloat16":
+        return (raw.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    if name in BITS:
+        return float8_values(name)[raw].astype(np.float64)
+    return raw.astype(np.float64)

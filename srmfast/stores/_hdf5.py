@@ -69,6 +69,7 @@ class Hdf5Source(Source):
         self._missing = _cf.Missing(declared, self.dtype_name, self.location)
         _refuse_lost_sources(dataset, self.location)
         self._filters = _filters(dataset, self.location)
+        self.dims = _dims(dataset)
 
     def read(self, selection):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
@@ -216,6 +217,15 @@ def _bfloat16_in_memory(dataset):
     native = kind.copy()
     native.set_order(h5py.h5t.ORDER_LE)
     return native
+
+
+def _dims(dataset):
+    """Return the names of the axes: labels, or the dimension scales of NetCDF."""
+    try:
+        names = tuple(dim.label or (dim[0].name.rpartition("/")[2] if len(dim) else None) for dim in dataset.dims)
+    except (KeyError, RuntimeError, ValueError):  # a scale that is gone
+        return ()
+    return names if any(names) else ()
 
 
 def _marks(dataset):

@@ -82,7 +82,7 @@ class ShardedSource(Source):
         ``open_part(name) -> Source``; parts are opened when needed and closed when many are open.
     location : str
     axis_of : callable
-        ``axis_of(shape) -> int``: the axis to join, given the shape of a part.
+        ``axis_of(shape, dims) -> int``: the axis to join, given the shape of a part and the names of its axes.
     """
 
     def __init__(self, parts, open_part, location, axis_of):
@@ -101,9 +101,9 @@ class ShardedSource(Source):
         """Compare every part with the first and add up the joined axis."""
         with self._part(0) as first:
             shape, self.format = first.shape, first.format
-            self.chunks, self.readers = first.chunks, first.readers
+            self.chunks, self.readers, self.dims = first.chunks, first.readers, first.dims
             self._detail = first.describe()
-        self._axis = axis = axis_of(shape)
+        self._axis = axis = axis_of(shape, self.dims)
         lengths, shapes = [], []
         self._types = {}  # name of a type -> name of the first part that has it
         for number, name in enumerate(self._parts):

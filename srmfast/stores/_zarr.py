@@ -68,6 +68,7 @@ class ZarrSource(Source):
         self.shape = tuple(self._array.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))
         self.chunks = _chunks(self._array)
+        self.dims = _dims(doc)
 
     def read(self, selection):
         try:
@@ -238,6 +239,11 @@ def _chunks(array):
     except (AttributeError, NotImplementedError):
         return None
     return tuple(max(1, int(size)) for size in chunks) if math.prod(array.shape) else None
+
+
+def _dims(doc):
+    """Return the names of the axes: of version 3, or as xarray writes them."""
+    return tuple(doc.get("dimension_names") or (doc.get("attributes") or {}).get("_ARRAY_DIMENSIONS") or ())
 
 
 def _load(root, node, doc, location):

@@ -28,6 +28,10 @@ class Source(abc.ABC):
     chunks : tuple of int or None
         Smallest rectangle that is read and decoded as a whole (the shard of a sharded Zarr); None without
         one.
+    dims : tuple of str or None
+        Names of the axes; () when the format tells none.
+    working_bytes : int
+        What one call of `read` holds beside its result and a decoded chunk.
     readers : int
         Number of threads that may call `read` at once with profit.
     """
@@ -38,6 +42,8 @@ class Source(abc.ABC):
     dtype = None
     dtype_name = ""
     chunks = None
+    dims = ()
+    working_bytes = 0
     readers = 1
 
     @abc.abstractmethod

@@ -10,7 +10,7 @@ from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores.rows import Store
 
 
-def open_store(source, *, feature_axis=None, index=None, flatten=False, name=None):
+def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=None, name=None):
     """Open activations as a matrix of rows and features.
 
     Parameters
@@ -20,13 +20,15 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, name=Non
         ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr, HDF5, NetCDF4, AnnData, safetensors, torch, Parquet or Arrow
         file, of a Hugging Face datasets folder, or of raw values described as ``acts.bin::float16,1000000x768``; or
         a folder or glob of such parts.
-    feature_axis : int, optional
-        Axis of the features, negative from the end. The last one when omitted; arrays with four and more
+    feature_axis : int or str, optional
+        Axis of the features, negative from the end, or its name. The last one when omitted; arrays with four and more
         free axes are refused as ambiguous.
-    index : mapping of int to int, optional
-        Axis -> the one position to use, as for a layer axis.
+    index : mapping of int or str to int, optional
+        Axis, by number or name -> the one position to use, as for a layer axis.
     flatten : bool
         First axis rows, everything else features.
+    pool : {"mean"}, optional
+        One row for each position of the first row axis: the mean over all others, in float64.
     name : str, optional
         Short name for titles and result groups; made from the path when omitted.
 
@@ -49,7 +51,7 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, name=Non
     ((6, 2), [[8.0, 9.0], [10.0, 11.0]])
     """
     if isinstance(source, Store):
-        if feature_axis is not None or index or flatten:
+        if feature_axis is not None or index or flatten or pool:
             raise InputError(
                 "axes are chosen when a store is opened; open the path or array again with the axes you want"
             )
@@ -60,7 +62,7 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, name=Non
     else:
         opened, stem = _open_array(source), "array"
     try:
-        return Store(opened, **options, name=name or stem)
+        return Store(opened, **options, pool=pool, name=name or stem)
     except BaseException:
         opened.close()
         raise
@@ -81,7 +83,10 @@ def _open_array(array):
         if not hasattr(array, "shape"):
             raise InputError(f"an HDF5 group is not a dataset; give one of its datasets, got {array!r}")
         return _hdf5.from_dataset(array)
-    return MemorySource(to_numpy(array))
+    source = MemorySource(to_numpy(array))
+    dims = getattr(array, "dims", ())  # of xarray
+    source.dims = dims if isinstance(dims, tuple) and len(dims) == len(source.shape) else ()
+    return source
 
 
 def _open_path(spec, options):
@@ -117,8 +122,8 @@ def _open_path(spec, options):
     def open_part(part):
         return kind.open_source(part, key)
 
-    def axis_of(shape):
-        return _axes.resolve(shape, path, **options).rows[0]
+    def axis_of(shape, dims):
+        return _axes.resolve(shape, path, dims=dims, **options).rows[0]
 
     return _shards.ShardedSource(parts, open_part, spec, axis_of), stem
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.stores import _axes, _layout, _ranges
+from srmfast.stores._pool import PooledSource
+
+_LAYER_NAMES = ("layer", "layers", "layer_ids", "layer_names")
 
 
 class Store:
@@ -19,12 +22,14 @@ class Store:
     ----------
     source : Source
         The array.
-    feature_axis : int, optional
+    feature_axis : int or str, optional
         Axis of the features; the last one when omitted (four and more free axes are refused as ambiguous).
-    index : mapping of int to int, optional
+    index : mapping of int or str to int, optional
         Axis -> the one position to use; axis numbers are those of the array.
     flatten : bool
         First axis rows, everything else features.
+    pool : {"mean"}, optional
+        Average over all row axes but the first.
     name : str, optional
         Short name for titles and result groups.
 
@@ -42,8 +47,18 @@ class Store:
         Rows that whole chunks cover; blocks should begin and end at its multiples. 1 without preference.
     unit_bytes : int
         Bytes decoded when one such unit is read.
+    working_bytes : int
+        What a reader holds beside that.
     readers : int
         Threads that may read at once.
+    row_bytes : int
+        What is read for one row: all that a mean is taken over.
+    row_axes : tuple of int
+        Axes of the array that rows, or the means that rows are, are taken over.
+    dims : tuple of str or None
+        Names of the axes of the array.
+    axes_chosen : bool
+        Whether the user said which axes are what.
     name, location : str
         Short name, and where the data lie.
 
@@ -53,11 +68,23 @@ class Store:
         When the axes cannot be resolved, there is no row, or d < 2.
     """
 
-    def __init__(self, source, feature_axis=None, index=None, flatten=False, name="array"):
-        self._source = source
-        self._axes = _axes.resolve(
-            source.shape, source.location, feature_axis=feature_axis, index=index, flatten=flatten
+    def __init__(self, source, feature_axis=None, index=None, flatten=False, pool=None, name="array"):
+        self._stored = source
+        self._stored_axes = _axes.resolve(
+            source.shape,
+            source.location,
+            feature_axis=feature_axis,
+            index=index,
+            flatten=flatten,
+            dims=source.dims,
         )
+        self._source, self._axes, positions = source, self._stored_axes, 1
+        if pool is not None:
+            if pool != "mean" or flatten:
+                raise InputError(f"--pool must be mean, and without --flatten, got {pool!r}; drop one of them")
+            self._source = source = PooledSource(source, self._stored_axes)
+            self._axes, positions = _axes.Axes((0,), (1,), {}), source.positions
+        self._refuse_layers_beside(index)
         self._closed = False
         self.row_shape = tuple(source.shape[axis] for axis in self._axes.rows)
         self.n = math.prod(self.row_shape)
@@ -68,7 +95,25 @@ class Store:
         self.readers = source.readers
         self.name = name
         self.rows_per_block = _layout.rows_per_block(self.row_shape, self._row_chunks())
-        self.unit_bytes = _layout.unit_bytes(source, self._axes, self.rows_per_block)
+        self._unit_positions = self.rows_per_block * positions
+        self.unit_bytes = _layout.unit_bytes(self._stored, self._stored_axes, self._unit_positions)
+        self.working_bytes = source.working_bytes
+        self.row_bytes = positions * self.d * self._stored.dtype.itemsize
+        self.row_axes, self.dims = self._stored_axes.rows, self._stored.dims
+        self.axes_chosen = feature_axis is not None or bool(index) or flatten or pool is not None
+
+    def _refuse_layers_beside(self, index):
+        """Refuse an array among whose rows are layers, as an array that names them beside it shows."""
+        shape, rows = self._stored.shape, self._stored_axes.rows
+        if len(rows) < 2 or index:
+            return
+        for name, (size, _) in self._stored.siblings().items():
+            if name.rpartition("/")[2].lower() in _LAYER_NAMES and len(size) == 1 and size[0] > 1:
+                found = [axis for axis in rows if shape[axis] == size[0]]
+                if len(found) == 1:
+                    raise InputError(
+                        _axes.layers_need_a_choice(found[0], f"see {name}", size[0], self._stored.location)
+                    )
 
     def read(self, start, stop):
         """Read a block of rows.
@@ -141,15 +186,23 @@ class Store:
             JSON-able: ``shape``, ``dtype``, ``view`` (the axes used), ``size`` (bytes), ``header`` and
             ``slices`` (digests).
         """
-        axes = self._axes
+        axes = self._stored_axes
         fixed = {str(axis): position for axis, position in sorted(axes.fixed.items())}
         view = {"rows": list(axes.rows), "features": list(axes.features), "fixed": fixed}
+        if self._source is not self._stored:
+            view["pool"] = "mean"
         head = {"shape": list(self.shape), "dtype": self.dtype, "view": view}
         return head | self._source.fingerprint_parts()
 
     def layout(self):
         """Give one-line warnings about values that are converted and a layout that makes reading slow or large."""
-        return self._source.notes() + _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
+        return self._stored.notes() + _layout.warnings(
+            self._stored, self._stored_axes, self._unit_positions, self.unit_bytes
+        )
+
+    def perhaps_layers(self):
+        """Say which axis of the rows has a size that could be a number of layers; "" without any."""
+        return _axes.perhaps_layers(self._stored.shape, self._stored_axes.rows)
 
     def describe(self):
         """Give what there is to know about the format, as a JSON-able dict."""
@@ -157,11 +210,12 @@ class Store:
         return {
             "format": source.format,
             "location": source.location,
-            "array_shape": list(source.shape),
+            "array_shape": list(self._stored.shape),
+            "dims": list(self._stored.dims) or None,
             "shape": list(self.shape),
             "row_shape": list(self.row_shape),
             "dtype": self.dtype,
-            "chunks": list(source.chunks) if source.chunks else None,
+            "chunks": list(self._stored.chunks) if self._stored.chunks else None,
             "rows_per_block": self.rows_per_block,
             "unit_bytes": self.unit_bytes,
             "readers": self.readers,

@@ -1,0 +1,133 @@
+"""What a reading collects of its rows beside the counts; all workers of a pass fill it.
+
+Each has a `value` that adds to values of other rows, `merge` to add one, and goes empty to another process.
+"""
+
+import threading
+
+import numpy as np
+
+from srmfast.kernels.decode import USED
+from srmfast.kernels.hashing import hash_rows
+from srmfast.norms import NormHistogram
+from srmfast.repeats import Repeats, looked_at, stride
+from srmfast.tally import TreeSums, aligned_intervals
+
+
+class _Shared:
+    """What a reading collects: a value and the lock of those who add to it."""
+
+    def __init__(self, *made):
+        self._made = made
+        self._lock = threading.Lock()
+
+    def __reduce__(self):
+        return type(self), self._made
+
+    def blank(self):
+        """Return an empty one like this."""
+        return type(self)(*self._made)
+
+    @property
+    def value(self):
+        """What has been collected."""
+        return self._value
+
+    def merge(self, value):
+        """Add what was collected of other rows."""
+        with self._lock:
+            self._value = self._value + value
+
+
+class SharedSums(_Shared):
+    """The tree of sums of a pass's rows and of their squared norms, TreeSums.
+
+    Parameters
+    ----------
+    d : int
+    """
+
+    def __init__(self, d):
+        super().__init__(d)
+        self._value = TreeSums(d + 1)
+
+    def add(self, level, index, values):
+        with self._lock:
+            self._value.add(level, index, values)
+
+    def fill(self, start, stop):
+        """Say that rows start … stop − 1 are left out, so that the nodes around them can merge."""
+        for level, index in aligned_intervals(start, stop):
+            self.add(level, index, np.zeros(self._value.width))
+
+
+class SharedNorms(_Shared):
+    """The histogram of the norms of a pass's rows that are finite and not zero, NormHistogram."""
+
+    def __init__(self):
+        super().__init__()
+        self._value = NormHistogram()
+
+    def add(self, norms, fate):
+        with self._lock:
+            self._value.add(norms[fate == USED])
+
+
+class SharedRepeats(_Shared):
+    """The hashes of some of the rows used in a pass, Repeats.
+
+    Parameters
+    ----------
+    rows : int
+        Rows that --rows and --sample select in the whole store: they decide which are looked at.
+    """
+
+    def __init__(self, rows):
+        super().__init__(rows)
+        self._step, self._value, self._hashes = stride(rows), Repeats(), []
+
+    def add(self, raw, absolute, fate, start, stop):
+        """Hash the used ones among the rows to look at.
+
+        Parameters
+        ----------
+        raw : ndarray, (n, d)
+            Stored values of the rows of a block that take part.
+        absolute : ndarray, (n,) int64
+        fate : ndarray, (n,) uint8
+        start, stop : int
+            The block.
+        """
+        rows = looked_at(start, stop, self._step)
+        if absolute.size == stop - start:
+            place = rows - start
+        else:
+            place = np.searchsorted(absolute, rows)
+            place = place[absolute[np.minimum(place, absolute.size - 1)] == rows]
+        place = place[fate[place] == USED]
+        if not place.size:
+            return
+        hashes = np.empty(place.size, np.uint64)
+        hash_rows(*_words(raw, place), hashes)
+        with self._lock:
+            self._hashes.append(hashes)
+
+    @property
+    def value(self):
+        """The Repeats so far."""
+        with self._lock:
+            new = Repeats.of(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
+            self._value, self._hashes = self._value + new, []
+            return self._value
+
+
+def _words(raw, place):
+    """Return the bytes of rows as words, the last filled up with zeros, and where those of `place` are among them."""
+    nbytes = raw.shape[1] * raw.itemsize
+    if nbytes % 8 == 0 and raw.flags.writeable:
+        words = raw.view(np.uint64)
+        if words.flags.aligned:  # other arrays are another type to the compiler
+            return words, place
+    words = np.zeros((place.size, -(-nbytes // 8)), np.uint64)
+    words.view(np.uint8)[:, :nbytes] = raw[place].view(np.uint8)
+    return words, np.arange(place.size)

@@ -1,0 +1,112 @@
+"""What makes two runs the same run: the Spec of each store and basis, as far as it is known before reading."""
+
+from collections.abc import Mapping
+
+from srmfast.engine.limit import NormLimit, given_limit
+from srmfast.engine.tallyfile import TallyFile
+from srmfast.spec import Spec, hash_array
+
+_FOUND = "found by reading"
+
+
+def spec_of(member, prepared, request, mean, limit):
+    """Return the Spec of one basis of a store.
+
+    Parameters
+    ----------
+    member : Member
+    prepared : PreparedBasis
+    request : Request
+    mean : ndarray, (d,) float64, or None
+        What is subtracted from every row.
+    limit : NormLimit
+    """
+    columns, rules = member.selection.columns, member.selection.rules
+    digests = {name: rule.digest() for name, rule in rules.items()}
+    basis, sampled = prepared.basis, member.selection.sampled
+    return Spec(
+        store=member.fingerprint,
+        basis={
+            "name": basis.name,
+            "kind": basis.kind,
+            "shape": list(basis.vectors.shape),
+            "sha256": basis.sha256,
+            "normalised": basis.normalised,
+        },
+        planes=request.planes_name,
+        planes_hash=prepared.planes.digest(),
+        epsilon=request.epsilon,
+        angles=request.angles,
+        labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
+        groups=hash_array(columns["groups"] and columns["groups"][0]),
+        mask=digests.get("mask", ""),
+        lengths=digests.get("lengths", ""),
+        tokens=digests.get("tokens", ""),
+        exclude_tokens=request.exclude_tokens,
+        max_norm=limit.to_dict(),
+        rows=member.selection.bounds,
+        sample=0 if sampled is None else sampled.size,
+        sample_hash=hash_array(sampled),
+        centre_hash=hash_array(mean),
+        zero_rows=request.zero_rows,
+        nonfinite=request.nonfinite,
+        missing_chunks=request.missing_chunks,
+        keep=request.keep,
+        seed=request.seed,
+    )
+
+
+def identity_of(members, request):
+    """Return, JSON-able, everything that determines the counts of a run and is known before it reads.
+
+    Returns
+    -------
+    dict
+        {store: {basis: Spec as a dict}}, with "found by reading" for what only a reading tells.
+    """
+    limit = given_limit(request.max_norm) or NormLimit(multiple=request.max_norm)
+    return {
+        member.name: {
+            basis.basis.name: known(spec_of(member, basis, request, member.mean, limit).to_dict(), member.finds_mean)
+            for basis in member.bases
+        }
+        for member in members
+    }
+
+
+def known(spec, finds_mean):
+    """Return the fields of a Spec without what only reading tells."""
+    unknown = {"planes_hash": spec["planes"].startswith("active:"), "centre_hash": finds_mean}
+    found = spec | {name: _FOUND for name, found in unknown.items() if found}
+    if (found.get("max_norm") or {}).get("multiple") is not None:
+        found["max_norm"] = {"multiple": found["max_norm"]["multiple"]}
+    return found
+
+
+def identity_of_result(result, finds_mean):
+    """Return the same of a result.
+
+    Parameters
+    ----------
+    result : Result or Results
+    finds_mean : dict of str to bool
+        For each store, whether the run found its mean itself.
+    """
+    members = result.values() if isinstance(result, Mapping) else [result]
+    found = {}
+    for one in members:
+        store, basis = one.attrs["store_name"], one.attrs["basis_name"]
+        found.setdefault(store, {})[basis] = known(one.attrs["spec"], finds_mean.get(store, False))
+    return found
+
+
+def identity_of_part(path):
+    """Return the same of a part, with its shard."""
+    with TallyFile(path) as file, file.sound():
+        stores = {
+            store["name"]: {
+                one["spec"]["basis"]["name"]: known(one["spec"], finds_mean=False) for one in store["bases"]
+            }
+            for store in file.header["stores"]
+        }
+        return stores | {"shard": file.header["shard"]}

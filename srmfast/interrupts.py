@@ -1,0 +1,43 @@
+"""Interrupts that wait: work that can be gone on with is written down before it is given up."""
+
+import contextlib
+
+_waiting = []  # one flag for each piece of work that wants to be asked, not interrupted
+
+
+@contextlib.contextmanager
+def deferred():
+    """Hold back the first interrupt of a command while the body runs.
+
+    Yields
+    ------
+    callable
+        Whether an interrupt waits: the body should write down what it has and raise KeyboardInterrupt.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the body, when an interrupt still waits.
+    """
+    asked = [False]
+    _waiting.append(asked)
+    try:
+        yield lambda: asked[0]
+    finally:
+        _waiting.remove(asked)
+    if asked[0]:
+        raise KeyboardInterrupt
+
+
+def postpone():
+    """Let an interrupt wait if somebody asked for that and none waits yet; called by signal handlers.
+
+    Returns
+    -------
+    bool
+        Whether it waits; otherwise it has to interrupt.
+    """
+    if not _waiting or _waiting[-1][0]:
+        return False
+    _waiting[-1][0] = True
+    return True

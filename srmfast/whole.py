@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+import glob
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def whole_file(path):
+    """Write a file beside `path`, flush it to the disk and move it in place; nothing is left of it on an error.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    binary file
+    """
+    path = Path(path)
+    descriptor, wip = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~umask())  # a temporary file is private
+            os.fsync(file.fileno())
+        os.replace(wip, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(wip)
+        raise
+    sync_folder(path.absolute().parent)
+
+
+def sweep(path):
+    """Remove what killed writers of `path` have left beside it; nobody else may be writing it."""
+    path = Path(path)
+    for left in path.absolute().parent.glob(f"{glob.escape(path.name)}.*.wip"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def sync_folder(folder):
+    """Flush the names in a folder to the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def umask():
+    """Return the permissions that new files do without."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
