@@ -34,7 +34,7 @@ def open_source(path, key=None):
     if len(parts) == 1:
         return _arrow.open_source(parts[0], key)
     location = path if key is None else f"{path}::{key}"
-    return _shards.ShardedSource(parts, lambda part: _arrow.open_source(part, key), location, lambda shape: 0)
+    return _shards.ShardedSource(parts, lambda part: _arrow.open_source(part, key), location, lambda shape, dims: 0)
 
 
 def load_array(path, key=None):
