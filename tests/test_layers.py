@@ -77,7 +77,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "report"),
     ("bases", "thompson"),
 }
-HEAVY = {"numba", "zarr", "h5py", "matplotlib", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
+HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
 
 
 def part(path):

@@ -1,5 +1,6 @@
 """Every format against the one contract: a class says how the array is written."""
 
+import json
 import warnings
 import zipfile
 
@@ -417,3 +418,271 @@ class TestRawShards(TestNpyShards):
         for number, (start, stop) in enumerate(zip(self.cuts, self.cuts[1:], strict=False)):
             write_raw(folder / f"acts{number + 8}.bin", array[start:stop])
         return f"{folder}/acts*.bin::{array.dtype.name},-1x{D}"
+
+
+def vectors(array, width=None):
+    """Make an Arrow array whose rows are vectors, fixed or variable lists; the innermost are `width` long."""
+    pa = pytest.importorskip("pyarrow")
+    flat = pa.array(array.reshape(-1))
+    if width is None:
+        return pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
+    inner = pa.FixedSizeListArray.from_arrays(flat, width)
+    per_row = array.shape[1] // width
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1, dtype=np.int32) * per_row), inner)
+
+
+class TestArrowFile(StoreContract):
+    """Record batches of unequal length, values found by offset."""
+
+    dtypes = tuple(name for name in ALL_DTYPES if name != "bfloat16")
+    cuts = (0, 40, 41, 41, 90, N)
+    compression = None
+
+    def table(self, array):
+        import pyarrow as pa
+
+        acts = vectors(array)
+        return pa.table({"token_ids": np.arange(N), "acts": acts, "word": [str(i % 7) for i in range(N)]})
+
+    def batches(self, array):
+        table = self.table(array).combine_chunks()
+        for start, stop in zip(self.cuts, self.cuts[1:], strict=False):
+            yield from table.slice(start, stop - start).to_batches() or table.schema.empty_table().to_batches()
+
+    def new(self, path, schema):
+        import pyarrow as pa
+
+        return pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression=self.compression))
+
+    def make(self, folder, array):
+        pytest.importorskip("pyarrow")
+        with self.new(str(folder / "acts.arrow"), self.table(array).schema) as writer:
+            for batch in self.batches(array):
+                writer.write_batch(batch)
+        return folder / "acts.arrow"
+
+
+class TestArrowCompressed(TestArrowFile):
+    compression = "lz4"
+
+
+class TestArrowStream(TestArrowFile):
+    def new(self, path, schema):
+        import pyarrow as pa
+
+        return pa.ipc.new_stream(path, schema, options=pa.ipc.IpcWriteOptions(compression=self.compression))
+
+
+class TestArrowStreamCompressed(TestArrowStream):
+    compression = "zstd"
+
+
+class TestArrowNested(TestArrowStream):
+    """Lists of lists, as Array2D: the middle axis is chosen."""
+
+    options = {"index": {1: 1}}
+
+    def table(self, array):
+        import pyarrow as pa
+
+        twice = np.concatenate([array[:, ::-1], array], axis=1)
+        return pa.table({"acts": vectors(twice, D), "label": np.arange(N)})
+
+
+class TestArrowWide(TestArrowFile):
+    """Plain columns side by side."""
+
+    dtypes = ("float16", "float32", "float64")
+
+    def table(self, array):
+        import pyarrow as pa
+
+        return pa.table({"label": np.arange(N)} | {f"n{j}": array[:, j].copy() for j in range(D)})
+
+
+class TestFeather(TestArrowWide):
+    def make(self, folder, array):
+        feather = pytest.importorskip("pyarrow.feather")
+        feather.write_feather(self.table(array), folder / "acts.feather", chunksize=30)
+        return folder / "acts.feather"
+
+
+class TestParquet(TestArrowFile):
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.parquet", row_group_size=24)
+        return f"{folder}/acts.parquet::acts"
+
+
+class TestParquetLists(TestArrowFile):
+    """Lists of lists, decoded whole: flattened, because a choice of a part would be reported."""
+
+    options = {"flatten": True}
+
+    def table(self, array):
+        import pyarrow as pa
+
+        return pa.table({"acts": vectors(array, D // 2), "label": np.arange(N)})
+
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.parquet", row_group_size=50, use_dictionary=False)
+        return folder / "acts.parquet"
+
+
+class TestParquetWide(TestArrowWide):
+    def make(self, folder, array):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(self.table(array), folder / "acts.pq", row_group_size=50)
+        return folder / "acts.pq"
+
+
+class TestDatasets(TestArrowStream):
+    """A folder as the datasets library saves it, whose state names the order of the files."""
+
+    names = ("data-00001-of-00003.arrow", "data-00000-of-00003.arrow", "data-00002-of-00003.arrow")
+
+    def make(self, folder, array):
+        pytest.importorskip("pyarrow")
+        for name, start, stop in zip(self.names, (0, 40, 80), (40, 80, N), strict=True):
+            table = self.table(array).slice(start, stop - start)
+            with self.new(str(folder / name), table.schema) as writer:
+                writer.write_table(table, 16)
+        (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in self.names]}))
+        (folder / "dataset_info.json").write_text("{}")
+        return f"{folder}::acts"
+
+
+class TestAnnData(StoreContract):
+    dtypes = ("float16", "float32", "float64", "int32")
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5ad", "w") as file:
+            file.create_dataset("X", data=array, chunks=(16, D), compression="gzip")
+            file["obs/louvain/codes"] = np.zeros(N, np.int8)
+            file["obs/louvain/categories"] = ["a"]
+            file["layers/counts"] = np.zeros((N, D))
+        return folder / "acts.h5ad"
+
+
+class TestHdf5Bfloat16Opaque(StoreContract):
+    """Two opaque bytes, as h5py stores the type of ml_dtypes."""
+
+    dtypes = ("bfloat16",)
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            file.create_dataset("acts", data=void(array) if array.dtype == ml_dtypes.bfloat16 else array, chunks=(8, 4))
+        return folder / "acts.h5"
+
+
+class TestHdf5Bfloat16Float(StoreContract):
+    """A float of 8 bits of exponent and 7 of mantissa, declared by hand."""
+
+    dtypes = ("bfloat16",)
+    order = h5py.h5t.ORDER_LE
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            if array.dtype != ml_dtypes.bfloat16:
+                file["acts"] = array
+                return folder / "acts.h5"
+            little = h5py.h5t.IEEE_F32LE.copy()
+            little.set_fields(15, 7, 8, 0, 7)
+            little.set_size(2)
+            little.set_ebias(127)
+            stored = little.copy()
+            stored.set_order(self.order)
+            dataset = h5py.h5d.create(file.id, b"acts", stored, h5py.h5s.create_simple(array.shape))
+            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, raw(array), little)
+        return folder / "acts.h5"
+
+
+class TestHdf5Bfloat16FloatBigEndian(TestHdf5Bfloat16Float):
+    order = h5py.h5t.ORDER_BE
+
+
+class TestHdf5MarkedInt16(StoreContract):
+    """Signed bits with a mark, as writers without unsigned integers store them."""
+
+    dtypes = ("bfloat16",)
+
+    def make(self, folder, array):
+        with h5py.File(folder / "acts.h5", "w") as file:
+            bits = raw(array).view(np.int16) if array.dtype == ml_dtypes.bfloat16 else array
+            file["acts"] = bits
+            if bits is not array:
+                file["acts"].attrs["torch_dtype"] = "torch.bfloat16"
+        return folder / "acts.h5"
+
+
+class TestZarrMarkedInt16(TestMarkedUint16):
+    options_of_array = {"zarr_format": 2}
+
+    def make(self, folder, array):
+        if array.dtype != ml_dtypes.bfloat16:
+            return array
+        bits = raw(array).view(np.int16)
+        write_zarr(folder / "acts.zarr", bits, chunks=(8, D), attributes={"dtype": "bf16"}, **self.options_of_array)
+        return folder / "acts.zarr"
+
+
+class TestZarr3MarkedInt16(TestZarrMarkedInt16):
+    options_of_array = {"zarr_format": 3}
+
+
+class TestZarrBits16(TestZarrBfloat16Metadata):
+    """Version 3 with the raw type r16."""
+
+    name = '"r16"'
+
+    def make(self, folder, array):
+        path = super().make(folder, array)
+        if array.dtype == ml_dtypes.bfloat16:
+            document = folder / "acts.zarr" / "zarr.json"
+            document.write_text(document.read_text().replace('"bfloat16"', self.name))
+        return path
+
+
+class TestZarrRawBytes(TestZarrBits16):
+    name = '{"name": "raw_bytes", "configuration": {"length_bytes": 2}}'
+
+
+def test_every_format_gives_the_same_counts_and_labels(tmp_path):
+    """Activations and labels in one container each; the counts are those of the array in memory."""
+    import srmfast
+
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    safetensors = pytest.importorskip("safetensors.numpy")
+    array = np.random.default_rng(3).standard_normal((N, D)).astype(np.float16)
+    labels = np.arange(N) % 3
+    table = pa.table({"acts": vectors(array), "label": labels})
+    np.savez(tmp_path / "a.npz", acts=array, label=labels)
+    safetensors.save_file({"acts": array, "label": labels}, tmp_path / "a.safetensors")
+    torch_files.write(tmp_path / "a.pt", {"acts": array, "label": labels})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=40)
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, 30)
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        file["X"], file["obs/label"] = array, labels
+    write_raw(tmp_path / "a.bin", array)
+    np.save(tmp_path / "label.npy", labels)
+
+    def totals(store, labels):
+        options = {"epsilon": (0.3, 0.6), "angles": 36, "keep": "all"}
+        result = srmfast.run(store, "plusminus", labels=labels, **options)
+        return result.counts
+
+    expected = totals(array, labels)
+    assert expected.sum() > 0
+    for name in ("a.npz", "a.safetensors", "a.pt", "a.parquet", "a.arrow", "a.h5ad"):
+        assert (totals(tmp_path / name, "label") == expected).all()
+    assert (totals(f"{tmp_path}/a.bin::float16,{N}x{D}", tmp_path / "label.npy") == expected).all()
+    for suffix, key in {
+        "safetensors": "label",
+        "pt": "label",
+        "parquet": "label",
+        "arrow": "label",
+        "h5ad": "obs/label",
+    }.items():
+        assert (totals(array, f"{tmp_path}/a.{suffix}::{key}") == expected).all()

@@ -6,8 +6,10 @@ import types
 import zipfile
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
+import torch_files
 
 from srmfast.errors import InputError
 from srmfast.stores import open_store
@@ -191,7 +193,9 @@ def test_parts_that_differ_are_refused_by_name(tmp_path):
     np.save(tmp_path / "b.npy", np.zeros((2, 4)))
     refused(r"a.npy is \(2, 3\), b.npy is \(2, 4\)", tmp_path)
     np.save(tmp_path / "b.npy", np.zeros((2, 3), np.float32))
-    refused("a.npy is float64, b.npy is float32", tmp_path)
+    np.save(tmp_path / "c.npy", np.zeros((2, 3), np.int32))
+    refused("one dtype, or all be floats: a.npy is float64, c.npy is int32", tmp_path)
+    os.remove(tmp_path / "c.npy")
     np.savez(tmp_path / "b.npz", x=np.zeros((2, 3)))
     refused(r"one format, .* mixes a.npy \(npy\) and b.npz \(npz\)", tmp_path)
 
@@ -241,3 +245,48 @@ def test_what_writers_leave_beside_their_parts_is_no_part(tmp_path):
     for suffix in (".lock", ".tmp", ".part", ".meta.json"):
         (tmp_path / f"3.npy{suffix}").write_bytes((tmp_path / "2.npy").read_bytes())
     assert open_store(tmp_path).describe()["parts"] == ["0.npy", "1.npy", "2.npy"]
+
+
+@pytest.mark.parametrize(
+    "kinds, expected",
+    [
+        (("float16", "float32"), "float32"),
+        (("bfloat16", "float16"), "float32"),
+        (("float32", "bfloat16", "float64"), "float64"),
+        (("float8_e4m3fn", "float8_e5m2"), "float32"),
+        (("float8_e4m3fn", "float16"), "float32"),
+        (("bfloat16", "bfloat16"), "bfloat16"),
+    ],
+)
+def test_parts_of_several_float_types_are_read_as_the_type_that_holds_them(tmp_path, kinds, expected):
+    rows = []
+    for number, kind in enumerate(kinds):
+        part = np.linspace(-3, 300, 12).reshape(4, 3).astype(getattr(ml_dtypes, kind, kind))
+        torch_files.write(tmp_path / f"{number}.pt", part)
+        rows.append(part.view(np.uint16) if expected == "bfloat16" else part.astype(expected))
+    with open_store(f"{tmp_path}/*.pt") as store:
+        assert store.dtype == expected
+        block = store.read(0, store.n)
+        assert block.dtype == np.concatenate(rows).dtype
+        assert np.array_equal(block, np.concatenate(rows))
+        assert np.array_equal(store.read(2, 6), block[2:6])
+        notes = store.layout()
+    if len(set(kinds)) == 1:
+        assert notes == []
+    else:
+        assert f"are read as {expected}, which holds them exactly" in notes[0]
+        assert f"{kinds[1]} (1.pt)" in notes[0]
+
+
+def test_every_value_of_a_narrow_type_survives():
+    from srmfast.stores import _dtypes
+
+    for name, bits in (("bfloat16", np.uint16), ("float16", np.uint16), ("float8_e4m3fn", np.uint8), ("float8_e5m2", np.uint8),
+                       ("float8_e4m3fnuz", np.uint8), ("float8_e5m2fnuz", np.uint8)):  # fmt: skip
+        raw = np.arange(np.iinfo(bits).max + 1, dtype=bits)
+        kind = getattr(ml_dtypes, name, name)
+        wide = _dtypes.widen(raw.view(np.float16) if name == "float16" else raw, name, "float32")
+        number = ~np.isnan(wide)
+        with np.errstate(all="ignore"):
+            assert np.array_equal(wide[number].astype(kind).view(bits), raw[number])
+            assert np.array_equal(wide, raw.view(kind).astype(np.float32), equal_nan=True)

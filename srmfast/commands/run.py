@@ -14,7 +14,7 @@ def add_arguments(parser):
         "stores",
         nargs="+",
         metavar="STORE",
-        help="path or path::key (.npy .npz .zarr .h5 …), or a folder or glob of shards",
+        help="path or path::key (.npy .npz .zarr .h5 .safetensors .pt .parquet …), or a folder or glob of shards",
     )
     what = parser.add_argument_group("what is counted")
     what.add_argument(

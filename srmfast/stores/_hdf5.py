@@ -1,17 +1,18 @@
 """HDF5 datasets, NetCDF4 included: one reader, no file lock, straight into the block's memory."""
 
 import contextlib
-import io
 import itertools
 import math
 import os
+import weakref
 
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _dtypes, _fingerprint, _layout, _members, _places, _zarr_chunks
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _zarr_chunks
 from srmfast.stores.base import Source
 
+_REMOTE_FILES = weakref.WeakValueDictionary()  # URL -> the open file, whose name is the URL
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -33,10 +34,9 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing dataset or several candidates.
     """
-    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
-    file = _open_file(path, ranged)
+    file = open_file(path)
     try:
-        return Hdf5Source(_find(file, path, key, least_rank=2), owned=True, path=path, ranged=ranged)
+        return Hdf5Source(find(file, path, key, least_rank=2), owned=True)
     except BaseException:
         file.close()
         raise
@@ -44,9 +44,8 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole dataset of any type but objects; text is decoded to fixed-width strings."""
-    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
-    with contextlib.closing(_open_file(path, ranged)) as file:
-        return _load(_find(file, path, key, least_rank=1), path)
+    with contextlib.closing(open_file(path)) as file:
+        return load_dataset(find(file, path, key, least_rank=1))
 
 
 def from_dataset(dataset):
@@ -60,9 +59,9 @@ class Hdf5Source(Source):
     format = "hdf5"
     readers = 1  # the library has one global lock
 
-    def __init__(self, dataset, *, owned, path=None, ranged=None):
-        self._dataset, self._owned, self._path = dataset, owned, path or dataset.file.filename
-        self._ranged, self.remote = ranged, ranged is not None
+    def __init__(self, dataset, *, owned):
+        self._dataset, self._owned, self._path = dataset, owned, dataset.file.filename
+        self.remote = _places.is_url(self._path)
         self._growing, self._writing = dataset.file.swmr_mode, dataset.file.mode != "r"
         self.location = f"{self._path}::{dataset.name.strip('/')}"
         if dataset.shape is None:
@@ -70,22 +69,37 @@ class Hdf5Source(Source):
         self.shape = tuple(dataset.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_dtype(dataset), self.location, _marks(dataset))
         self.chunks = None if dataset.is_virtual else dataset.chunks
+        self._bits = _bfloat16_in_memory(dataset)
+        _cf.refuse_packed(dataset.attrs, self.location)
+        self._missing = _cf.Missing(dataset.attrs, self.dtype_name, self.location)
         _refuse_lost_sources(dataset, self.location, self.remote)
         self._filters = _filters(dataset, self.location)
 
     def read(self, selection):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
         block = np.empty([s.stop - s.start for s in slices], self.dtype)
-        if self.remote:
-            self._ranged.hold(self._chunk_ranges(slices))
+        if self.remote and self._path in _REMOTE_FILES:
+            _REMOTE_FILES[self._path].raw.hold(self._chunk_ranges(slices))
         try:
-            self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            if self._bits is None:
+                self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
+            elif block.size:
+                self._read_bits(block, slices)
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{self.location} cannot be read at {_shown(slices)} ({_line(error)}); the file is "
                 "damaged, copy or write it again"
             ) from error
+        self._missing.mark(block)
         return block[tuple(0 if isinstance(s, int) else slice(None) for s in selection)]
+
+    def _read_bits(self, block, slices):
+        """Read values of a type that NumPy lacks without converting them."""
+        import h5py
+
+        place = self._dataset.id.get_space()
+        place.select_hyperslab(tuple(s.start for s in slices), block.shape)
+        self._dataset.id.read(h5py.h5s.create_simple(block.shape), place, block, self._bits)
 
     def fingerprint_parts(self):
         described = [
@@ -154,9 +168,8 @@ class Hdf5Source(Source):
         return {"filters": filters, "virtual": dataset.is_virtual, "order": order, "growing": self._growing}
 
     def notes(self):
-        if not self._growing:
-            return []
-        return [f"the file is being written (SWMR): the {self.shape[0]:,} rows it held when it was opened are used"]
+        growing = f"the file is being written (SWMR): the {self.shape[0]:,} rows it held when it was opened are used"
+        return [growing] * self._growing + self._missing.notes()
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
@@ -169,8 +182,8 @@ class Hdf5Source(Source):
     def sibling(self, key):
         group = self._dataset.parent
         if key in group and hasattr(group[key], "shape"):
-            return _load(group[key], self._path)
-        return _load(_find(self._dataset.file, self._path, key, least_rank=1), self._path)
+            return load_dataset(group[key])
+        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1))
 
     def close(self):
         if self._owned:
@@ -180,11 +193,14 @@ class Hdf5Source(Source):
         return self.dtype_name == "bfloat16" and self._dataset.dtype.kind == "i"
 
 
-def _open_file(path, ranged=None):
+def open_file(path):
     """Open for reading without a lock: on a network file system, or beside a writer, locking fails."""
     h5py = require("h5py", purpose=f"reading {path}")
     try:
-        return h5py.File(ranged and io.BufferedReader(ranged) or path, "r", locking=False)
+        if _places.is_url(path):
+            file = _REMOTE_FILES[path] = _places.open_bytes(path).file()
+            return h5py.File(file, "r")
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         if "flag values don't match" in str(error):  # this process has it open already: the library wants equal flags
             return h5py.File(path, "r")
@@ -204,14 +220,17 @@ def _open_file(path, ranged=None):
         ) from error
 
 
-def _find(file, path, key, least_rank):
+def find(file, path, key, least_rank):
     """Choose a dataset; a full name is found without visiting the others."""
     if key is not None and key.strip("/"):
         with contextlib.suppress(KeyError):
             found = file[key]
             if hasattr(found, "shape"):
                 return found
-    return file[_members.choose(_arrays(file), key, str(path), least_rank=least_rank)]
+    arrays = _arrays(file)
+    describing = _cf.beside({name: file[name].attrs for name in arrays})
+    arrays = {name: what for name, what in arrays.items() if len(what[0]) == 1 or name not in describing}
+    return file[_members.choose(arrays, key, str(path), least_rank=least_rank)]
 
 
 def _arrays(file):
@@ -219,7 +238,8 @@ def _arrays(file):
 
     def visit(name, found):
         if getattr(found, "shape", None) is not None:
-            arrays[name] = (found.shape, _dtype(found).name)
+            dtype = _dtype(found)
+            arrays[name] = (found.shape, "bfloat16" if dtype.str == "|V2" else dtype.name)
 
     file.visititems(visit)
     return arrays
@@ -228,9 +248,25 @@ def _arrays(file):
 def _dtype(dataset):
     """Give the dtype; a type that NumPy lacks (a bfloat16 made by hand) counts as an object."""
     try:
-        return dataset.dtype
+        return dataset.dtype if _bfloat16_in_memory(dataset) is None else np.dtype("V2")
     except TypeError:
         return np.dtype(object)
+
+
+def _bfloat16_in_memory(dataset):
+    """Give the type to read bfloat16 with where a file declares it by its bits, or as two opaque bytes; else None."""
+    import h5py
+
+    kind = dataset.id.get_type()
+    if isinstance(kind, h5py.h5t.TypeOpaqueID) and kind.get_size() == 2:
+        return kind
+    if not isinstance(kind, h5py.h5t.TypeFloatID) or kind.get_size() != 2:
+        return None
+    if kind.get_fields() != (15, 7, 8, 0, 7) or kind.get_ebias() != 127:
+        return None
+    native = kind.copy()
+    native.set_order(h5py.h5t.ORDER_LE)
+    return native
 
 
 def _marks(dataset):
@@ -290,10 +326,13 @@ def _refuse_lost_sources(dataset, location, remote):
         )
 
 
-def _load(dataset, path):
+def load_dataset(dataset):
+    """Load a whole dataset of an open file; text is decoded to fixed-width strings."""
     import h5py
 
-    location = f"{path}::{dataset.name.strip('/')}"
+    location = f"{dataset.file.filename}::{dataset.name.strip('/')}"
+    if dataset.dtype == "S1" and len(dataset.shape) > 1 and dataset.size:  # NetCDF without strings: a letter an element
+        return np.ascontiguousarray(dataset[()]).view(f"S{dataset.shape[-1]}")[..., 0]
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr()[()], dtype=str)
     if dataset.dtype.hasobject:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _fingerprint, _places
+from srmfast.stores import _dtypes, _fingerprint, _places
 from srmfast.stores.base import Source
 
 BESIDE = (".lock", ".tmp", ".part", ".json")  # what writers leave beside their parts, whatever its first bytes are
@@ -77,7 +77,9 @@ class _Lent:
 
 
 class ShardedSource(Source):
-    """Arrays of equal trailing shape and type, joined along one axis.
+    """Arrays of equal trailing shape, joined along one axis.
+
+    Parts of different float types are read as float32, or float64 when one of them is: both hold the others exactly.
 
     Parameters
     ----------
@@ -106,18 +108,21 @@ class ShardedSource(Source):
         """Compare every part with the first and add up the joined axis."""
         with self._part(0) as first:
             shape, self.format = first.shape, first.format
-            self.dtype, self.dtype_name = first.dtype, first.dtype_name
             self.chunks, self.readers, self.remote = first.chunks, first.readers, first.remote
             self._detail = first.describe()
         self._axis = axis = axis_of(shape)
         lengths, shapes, segments = [], [], []
-        for part_shape, chunks in self._look(shape):
+        self._types = {}  # name of a type -> name of the first part that has it
+        for name, (dtype_name, part_shape, chunks) in zip(self._parts, self._look(shape), strict=True):
+            self._types.setdefault(dtype_name, os.path.basename(name))
             lengths.append(part_shape[axis])
             shapes.append(part_shape)
             segments.append((part_shape[axis], chunks))
             if chunks != self.chunks:
                 self.chunks = None if None in (chunks, self.chunks) else tuple(map(max, chunks, self.chunks))
         self._shapes, self._segments = shapes, segments
+        self.dtype_name = self._common_type()
+        self.dtype = _dtypes.raw(self.dtype_name)
         self._starts = [
             0,
             *itertools.accumulate(lengths),
@@ -125,12 +130,12 @@ class ShardedSource(Source):
         self.shape = (*shape[:axis], self._starts[-1], *shape[axis + 1 :])
 
     def _look(self, shape):
-        """Give shape and chunks of every part; those behind a network are opened side by side."""
+        """Give type, shape and chunks of every part; those behind a network are opened side by side."""
 
         def look(number):
             with self._part(number) as part:
                 self._compare(part, self._parts[number], shape)
-                return part.shape, part.chunks
+                return part.dtype_name, part.shape, part.chunks
 
         numbers = range(len(self._parts))
         if not self.remote:
@@ -151,12 +156,18 @@ class ShardedSource(Source):
                 f"{name} is {part.shape}; "
                 "use a glob that leaves the odd one out"
             )
-        if part.dtype_name != self.dtype_name:
+
+    def _common_type(self):
+        """Find the type that holds the values of every part."""
+        found = _dtypes.common(self._types)
+        if found is None:
+            (one, first), *others = self._types.items()
+            other, second = next(((name, part) for name, part in others if "float" not in name), others[0])
             raise InputError(
-                f"the parts of a store must have one dtype: {first} is {self.dtype_name}, {name} is "
-                f"{part.dtype_name}; "
+                f"the parts of a store must have one dtype, or all be floats: {first} is {one}, {second} is {other}; "
                 "use a glob that leaves the odd one out, or convert it"
             )
+        return found
 
     def read(self, selection):
         want = selection[self._axis]
@@ -179,10 +190,6 @@ class ShardedSource(Source):
 
     def fill_missing(self):
         self._fills = True
-
-    def notes(self):
-        with self._part(0) as part:
-            return part.notes()
 
     def missing(self):
         found = []
@@ -217,7 +224,10 @@ class ShardedSource(Source):
             with self._part(number) as part:
                 prints.append(look(part))
         size = sum(found["size"] for found in prints)
-        header = _fingerprint.digest_json([self._shapes, [found["header"] for found in prints]])
+        described = [self._shapes, [found["header"] for found in prints]]
+        if len(self._types) > 1:
+            described.append(sorted(self._types))
+        header = _fingerprint.digest_json(described)
         return {
             "size": size,
             "header": header,
@@ -226,6 +236,14 @@ class ShardedSource(Source):
 
     def describe(self):
         return self._detail | {"parts": [os.path.basename(name) for name in self._parts]}
+
+    def notes(self):
+        with self._part(0) as part:
+            notes = part.notes()
+        if len(self._types) > 1:
+            kinds = ", ".join(f"{name} ({part})" for name, part in self._types.items())
+            notes.append(f"parts of several types, {kinds}, are read as {self.dtype_name}, which holds them exactly")
+        return notes
 
     def siblings(self):
         with self._part(0) as part:
@@ -275,7 +293,8 @@ class ShardedSource(Source):
 
     def _read_part(self, number, selection, local):
         with self._part(number) as part:
-            return part.read((*selection[: self._axis], local, *selection[self._axis + 1 :]))
+            values = part.read((*selection[: self._axis], local, *selection[self._axis + 1 :]))
+            return _dtypes.widen(values, part.dtype_name, self.dtype_name)
 
     def _kept_axis(self, selection):
         return self._axis - sum(isinstance(s, int) for s in selection[: self._axis])

@@ -9,7 +9,17 @@ import warnings
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _dtypes, _fingerprint, _layout, _members, _remote, _zarr_chunks, _zarr_shards, _zarr_tree
+from srmfast.stores import (
+    _cf,
+    _dtypes,
+    _fingerprint,
+    _layout,
+    _members,
+    _remote,
+    _zarr_chunks,
+    _zarr_shards,
+    _zarr_tree,
+)
 from srmfast.stores.base import Source
 
 
@@ -63,6 +73,7 @@ class ZarrSource(Source):
     def __init__(self, root, node, doc, location, path, *, owned):
         self.location = location
         self._root, self._node, self._doc, self._path, self._owned = root, node, doc, path, owned
+        _cf.refuse_packed(doc.get("attributes") or {}, location)
         self._array = _open_array(root, node, doc, location)
         self.shape = tuple(self._array.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))

@@ -105,13 +105,13 @@ class Source(abc.ABC):
     def fill_missing(self):  # noqa: B027 - where missing parts are known beforehand, reading fills them anyway
         """Let parts that do not exist read as the fill value instead of being an error."""
 
-    def notes(self):
-        """Give lines about what cannot be known of this store."""
-        return []
-
     def describe(self):
         """Give details of the format (compressor, memory order, …) as a JSON-able dict."""
         return {}
+
+    def notes(self):
+        """Give one line for everything that a user should know: conversions that `read` makes, what cannot be told."""
+        return []
 
     def advice(self):
         """Give the command that stores this array with whole rows in a chunk; "" when the format has none."""

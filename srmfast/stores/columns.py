@@ -19,8 +19,9 @@ def load_column(spec, store=None):
     Parameters
     ----------
     spec : array-like, str or Path
-        The values; a path to .npy, ``.npz::member``, ``.h5::path``, ``.zarr::key``, or to .txt/.csv with
-        one value a line; or the bare key of an array in the same container as the store.
+        The values; a path to .npy, ``.npz::member``, ``.h5::path``, ``.zarr::key``, ``.parquet::column``,
+        ``.pt::labels`` and so on for every format, or to .txt/.csv with one value a line; or the bare key of
+        an array in the same container as the store.
     store : Store, optional
         Where a bare key is looked up.
 

@@ -16,7 +16,9 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, name=Non
     ----------
     source : Store, array or path
         A store is returned as it is. An array: NumPy, zarr, h5py, torch, or anything NumPy converts. A path:
-        ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr or HDF5 file, or a folder or glob of such parts.
+        ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr, HDF5, NetCDF4, AnnData, safetensors, torch, Parquet or Arrow
+        file, of a Hugging Face datasets folder, or of raw values described as ``acts.bin::float16,1000000x768``; or
+        a folder or glob of such parts.
     feature_axis : int, optional
         Axis of the features, negative from the end. The last one when omitted; arrays with four and more
         free axes are refused as ambiguous.

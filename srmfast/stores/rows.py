@@ -198,7 +198,7 @@ class Store:
         return {"shape": list(self.shape), "dtype": self.dtype, "view": view}
 
     def layout(self):
-        """Give one-line warnings about a storage layout that makes reading rows slow or large."""
+        """Give one-line warnings about values that are converted and a layout that makes reading slow or large."""
         return self._source.notes() + _layout.warnings(self._source, self._axes, self.rows_per_block, self.unit_bytes)
 
     def describe(self):
