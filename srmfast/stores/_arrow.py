@@ -7,14 +7,12 @@ decoded one batch (row group) after the other.
 import bisect
 import itertools
 import math
-import os
 import threading
-import weakref
 
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.stores import _dtypes, _fingerprint, _members
+from srmfast.stores import _dtypes, _fingerprint, _members, _places
 from srmfast.stores._arrow_tables import one_line, open_table
 from srmfast.stores._arrow_values import leaf, spelled, to_column, to_numpy
 from srmfast.stores._region import Region
@@ -95,8 +93,12 @@ class ArrowSource(Source):
             self.chunks = (max(rows), *(max(1, size) for size in self._inner))
         else:
             self.readers = 4
-        self._fd = os.open(path, os.O_RDONLY)
-        self._close = weakref.finalize(self, os.close, self._fd)
+        self._file = _places.open_bytes(path)
+
+    def segments(self, axis):
+        if self.chunks is None or axis:
+            return super().segments(axis)
+        return [(rows, (rows, *self.chunks[1:])) for rows in np.diff(self._starts).tolist()]
 
     def _resolve_types(self):
         """Find the element type and the shape of one row."""
@@ -157,13 +159,13 @@ class ArrowSource(Source):
         if places is None:
             return self._decoded(number, rows.stop == count)[(rows, *rest)]
         if not self._wide:
-            region = Region(self._fd, places[0], (count, *self._inner), self._stored[0], self.location)
+            region = Region(self._file, places[0], (count, *self._inner), self._stored[0])
             return region.read((rows, *rest)).astype(self.dtype, copy=False)
         wanted = range(len(self._names))[rest[0]]
         chosen = [wanted] if isinstance(wanted, int) else wanted
         block = np.empty((rows.stop - rows.start, len(chosen)), self.dtype)
         for column, j in enumerate(chosen):
-            block[:, column] = Region(self._fd, places[j], (count,), self._stored[j], self.location).read((rows,))
+            block[:, column] = Region(self._file, places[j], (count,), self._stored[j]).read((rows,))
         return block[:, 0] if isinstance(wanted, int) else block
 
     def _decoded(self, number, last):
@@ -198,9 +200,9 @@ class ArrowSource(Source):
             return values
 
     def fingerprint_parts(self):
-        size = os.path.getsize(self._path)
+        size = self._file.stat().size
         described = [self._names, self.shape, self.dtype_name, [str(field.type) for field in self._table.schema]]
-        slices = _fingerprint.file_slices(lambda at, nbytes: os.pread(self._fd, nbytes, at), 0, size)
+        slices = _fingerprint.file_slices(self._file.read_at, 0, size)
         return {"size": size, "header": _fingerprint.digest_json(described), "slices": slices}
 
     def describe(self):
@@ -230,7 +232,7 @@ class ArrowSource(Source):
         with self._lock:
             self._kept = (None, None)
             self._table.close()
-            self._close()
+            self._file.close()
 
 
 def _columns(table, path):

@@ -185,8 +185,8 @@ class ShardedSource(Source):
         # An axis before the joined one that an integer drops shifts it.
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=self._kept_axis(selection))
 
-    def segments(self):
-        return self._segments
+    def segments(self, axis):
+        return self._segments if axis == self._axis else super().segments(axis)
 
     def fill_missing(self):
         self._fills = True
