@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _zarr_chunks
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _ranges, _zarr_chunks
 from srmfast.stores.base import Source
 
 _REMOTE_FILES = weakref.WeakValueDictionary()  # URL -> the open file, whose name is the URL
@@ -120,7 +120,9 @@ class Hdf5Source(Source):
 
     def missing(self):
         """Give the chunks that were never written: HDF5 writes every chunk that a program writes, also of zeros."""
-        if self._dataset.is_virtual or self._dataset.external:
+        if self._dataset.is_virtual:
+            return _unmapped(self._dataset)
+        if self._dataset.external:
             return None
         if self.chunks is None:
             written = self._dataset.id.get_storage_size() or not self.nbytes
@@ -324,6 +326,25 @@ def _refuse_lost_sources(dataset, location, remote):
             f"({lost[0]}): their rows "
             "would read as zeros; put them back beside it"
         )
+
+
+def _unmapped(dataset):
+    """Give the rows of a virtual dataset that no file is mapped to, None where the mapping is not by whole rows."""
+    mapped = []
+    for source in dataset.virtual_sources():
+        space = source.vspace
+        try:
+            box = np.stack(space.get_select_bounds(), axis=1) + [0, 1]
+        except (ValueError, RuntimeError, OverflowError):  # a selection without an end
+            return None
+        whole = (box[1:] == [[0, size] for size in dataset.shape[1:]]).all()
+        if not whole or space.get_select_npoints() != np.prod(box[:, 1] - box[:, 0]):
+            return None
+        mapped.append(box[0])
+    ends = [[0, 0], *_ranges.merge(np.array(mapped, np.int64).reshape(-1, 2)), [dataset.shape[0]] * 2]
+    gaps = [(stop, start) for (_, stop), (start, _) in itertools.pairwise(ends) if stop < start]
+    rest = [(0, size) for size in dataset.shape[1:]]
+    return np.array([[gap, *rest] for gap in gaps], np.int64).reshape(-1, len(dataset.shape), 2)
 
 
 def load_dataset(dataset):
