@@ -161,3 +161,17 @@ def test_external_values_that_end_early_are_refused(tmp_path, monkeypatch):
     os.truncate(tmp_path / "values.bin", 1000)
     with pytest.raises(InputError, match="values.bin, which holds 1000 bytes of 1608: .* read as zeros"):
         open_store(tmp_path / "a.h5")
+
+
+def test_rows_of_a_virtual_dataset_that_no_file_is_mapped_to_are_missing(tmp_path):
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["x"] = np.ones((10, 4), np.float32)
+    layout = h5py.VirtualLayout((50, 4), "f4")
+    for start in (0, 20, 30):
+        layout[start : start + 10] = h5py.VirtualSource(tmp_path / "part.h5", "x", (10, 4))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("x", layout, fillvalue=np.nan)
+    with open_store(tmp_path / "a.h5") as store:
+        assert store.missing_rows() == [[10, 20], [40, 50]]
+        assert store.missing_keys() == ["[10:20, 0:4]", "[40:50, 0:4]"]
+        assert np.isnan(store.read(10, 20)).all() and store.read(20, 40).min() == 1

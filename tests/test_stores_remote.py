@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from gcs_server import GcsServer
 from http_faults import FaultyServer
 from store_contract import D, StoreContract
 
@@ -448,3 +449,51 @@ def test_the_command_reads_a_bucket(s3, tmp_path, acts, srmfast_main):
     assert np.array_equal(srmfast.load(tmp_path / "out.zarr").counts, counts(acts))
     ended = srmfast_main(f"run s3://bucket/nix.npy -o {tmp_path}/b.zarr --progress none")
     assert ended.rc == 1 and ended.stderr.count("\n") == 1 and "does not exist (404)" in ended.stderr
+
+
+@pytest.fixture
+def gcs(monkeypatch):
+    """A bucket of a local Google Cloud Storage server."""
+    pytest.importorskip("gcsfs")
+    server = GcsServer()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+    monkeypatch.setattr(_remote, "of", functools.cache(_remote.Remote))
+    yield server
+    server.close()
+
+
+def test_google_cloud_storage_is_read_and_tried_again(gcs, tmp_path, acts):
+    np.save(tmp_path / "a.npy", acts)
+    gcs.objects["run/a.npy"] = (tmp_path / "a.npy").read_bytes()
+    path = write_zarr(tmp_path / "a.zarr", acts, chunks=(25, 4), shards=(100, 4))
+    for file in path.rglob("*"):
+        if file.is_file() and "c/1/" not in str(file):
+            gcs.objects[f"run/{file.relative_to(tmp_path)}"] = file.read_bytes()
+    assert np.array_equal(counts("gs://bucket/run/*.npy"), counts(acts))
+    kept = np.delete(acts, slice(100, 200), axis=0)
+    assert np.array_equal(counts("gs://bucket/run/a.zarr", missing_chunks="skip"), counts(kept))
+    with open_store("gs://bucket/run/a.npy") as store:
+        gcs.failures += [503, 429, 500]
+        assert np.array_equal(store.read(0, 300), acts)
+        gcs.failures += [503] * _retry.TRIES
+        gcs.asked = 0
+        refused("gs://bucket/run/a.npy cannot be read: the server answered 503; tried 6 times", store.read, 0, 300)
+        assert gcs.asked == _retry.TRIES
+        gcs.failures += [403]
+        refused("access is denied .403.; run: gcloud auth application-default login", store.read, 0, 300)
+    refused("nix.npy does not exist .404.", open_store, "gs://bucket/run/nix.npy")
+
+
+def test_formats_of_pyarrow_are_read_from_a_disk_only(web):
+    refused(
+        "of a format .parquet. that is read from a disk only; download it first", open_store, f"{web.url}/a.parquet"
+    )
+
+
+def test_tensors_of_other_tools_are_read_by_ranges(web, acts):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors.save_file({"x": acts}, web.folder / "a.safetensors")
+    acts.tofile(web.folder / "a.bin")
+    for name in ("a.safetensors", "a.bin::float32,-1x4"):
+        with open_store(f"{web.url}/{name}") as store:
+            assert store.remote and np.array_equal(store.read(7, 290), acts[7:290])

@@ -7,7 +7,6 @@ decoded one batch (row group) after the other.
 import bisect
 import itertools
 import math
-import os
 import threading
 
 import numpy as np
@@ -95,6 +94,11 @@ class ArrowSource(Source):
         else:
             self.readers = 4
         self._file = _places.open_bytes(path)
+
+    def segments(self, axis):
+        if self.chunks is None or axis:
+            return super().segments(axis)
+        return [(rows, (rows, *self.chunks[1:])) for rows in np.diff(self._starts).tolist()]
 
     def _resolve_types(self):
         """Find the element type and the shape of one row."""
@@ -196,7 +200,7 @@ class ArrowSource(Source):
             return values
 
     def fingerprint_parts(self):
-        size = os.path.getsize(self._path)
+        size = self._file.stat().size
         described = [self._names, self.shape, self.dtype_name, [str(field.type) for field in self._table.schema]]
         slices = _fingerprint.file_slices(self._file.read_at, 0, size)
         return {"size": size, "header": _fingerprint.digest_json(described), "slices": slices}

@@ -1,17 +1,18 @@
 """HDF5 datasets, NetCDF4 included: one reader, no file lock, straight into the block's memory."""
 
 import contextlib
-import io
 import itertools
 import math
 import os
+import weakref
 
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _zarr_chunks
+from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _ranges, _zarr_chunks
 from srmfast.stores.base import Source
 
+_REMOTE_FILES = weakref.WeakValueDictionary()  # URL -> the open file, whose name is the URL
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -33,10 +34,9 @@ def open_source(path, key=None):
     InputError
         For a damaged file, a missing dataset or several candidates.
     """
-    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
-    file = open_file(path, ranged)
+    file = open_file(path)
     try:
-        return Hdf5Source(find(file, path, key, least_rank=2), owned=True, path=path, ranged=ranged)
+        return Hdf5Source(find(file, path, key, least_rank=2), owned=True)
     except BaseException:
         file.close()
         raise
@@ -44,9 +44,8 @@ def open_source(path, key=None):
 
 def load_array(path, key=None):
     """Load a whole dataset of any type but objects; text is decoded to fixed-width strings."""
-    ranged = _places.open_bytes(path).ranged() if _places.is_url(path) else None
-    with contextlib.closing(open_file(path, ranged)) as file:
-        return load_dataset(find(file, path, key, least_rank=1), path)
+    with contextlib.closing(open_file(path)) as file:
+        return load_dataset(find(file, path, key, least_rank=1))
 
 
 def from_dataset(dataset):
@@ -60,9 +59,9 @@ class Hdf5Source(Source):
     format = "hdf5"
     readers = 1  # the library has one global lock
 
-    def __init__(self, dataset, *, owned, path=None, ranged=None):
-        self._dataset, self._owned, self._path = dataset, owned, path or dataset.file.filename
-        self._ranged, self.remote = ranged, ranged is not None
+    def __init__(self, dataset, *, owned):
+        self._dataset, self._owned, self._path = dataset, owned, dataset.file.filename
+        self.remote = _places.is_url(self._path)
         self._growing, self._writing = dataset.file.swmr_mode, dataset.file.mode != "r"
         self.location = f"{self._path}::{dataset.name.strip('/')}"
         if dataset.shape is None:
@@ -81,8 +80,8 @@ class Hdf5Source(Source):
     def read(self, selection):
         slices = tuple(slice(s, s + 1) if isinstance(s, int) else s for s in selection)
         block = np.empty([s.stop - s.start for s in slices], self.dtype)
-        if self.remote:
-            self._ranged.hold(self._chunk_ranges(slices))
+        if self.remote and self._path in _REMOTE_FILES:
+            _REMOTE_FILES[self._path].raw.hold(self._chunk_ranges(slices))
         try:
             if self._bits is None:
                 self._dataset.read_direct(block.view(np.int16) if self._signed_bits() else block, slices)
@@ -123,7 +122,9 @@ class Hdf5Source(Source):
 
     def missing(self):
         """Give the chunks that were never written: HDF5 writes every chunk that a program writes, also of zeros."""
-        if self._dataset.is_virtual or self._dataset.external:
+        if self._dataset.is_virtual:
+            return _unmapped(self._dataset)
+        if self._dataset.external:
             return None
         if self.chunks is None:
             written = self._dataset.id.get_storage_size() or not self.nbytes
@@ -171,8 +172,8 @@ class Hdf5Source(Source):
         return {"filters": filters, "virtual": dataset.is_virtual, "order": order, "growing": self._growing}
 
     def notes(self):
-        held = f"the file is being written (SWMR): the {self.shape[0]:,} rows it held when it was opened are used"
-        return self._missing.notes() + ([held] if self._growing else [])
+        growing = f"the file is being written (SWMR): the {self.shape[0]:,} rows it held when it was opened are used"
+        return [growing] * self._growing + self._missing.notes()
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
@@ -185,8 +186,8 @@ class Hdf5Source(Source):
     def sibling(self, key):
         group = self._dataset.parent
         if key in group and hasattr(group[key], "shape"):
-            return load_dataset(group[key], self._path)
-        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1), self._path)
+            return load_dataset(group[key])
+        return load_dataset(find(self._dataset.file, self._path, key, least_rank=1))
 
     def close(self):
         if self._owned:
@@ -196,11 +197,14 @@ class Hdf5Source(Source):
         return self.dtype_name == "bfloat16" and self._dataset.dtype.kind == "i"
 
 
-def open_file(path, ranged=None):
+def open_file(path):
     """Open for reading without a lock: on a network file system, or beside a writer, locking fails."""
     h5py = require("h5py", purpose=f"reading {path}")
     try:
-        return h5py.File(ranged and io.BufferedReader(ranged) or path, "r", locking=False)
+        if _places.is_url(path):
+            file = _REMOTE_FILES[path] = _places.open_bytes(path).file()
+            return h5py.File(file, "r")
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         if "flag values don't match" in str(error):  # this process has it open already: the library wants equal flags
             return h5py.File(path, "r")
@@ -335,11 +339,30 @@ def _refuse_lost_sources(dataset, location, remote):
         )
 
 
-def load_dataset(dataset, path=None):
+def _unmapped(dataset):
+    """Give the rows of a virtual dataset that no file is mapped to, None where the mapping is not by whole rows."""
+    mapped = []
+    for source in dataset.virtual_sources():
+        space = source.vspace
+        try:
+            box = np.stack(space.get_select_bounds(), axis=1) + [0, 1]
+        except (ValueError, RuntimeError, OverflowError):  # a selection without an end
+            return None
+        whole = (box[1:] == [[0, size] for size in dataset.shape[1:]]).all()
+        if not whole or space.get_select_npoints() != np.prod(box[:, 1] - box[:, 0]):
+            return None
+        mapped.append(box[0])
+    ends = [[0, 0], *_ranges.merge(np.array(mapped, np.int64).reshape(-1, 2)), [dataset.shape[0]] * 2]
+    gaps = [(stop, start) for (_, stop), (start, _) in itertools.pairwise(ends) if stop < start]
+    rest = [(0, size) for size in dataset.shape[1:]]
+    return np.array([[gap, *rest] for gap in gaps], np.int64).reshape(-1, len(dataset.shape), 2)
+
+
+def load_dataset(dataset):
     """Load a whole dataset of an open file; text is decoded to fixed-width strings."""
     import h5py
 
-    location = f"{path or dataset.file.filename}::{dataset.name.strip('/')}"
+    location = f"{dataset.file.filename}::{dataset.name.strip('/')}"
     if dataset.dtype == "S1" and len(dataset.shape) > 1 and dataset.size:  # NetCDF without strings: a letter an element
         return np.ascontiguousarray(dataset[()]).view(f"S{dataset.shape[-1]}")[..., 0]
     if h5py.check_string_dtype(dataset.dtype):

@@ -190,11 +190,7 @@ class RemoteBytes:
 
     def file(self):
         """Give a binary file that begins at the first byte."""
-        return io.BufferedReader(self.ranged(), _BUFFER_BYTES)
-
-    def ranged(self):
-        """Give the same file without a buffer of its own, which can be told what will be read."""
-        return RangedFile(self)
+        return _NamedReader(RangedFile(self), _BUFFER_BYTES)
 
     def close(self):
         """Nothing is held open."""
@@ -206,11 +202,18 @@ class RemoteBytes:
         self.close()
 
 
+class _NamedReader(io.BufferedReader):
+    """A buffered file that libraries show by its URL; what will be read is told to `raw`."""
+
+    def __repr__(self):
+        return self.raw.location
+
+
 class RangedFile(io.RawIOBase):
     """A seekable file over ranges: small reads come from blocks that are kept, long ones straight into the memory."""
 
     def __init__(self, source):
-        self._source, self._at = source, 0
+        self.location, self._source, self._at = source.location, source, 0
         self._held = []  # (offset, bytes) of ranges that will be asked for next
         self._blocks = OrderedDict()  # number -> bytes, least recently used first
         self._lock = threading.Lock()

@@ -18,16 +18,19 @@ class Format:
     module: str  # in srmfast.stores
     magic: bytes = b""  # first bytes of a file of any name
     markers: tuple = ()  # a folder that holds one of these files is of this format
+    remote: bool = True  # whether it is read behind a URL
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
-        return self._module().open_source(path, key)
+        return self._module(path).open_source(path, key)
 
     def load_array(self, path, key=None):
         """Load one whole array of any type but objects."""
-        return self._module().load_array(path, key)
+        return self._module(path).load_array(path, key)
 
-    def _module(self):
+    def _module(self, path):
+        if _places.is_url(path) and not self.remote:
+            raise InputError(f"{path} is of a format ({self.name}) that is read from a disk only; download it first")
         return importlib.import_module(f"srmfast.stores.{self.module}")
 
 
@@ -38,9 +41,9 @@ HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", 
 SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
 TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
 RAW = Format("raw", (".bin", ".raw"), "_raw")
-ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1")
-PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1")
-DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"))
+ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1", remote=False)
+PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1", remote=False)
+DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"), remote=False)
 ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
 FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
 _SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values

@@ -113,7 +113,7 @@ class ShardedSource(Source):
         self._axis = axis = axis_of(shape, self.dims)
         lengths, shapes, segments = [], [], []
         self._types = {}  # name of a type -> name of the first part that has it
-        for name, (part_shape, chunks, dtype_name) in zip(self._parts, self._look(shape), strict=True):
+        for name, (dtype_name, part_shape, chunks) in zip(self._parts, self._look(shape), strict=True):
             self._types.setdefault(dtype_name, os.path.basename(name))
             lengths.append(part_shape[axis])
             shapes.append(part_shape)
@@ -130,12 +130,12 @@ class ShardedSource(Source):
         self.shape = (*shape[:axis], self._starts[-1], *shape[axis + 1 :])
 
     def _look(self, shape):
-        """Give shape, chunks and type of every part; those behind a network are opened side by side."""
+        """Give type, shape and chunks of every part; those behind a network are opened side by side."""
 
         def look(number):
             with self._part(number) as part:
                 self._compare(part, self._parts[number], shape)
-                return part.shape, part.chunks, part.dtype_name
+                return part.dtype_name, part.shape, part.chunks
 
         numbers = range(len(self._parts))
         if not self.remote:
@@ -185,8 +185,8 @@ class ShardedSource(Source):
         # An axis before the joined one that an integer drops shifts it.
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=self._kept_axis(selection))
 
-    def segments(self):
-        return self._segments
+    def segments(self, axis):
+        return self._segments if axis == self._axis else super().segments(axis)
 
     def fill_missing(self):
         self._fills = True

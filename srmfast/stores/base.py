@@ -84,15 +84,15 @@ class Source(abc.ABC):
         """Identify the content anew, for comparing: nothing that was known of it may be used."""
         return self.fingerprint_parts()
 
-    def segments(self):
-        """Give the stretches of the joined axis in which chunks begin anew.
+    def segments(self, axis):
+        """Give the stretches of an axis in which chunks begin anew: parts that are joined there.
 
         Returns
         -------
         list of (int, tuple of int or None)
-            Length and chunks of each; one for an array that is not joined from parts, with no length of its own (-1).
+            Length and chunks of each.
         """
-        return [(-1, self.chunks)]
+        return [(self.shape[axis], self.chunks)]
 
     def missing(self):
         """Give the rectangles that the store does not hold and would read as a fill value.
@@ -116,7 +116,7 @@ class Source(abc.ABC):
         return {}
 
     def notes(self):
-        """Give one line for every conversion that `read` makes and for what cannot be known of the store."""
+        """Give one line for everything that a user should know: conversions that `read` makes, what cannot be told."""
         return []
 
     def advice(self):

@@ -309,9 +309,6 @@ class Store:
     def _row_segments(self):
         """Give length on the first row axis and chunks on all row axes of the parts that a store is joined from."""
         return [
-            (
-                self.row_shape[0] if length < 0 else length,
-                None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows),
-            )
-            for length, chunks in self._source.segments()
+            (length, None if chunks is None else tuple(chunks[axis] for axis in self._axes.rows))
+            for length, chunks in self._source.segments(self._axes.rows[0])
         ]
