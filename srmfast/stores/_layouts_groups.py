@@ -14,8 +14,7 @@ _LOGGED = ("prompt", "response")
 def zarr_log(site, key, options):
     """Recognise logged prompts and responses: arrays/prompt_activations (N, layers, positions, d) with prompt_len beside."""
     if site.kind is None:
-        below = site.below("shards")
-        below = site if below is None else below
+        below = site.folders.get("shards", site)
         names = [name for name in below.names if name.lower().endswith(".zarr") and not name.startswith(".")]
         if not names:
             return None

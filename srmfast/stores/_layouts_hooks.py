@@ -7,7 +7,7 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.stores import _dtypes, _layers, _places, _registry, _shards
 from srmfast.stores._found import found
-from srmfast.stores._site import Site, hdf5
+from srmfast.stores._site import hdf5
 from srmfast.stores._views import View
 
 _CHUNK = re.compile(r"(shard-\d+-)?chunk-\d+\.(safetensors|pt)")
@@ -91,13 +91,12 @@ def _of_hook(site, key, options, described):
         return site, "", key, index
     if any(map(_registry.by_suffix, site.names)):  # files, not hooks
         return None, "", key, index
-    hooks = {name: Site(site.within(name)) for name in site.folders()}
-    names = [name for name, each in hooks.items() if described(each) is not None]
+    names = [name for name, each in site.folders.items() if described(each) is not None]
     if not names or (key is not None and key not in names):
         return None, "", key, index
     hook, index = _layers.among(names, key, index, site.path, "hooks")
     told = f"hook {hook} of {_layers.listed(names)} (another: ::HOOK)" if len(names) > 1 else f"hook {hook}"
-    return hooks[hook], told, None, index
+    return site.folders[hook], told, None, index
 
 
 def crosslayer(site, key, options):

@@ -9,7 +9,6 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.stores import _layers, _places, _registry, _shards
 from srmfast.stores._found import found
-from srmfast.stores._site import Site
 from srmfast.stores._views import View
 
 _OLD_SHARD = re.compile(r"shard_\d+")
@@ -20,12 +19,12 @@ _UNNORMED = "positions in the order in which the layer ids were asked for; the l
 def saelens(site, key, options):
     """Recognise a cache of SAELens: a datasets folder with Array2D columns, or shard_0, shard_1 … of them."""
     if site.kind is None:
-        parts = [name for name in site.folders() if _OLD_SHARD.fullmatch(name)]
+        parts = [name for name in site.folders if _OLD_SHARD.fullmatch(name)]
         if ".tmp_shards" in site.names and not parts:
             raise InputError(
                 f"{site.path} holds .tmp_shards, so SAELens is still writing it or was stopped: wait, or let it finish"
             )
-        sites = [Site(site.within(name), _registry.DATASETS) for name in parts]
+        sites = [site.folders[name] for name in parts]
     else:
         sites = [site]
     hooks = [_hooks(each) for each in sites]
@@ -92,8 +91,8 @@ def _refuse_written(path):
 
 def specforge(site, key, options):
     """Recognise files for training a draft model: one a conversation, hidden states beside layers joined on the feature axis."""
-    groups = [name for name in site.folders() if _ROWS.fullmatch(name)] if site.kind is None else []
-    first = Site(site.within(groups[0])) if groups else site
+    groups = [each for name, each in site.folders.items() if _ROWS.fullmatch(name)] if site.kind is None else []
+    first = groups[0] if groups else site
     paths = first.paths(".ckpt", ".pt")
     arrays = first.arrays(paths[0]) if paths else {}
     widths = _hidden(arrays)
@@ -117,7 +116,7 @@ def specforge(site, key, options):
     name, part = choices[chosen] or (chosen, None)
     columns = None if part is None else np.arange(part * d, (part + 1) * d)
     drop = len(arrays[name][0]) - 2
-    paths = [path for group in groups for path in Site(site.within(group)).paths(".ckpt", ".pt", every=True)]
+    paths = [path for group in groups for path in group.paths(".ckpt", ".pt", every=True)]
     paths = paths or site.paths(".ckpt", ".pt", every=True)
 
     def open_part(path):

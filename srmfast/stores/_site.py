@@ -9,6 +9,7 @@ from srmfast.errors import InputError, MissingDependency
 from srmfast.stores import _hdf5, _places, _registry, _shards
 
 DESCRIPTION_BYTES = 16 << 20  # of a JSON file that describes a layout
+MOST_FOLDERS = 10_000  # in a folder; names without a known suffix beyond that are files of some other kind
 
 
 class Site:
@@ -32,8 +33,8 @@ class Site:
 
     @functools.cached_property
     def names(self):
-        """The names in the folder, in no order, listed once."""
-        return _places.names(self.path)
+        """The names in the folder, listed once."""
+        return frozenset(_places.names(self.path))
 
     @functools.cached_property
     def _by_suffix(self):
@@ -64,16 +65,14 @@ class Site:
         name = self.some(*suffixes)
         return [] if name is None else [self.within(name)]
 
-    def below(self, name):
-        """Give the folder of that name, or None."""
-        if name not in self.names or not _places.is_folder(self.within(name)):
-            return None
-        return Site(self.within(name))
-
+    @functools.cached_property
     def folders(self):
-        """List the folders in it in natural order; names that announce a format are not looked at."""
-        names = sorted((name for name in self.names if not name.startswith(".")), key=_shards.natural_key)
-        return [name for name in names if _registry.by_suffix(name) is None and _places.is_folder(self.within(name))]
+        """The folders in it, in natural order: name -> Site; {} where too many names may be some."""
+        names = [name for name in self.names if not name.startswith(".") and _registry.by_suffix(name) is None]
+        if len(names) > MOST_FOLDERS:
+            return {}
+        names = sorted((name for name in names if _places.is_folder(self.within(name))), key=_shards.natural_key)
+        return {name: Site(self.within(name)) for name in names}
 
     def parts(self, names):
         """Give the paths of names that a manifest lists.
@@ -83,10 +82,9 @@ class Site:
         InputError
             For one that leads out of the folder or is not there.
         """
-        held = set(self.names)
         for name in names:
             plain(name, self.path)
-            if name not in held:
+            if name not in self.names:
                 raise InputError(f"{self.path} lacks {name}, which its manifest lists; copy it there")
         return [self.within(name) for name in names]
 
