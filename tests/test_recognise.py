@@ -191,8 +191,10 @@ def test_the_pickle_of_saev_is_never_loaded_and_its_labels_and_cls_are_there(tmp
     for name in ("../x.bin", "/etc/passwd", "a/b.bin", "..", 5):
         (folder / "shards.json").write_text(json.dumps([shards[0], {"name": name, "n_examples": 2}]))
         refused("no name of a file in it", dump.spec)
-    (folder / "shards.json").write_text(json.dumps([*shards, {"name": "acts000002.bin", "n_examples": 2}]))
+    (folder / "shards.json").write_text(json.dumps([shards[0], {"name": "acts000002.bin", "n_examples": 2}]))
     refused("lacks acts000002.bin, which its manifest lists", dump.spec)
+    (folder / "shards.json").write_text(json.dumps(shards[:1]))
+    refused("lists 3 examples of the 5 of metadata.json", dump.spec)
     (folder / "shards.json").write_text(json.dumps([{"name": "acts000000.bin", "n_examples": "3"}]))
     refused("must tell its n_examples", dump.spec)
 
@@ -299,3 +301,42 @@ def test_a_run_tells_what_it_recognised_and_its_result_can_be_verified(tmp_path,
     lines = [line for line in capsys.readouterr().err.splitlines() if "looks like" in line]
     assert len(lines) == 1 and lines[0].startswith("srmfast: looks like a cache of Language-Model-SAEs, 6 x 4 x 4")
     assert not main(["verify", out, dump.spec])
+
+
+@pytest.mark.parametrize(
+    "builder", [layout_files.openmoss, layout_files.activault, layout_files.saev, layout_files.vllm]
+)
+def test_a_dump_in_a_bucket_is_recognised(tmp_path, builder):
+    fsspec = pytest.importorskip("fsspec")
+    dump = builder(tmp_path)
+    path, mark, key = dump.spec.partition("::")
+    for file in Path(path).rglob("*"):
+        if file.is_file():
+            fsspec.filesystem("memory").pipe_file(str(file), file.read_bytes())
+    with open_store(f"memory://{path}{mark}{key}") as store:
+        assert re.search(dump.words, store.recognised.line)
+        assert np.array_equal(to_floats(store.read(0, store.n), store.dtype), dump.rows)
+
+
+def variants(value):
+    """Yield a JSON document with one of its values changed, everywhere in turn."""
+    yield from (other for other in (None, -1, 7, "x", [], {}, True, [[1]]) if other != value)
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        for other in variants(inner):
+            changed = value.copy()
+            changed[key] = other
+            yield changed
+
+
+def test_whatever_a_description_says_is_one_line(dump):
+    path = Path(dump.spec.partition("::")[0])
+    for file in sorted(path.rglob("*.json")) if path.is_dir() else ():
+        described = file.read_bytes()
+        for changed in variants(json.loads(described)):
+            file.write_text(json.dumps(changed))
+            try:
+                with open_store(dump.spec, **dump.options) as store:
+                    store.read(0, store.n)
+            except InputError as error:
+                assert "\n" not in str(error)
+        file.write_bytes(described)

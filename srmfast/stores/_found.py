@@ -73,4 +73,5 @@ def found(source, name, index, assumed=(), *, beside=(), mask=None, lengths=None
     lines = [line for line in assumed if line]
     lines += [f"rows where {mask} is 0 are left out (another: --mask)"] if mask else []
     lines += [f"positions beyond {lengths} are left out (others: --lengths)"] if lengths else []
+    lines += [f"--exclude-tokens goes by {tokens} (others: --tokens)"] if tokens else []
     return Found(source, Recognised(name, words, tuple(lines), mask, lengths, tokens), dict(index or {}))

@@ -4,6 +4,7 @@ from srmfast.errors import InputError
 from srmfast.stores._axes import CONVENTION
 
 SHOWN = 12
+COUNTED = "names are the writer's, I counts from 0"
 
 
 def on_axis(shape, axis, dims, names, key, index, location, *, convention=CONVENTION, by_key=True):
@@ -42,8 +43,8 @@ def on_axis(shape, axis, dims, names, key, index, location, *, convention=CONVEN
         return index | {axis: names.index(key)}
     if any(which in index for which in (axis, axis - len(shape), dims[axis])):
         return index
-    if shape[axis] == 1:
-        return index | {axis: 0}
+    if shape[axis] < 2:
+        return index | ({axis: 0} if shape[axis] else {})
     raise InputError(_refusal(names, location, f"--index {dims[axis]}=0", convention, by_key))
 
 
@@ -62,6 +63,8 @@ def among(names, key, index, location, what="layers", convention=""):
     InputError
         For several of which none is chosen.
     """
+    if not names:
+        raise InputError(f"{location} holds none of the {what} that it should; wait for its writer, or copy it again")
     index = dict(index or {})
     if key in names:
         return key, index

@@ -78,8 +78,8 @@ def openmoss(site, key, options):
     rows = tuple(arrays["activation"][0][:-1])
     mask = next((name for name in _MASKS if name in arrays and tuple(arrays[name][0]) == rows), None)
     tokens = "tokens" if tuple(arrays["tokens"][0]) == rows else None
-    plain = f"the array alone: '{site.path}/*{suffix}::activation'" if mask else ""
-    return found(source, "a cache of Language-Model-SAEs", index, [hook, plain], mask=mask, tokens=tokens)
+    every = f"all rows are those of a glob, 'HOOK/*{suffix}::activation'" if mask else ""
+    return found(source, "a cache of Language-Model-SAEs", index, [hook, every], mask=mask, tokens=tokens)
 
 
 def _of_hook(site, key, options, described):
@@ -111,7 +111,7 @@ def crosslayer(site, key, options):
     layer, _, which = (key or "").strip("/").partition("/")
     if not layers or (key is not None and (layer not in layers or which not in ("", *held[layer]))):
         return None
-    layer, index = _layers.among(layers, layer, options["index"], site.path)
+    layer, index = _layers.among(layers, layer, options["index"], site.path, convention=_layers.COUNTED)
     which = which or "inputs"
     chunks = [name for name in site.files(".hdf5", ".h5") if _CLT_CHUNK.fullmatch(name)]
     records = _records(site, chunks)

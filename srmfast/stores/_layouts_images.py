@@ -34,7 +34,12 @@ def saev(site, key, options):
     if key is not None and key not in names:
         raise InputError(f"{site.path}::{key} is no layer of these shards; it holds {_layers.listed(names)}")
     counts = [_number(each, site, "n_examples", "n_ex", "n_imgs") for each in shards]
-    tokens = content + cls
+    tokens, whole = content + cls, _number(about, site, "n_examples", "n_ex", "n_imgs")
+    if sum(counts) != whole or not whole:
+        raise InputError(
+            f"{site.path}/shards.json lists {sum(counts):,} examples of the {whole:,} of metadata.json; wait for its writer, or "
+            "copy it again"
+        )
     shape, dims = (sum(counts), len(names), tokens, d), ("example", "layer", "token", None)
     index = _layers.on_axis(
         shape,
@@ -44,7 +49,7 @@ def saev(site, key, options):
         key,
         options["index"],
         site.path,
-        convention="names are the model's numbers, I counts from 0",
+        convention=_layers.COUNTED,
     )
     paths = site.parts([each.get("name") for each in shards])
     promised = dict(zip(paths, counts, strict=True))
@@ -99,9 +104,8 @@ def thingsvision(site, key, options):
         )
     parts = [site.within(name) for name, each in zip(features, kinds, strict=True) if each is kind]
     source = _shards.joined(parts, lambda path: kind.open_source(path, None), site.path)
-    return found(
-        source, "features of thingsvision", options["index"], [f"file_names.txt names the {source.shape[0]:,} images"]
-    )
+    named = f"file_names.txt names the {source.shape[0]:,} images" if source.shape else ""
+    return found(source, "features of thingsvision", options["index"], [named])
 
 
 def prisma(site, key, options):
@@ -137,7 +141,7 @@ def brainscore(site, key, options):
     names = list(dict.fromkeys(of_column.tolist()))
     if key is not None and key not in names:
         return None
-    layer, index = _layers.among(names, key, options["index"], site.path)
+    layer, index = _layers.among(names, key, options["index"], site.path, convention=_layers.COUNTED)
     columns = np.flatnonzero(of_column == layer)
     source = _registry.HDF5.open_source(site.path, _ASSEMBLY)
     source = View(source, dims=("presentation", None), columns=None if len(names) == 1 else columns)

@@ -10,6 +10,7 @@ from srmfast.stores import _hdf5, _places, _registry, _shards
 
 DESCRIPTION_BYTES = 16 << 20  # of a JSON file that describes a layout
 MOST_FOLDERS = 10_000  # in a folder; names without a known suffix beyond that are files of some other kind
+MOST_REMOTE = 100  # of them are asked for behind a URL
 
 
 class Site:
@@ -69,7 +70,7 @@ class Site:
     def folders(self):
         """The folders in it, in natural order: name -> Site; {} where too many names may be some."""
         names = [name for name in self.names if not name.startswith(".") and _registry.by_suffix(name) is None]
-        if len(names) > MOST_FOLDERS:
+        if len(names) > (MOST_REMOTE if _places.is_url(self.path) else MOST_FOLDERS):
             return {}
         names = sorted((name for name in names if _places.is_folder(self.within(name))), key=_shards.natural_key)
         return {name: Site(self.within(name)) for name in names}
