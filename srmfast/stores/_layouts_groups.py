@@ -5,7 +5,7 @@ import os
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _layers, _members, _registry, _shards
 from srmfast.stores._found import found
-from srmfast.stores._site import hdf5
+from srmfast.stores._site import hdf5, one_line
 from srmfast.stores._views import View
 
 _LOGGED = ("prompt", "response")
@@ -71,7 +71,11 @@ class _Sentences(_shards.ShardedSource):
 
     def __init__(self, file, names, location):
         self._file = file
-        super().__init__(names, lambda name: _hdf5.from_dataset(file[name]), location, lambda shape, dims: 1)
+        super().__init__(names, self._open, location, lambda shape, dims: 1)
+
+    def _open(self, name):
+        with one_line(self.location):
+            return _hdf5.from_dataset(self._file[name])
 
     def describe(self):
         return super().describe() | {"parts": len(self._parts)}

@@ -138,15 +138,19 @@ class Site:
 
 @contextlib.contextmanager
 def hdf5(path):
-    """Open an HDF5 file and turn what a damaged one makes h5py raise into one line."""
-    file = _hdf5.open_file(path)
-    try:
+    """Open an HDF5 file; what a damaged one makes h5py raise becomes one line."""
+    with one_line(path), contextlib.closing(_hdf5.open_file(path)) as file:
         yield file
+
+
+@contextlib.contextmanager
+def one_line(path):
+    """Turn what h5py raises over a damaged file into one line."""
+    try:
+        yield
     except (OSError, RuntimeError, KeyError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} cannot be read ({reason}); the file is damaged, copy or write it again") from error
-    finally:
-        file.close()
 
 
 def plain(name, location):
