@@ -163,7 +163,7 @@ def inspect(store, *, basis="standard", seed=0):
         described=described,
         recognised=store.recognised,
         siblings=store.siblings(),
-        warnings=[*store.layout(), *(note for note in notes if not told or note != told.line)],
+        warnings=[*store.layout(), *(note for note in notes if not told or not note.endswith(told.line))],
         missing_rows=sum(stop - start for start, stop in store.missing_rows()),
         sampled=len(rows),
         nonfinite=float((~finite).mean()),

@@ -77,7 +77,7 @@ class RowSelection:
         self.missing = np.array(missing, np.int64).reshape(-1, 2)
         self.rules, self.notes = {}, []
         if store.recognised is not None:
-            self.notes.append(store.recognised.line)
+            self.notes.append(f"{store.name} {store.recognised.line}")
             mask, lengths, tokens = (
                 _brought(store, getattr(store.recognised, name)) if given is None else given
                 for name, given in (("mask", mask), ("lengths", lengths), ("tokens", tokens))

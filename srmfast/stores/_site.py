@@ -69,7 +69,8 @@ class Site:
     @functools.cached_property
     def folders(self):
         """The folders in it, in natural order: name -> Site; {} where too many names may be some."""
-        names = [name for name in self.names if not name.startswith(".") and _registry.by_suffix(name) is None]
+        unknown = [held for suffix, held in self._by_suffix.items() if _registry.by_suffix(f"x{suffix}") is None]
+        names = [name for held in unknown for name in held]
         if len(names) > (MOST_REMOTE if _places.is_url(self.path) else MOST_FOLDERS):
             return {}
         names = sorted((name for name in names if _places.is_folder(self.within(name))), key=_shards.natural_key)

@@ -19,7 +19,8 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=Non
         A store is returned as it is. An array: NumPy, zarr, h5py, torch, or anything NumPy converts. A path:
         ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr, HDF5, NetCDF4, AnnData, safetensors, torch, Parquet or Arrow
         file, of a Hugging Face datasets folder, or of raw values described as ``acts.bin::float16,1000000x768``; or
-        a folder or glob of such parts.
+        a folder or glob of such parts. Dumps of the tools that `srmfast.stores.recognise` knows need no key but that
+        of a layer; ``recognised`` of the store says what was assumed.
     feature_axis : int or str, optional
         Axis of the features, negative from the end, or its name. The last one when omitted; arrays with four and more
         free axes are refused as ambiguous.
