@@ -120,7 +120,7 @@ def test_a_rectified_layer_saved_points_first(dumps, counted, rng):
 
 
 def test_a_netcdf_file_is_hdf5(dumps, counted, rng):
-    result = counted(f"{dumps}/brainscore_alexnet-rgb-1000.nc --epsilon 0.15 --keep hit")
+    result = counted(f"{dumps}/brainscore_alexnet-rgb-1000.nc::__xarray_dataarray_variable__ --epsilon 0.15 --keep hit")
     with h5py.File(dumps / "brainscore_alexnet-rgb-1000.nc") as file:
         rows = file["__xarray_dataarray_variable__"][:]
     assert rows.shape == (1, 2000) and result.rows.tolist() == [1] and result.counts.max() == 1

@@ -231,6 +231,8 @@ def test_real_dumps(dumps):
         assert store.shape == (1, 1000)
         layers = store.sibling("layer")
         assert layers.shape == (2000,) and layers.dtype.kind == "U"
+        with open_store(f"{dumps / 'brainscore_alexnet-rgb-1000.nc'}::__xarray_dataarray_variable__") as everything:
+            assert np.array_equal(store.read(0, 1), everything.read(0, 1)[:, layers == "features.12"])
 
 
 def test_a_tensor_that_needs_no_gradient_is_not_copied():
