@@ -228,3 +228,15 @@ def test_the_fingerprint_knows_a_lost_chunk(tmp_path):
     os.remove(tmp_path / "b.zarr" / "c" / "2" / "0")
     with open_store(tmp_path / "a.zarr") as a, open_store(tmp_path / "b.zarr") as b:
         assert a.fingerprint() != b.fingerprint()
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": (40, 6)}, {"zarr_format": 2}])
+def test_a_chunk_outside_the_shape_is_no_silent_loss(tmp_path, options):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=np.ones((120, 6), np.float32), chunks=(20, 6), **options)
+    name = ".zarray" if options.get("zarr_format") == 2 else "zarr.json"
+    document = json.loads((path / name).read_text())
+    document["shape"] = [41, 6]
+    (path / name).write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"must cover its chunks, but .* lies outside \(41, 6\)"):
+        open_store(path).fingerprint()

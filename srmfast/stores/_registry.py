@@ -7,6 +7,7 @@ import re
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
+from srmfast.stores._sound import sound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Format:
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
-        return self._module(path).open_source(path, key)
+        with sound(path):
+            return self._module(path).open_source(path, key)
 
     def load_array(self, path, key=None):
         """Load one whole array of any type but objects."""
-        return self._module(path).load_array(path, key)
+        with sound(path):
+            return self._module(path).load_array(path, key)
 
     def _module(self, path):
         if _places.is_url(path) and not self.remote:

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from srmfast.errors import InputError
+
 ABSENT = np.uint64(2**64 - 1)  # offset and length of an inner chunk that a shard does not hold
 INDEX_ENTRY = 16  # bytes
 CHECKSUM = 4  # bytes, crc32c
@@ -32,6 +34,11 @@ def present_keys(keys, node, shape, chunks):
     -------
     dict
         Grid coordinates -> key, in C order; keys of anything else are left out.
+
+    Raises
+    ------
+    InputError
+        A chunk lies outside the array: rows would be left out, silently, that somebody has written.
     """
     prefix = f"{node}/" if node else ""
     counts = grid(shape, chunks)
@@ -42,8 +49,14 @@ def present_keys(keys, node, shape, chunks):
         if not pattern.fullmatch(tail):
             continue
         place = tuple(int(number) for number in re.findall(r"\d+", tail))
-        if len(place) == len(counts) and all(i < count for i, count in zip(place, counts, strict=True)):
-            found[place] = key
+        if len(place) != len(counts):
+            continue
+        if any(i >= count for i, count in zip(place, counts, strict=True)):
+            raise InputError(
+                f"the shape of an array must cover its chunks, but {key} lies outside {tuple(shape)}: the shape is wrong, or a "
+                "writer was killed while it appended; correct the shape, or delete that chunk"
+            )
+        found[place] = key
     return dict(sorted(found.items()))
 
 
