@@ -39,7 +39,7 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows) a file of index pairs, or a result "
+        "rows), a file of index pairs, or a result "
         "(.zarr) whose planes are taken",
     )
     what.add_argument(
