@@ -1,6 +1,7 @@
 """Readings handed out to the workers of a Dask cluster: ranges of rows go out, tallies are added in a tree and come back."""
 
 import contextlib
+import json
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ _TALLIES = 1.6  # a worker holds this much of what a run adds, with the tallies 
 _SECONDS = 60  # to wait for a scheduler
 
 _counting = threading.Lock()  # in a worker: one range at a time, on all its threads
-_stores = {}  # in a worker: opened once
+_stores = {}  # in a worker: the open store of the reading under way
 
 
 class Cluster:
@@ -188,6 +189,7 @@ class _Job:
 
     member: object
     options: dict
+    fills: bool
     task: Pass
     ledgers: tuple
 
@@ -195,19 +197,24 @@ class _Job:
     def of(cls, member, task):
         bare = replace(member, store=None)
         ledgers = tuple(None if ledger is None else ledger.blank() for ledger in task.ledgers)
-        return cls(
-            bare, member.options, replace(task, ledgers=()), ledgers
-        )  # fmt: skip
+        return cls(bare, member.options, member.fills, replace(task, ledgers=()), ledgers)
 
     def open(self):
         """Return the member with its store, which must be the one that was planned for, and a fresh pass."""
-        key = self.member.given, repr(sorted(self.options.items()))
+        key = json.dumps([self.member.given, self.member.fingerprint, repr(self.options), self.fills])
         if key not in _stores:
-            _stores[key] = open_store(self.member.given, **self.options)
+            while _stores:  # of an earlier reading, perhaps of files that have changed since
+                _stores.popitem()[1].close()
+            store = open_store(self.member.given, **self.options)
+            if other := differing(self.member.fingerprint, store.fingerprint(), "where the run began", "here"):
+                store.close()
+                raise InputError(
+                    f"all machines must see the same store at {self.member.given}, but on a worker {other}"
+                )
+            if self.fills:
+                store.fill_missing()
+            _stores[key] = store
         store = _stores[key]
-        if other := differing(self.member.fingerprint, store.fingerprint(), "where the run began", "here"):
-            _stores.pop(key).close()
-            raise InputError(f"all machines must see the same store at {self.member.given}, but on a worker {other}")
         ledgers = tuple(
             blank and (HitLedger if "low" in blank else Ledger)(basis, *self.task.shape, **blank)
             for basis, blank in zip(self.task.bases, self.ledgers, strict=True)

@@ -53,6 +53,8 @@ class Member:
         The path as it was given, whole; None for arrays and open stores.
     options : dict
         What the store was opened with.
+    fills : bool
+        Whether chunks that do not exist read as the fill value.
     interval : (int, int)
         The rows that this process counts, START and STOP: all, or a shard.
     finds_norms : bool
@@ -73,6 +75,7 @@ class Member:
     owned: bool
     given: str | None
     options: dict
+    fills: bool
     interval: tuple
     finds_norms: bool
     notes: tuple
@@ -253,7 +256,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None,
-        request.store_options, (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
+        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
     )  # fmt: skip
 
 
