@@ -6,10 +6,11 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+from srmfast import interrupts
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone, ignore
 from srmfast.engine.hits import HitLedger
-from srmfast.engine.ledger import Ledger
+from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.reading import Pass
 from srmfast.errors import InputError, require
@@ -55,9 +56,10 @@ class Cluster:
         self._distributed, self._local, self._client = distributed, None, None
         try:
             if address == "local":
+                workers = max(1, min(resources.threads, resources.memory // _least()))
                 self._local = distributed.LocalCluster(
-                    n_workers=resources.threads, threads_per_worker=1, dashboard_address=":0", silence_logs=50,
-                    memory_limit=max(_least(), resources.memory // resources.threads),
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50,
+                    memory_limit=max(_least(), resources.memory // workers),
                 )  # fmt: skip
             self._client = distributed.Client(self._local or address, timeout=_SECONDS, set_as_default=False)
             self._client.wait_for_workers(1, timeout=_SECONDS)
@@ -77,7 +79,7 @@ class Cluster:
         threads = min(worker["nthreads"] for worker in workers)
         limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
         memory = min(limits) if limits else resources.memory
-        left = int((memory - _PROCESS) / _TALLIES)
+        left = min(int((memory - _PROCESS) / _TALLIES), resources.memory)  # all tallies are added up here
         if left < MINIMUM_MEMORY // 4:
             raise InputError(
                 f"every worker needs at least {format_bytes(_least())}, got {format_bytes(memory)}; start them with a larger "
@@ -108,14 +110,19 @@ class Cluster:
                     running.append((waves[0], self._submit(job, waves.pop(0))))
                 ranges, future = running.pop(0)
                 tally, spent = self._result(job, ranges, future)
-                worker.add(tally)
-                done = merged([*done, *ranges])
+                with interrupts.deferred():  # half of a tally must not be saved
+                    worker.add(tally)
+                    done = merged([*done, *ranges])
                 rows = sum(stop - start for start, stop in ranges)
                 on_event(BlockDone(rows, rows * member.store.row_bytes))
                 for stage, value in spent.items():
                     seconds[stage] = seconds.get(stage, 0.0) + value
                 if saved and (saved.due or not (waves or running)):
                     saved.save(worker.tally(done), seconds)
+        except KeyboardInterrupt:
+            if saved:
+                saved.save(worker.tally(done), seconds)
+            raise
         finally:
             self._client.cancel([future for _, future in running])
         if saved:
@@ -147,7 +154,10 @@ class Cluster:
         ]
         while len(counted) > 1:
             pairs = [counted[at : at + 2] for at in range(0, len(counted), 2)]
-            counted = [self._client.submit(_add, *pair, pure=False) if len(pair) == 2 else pair[0] for pair in pairs]
+            counted = [
+                self._client.submit(_add, *pair, job.limits, pure=False) if len(pair) == 2 else pair[0]
+                for pair in pairs
+            ]
         return counted[0]
 
     def _result(self, job, ranges, future):
@@ -199,6 +209,14 @@ class _Job:
         ledgers = tuple(None if ledger is None else ledger.blank() for ledger in task.ledgers)
         return cls(bare, member.options, member.fills, replace(task, ledgers=()), ledgers)
 
+    @property
+    def limits(self):
+        """Bytes that the planes kept by hit of each basis may take, 0 without a limit."""
+        return [
+            (blank or {}).get("limit", 0) * (basis.mode == "hits")
+            for basis, blank in zip(self.task.bases, self.ledgers, strict=True)
+        ]
+
     def open(self):
         """Return the member with its store, which must be the one that was planned for, and a fresh pass."""
         key = json.dumps([self.member.given, self.member.fingerprint, repr(self.options), self.fills])
@@ -241,7 +259,15 @@ def count_range(job, start, stop):
         }
 
 
-def _add(first, second):
-    """Add two tallies and the seconds they took, on a worker."""
+def _add(first, second, limits):
+    """Add two tallies and the seconds they took, on a worker; refuse planes that outgrow their share of its memory."""
     (mine, spent), (theirs, more) = first, second
-    return mine + theirs, {stage: spent.get(stage, 0.0) + more.get(stage, 0.0) for stage in spent | more}
+    added = mine + theirs
+    for planes, limit in zip(added.planes, limits, strict=True):
+        taken = sum(values.nbytes for _, values in planes.pieces)
+        if limit and taken > limit:
+            raise PlanesOverflow(
+                f"the planes that are hit must fit into an eighth of a worker's memory, {format_bytes(limit)}, but take "
+                f"{format_bytes(taken)}; use a larger epsilon, fewer planes, --keep summary or workers with more memory"
+            )
+    return added, {stage: spent.get(stage, 0.0) + more.get(stage, 0.0) for stage in spent | more}

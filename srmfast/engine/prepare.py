@@ -1,5 +1,6 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
-from srmfast.engine.request import whole_path
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError
@@ -202,6 +202,12 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     return members
 
 
+def _given(path):
+    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
+    path, mark, key = str(path).partition("::")
+    return (path if "://" in path else os.path.abspath(path)) + mark + key
+
+
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
@@ -255,7 +261,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None,
+        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
         request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
     )  # fmt: skip
 

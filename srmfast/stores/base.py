@@ -94,6 +94,10 @@ class Source(abc.ABC):
         """
         return [(self.shape[axis], self.chunks)]
 
+    def content(self):
+        """Hash the whole content where that is cheap, in memory; "" elsewhere."""
+        return ""
+
     def missing(self):
         """Give the rectangles that the store does not hold and would read as a fill value.
 

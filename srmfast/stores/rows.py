@@ -223,6 +223,10 @@ class Store:
         with sound(self.location):
             return self._head() | self._source.fingerprint_parts()
 
+    def content(self):
+        """Hash the whole content of an array in memory; "" for files, which `fingerprint` samples."""
+        return self._source.content()
+
     def check_unchanged(self, before):
         """Look whether the data are still those of an earlier fingerprint.
 
