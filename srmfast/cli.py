@@ -12,6 +12,8 @@ from srmfast import __version__, interrupts
 from srmfast.commands import NAMES
 from srmfast.errors import SrmfastError
 
+INTERRUPTED = 130  # the exit code
+
 
 def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
@@ -36,7 +38,7 @@ def main(argv=None):
             kept = getattr(arguments, "checkpoint", None)
             saved = kept and any(name.endswith(".tally") for name in _names(kept))
             rest = f"what was counted is in {kept}, go on with --resume" if saved else "nothing half-written is left"
-            return _fail(f"interrupted; {rest}", code=130)
+            return _fail(f"interrupted; {rest}", code=INTERRUPTED)
         return _explain(error)
 
 

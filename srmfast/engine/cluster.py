@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 import time
+import warnings
 from dataclasses import dataclass, replace
 
 from srmfast import interrupts
@@ -148,7 +149,10 @@ class Cluster:
 
     def _submit(self, job, ranges):
         """Hand out a wave; return the future of the sum of its tallies."""
-        (shared,) = self._client.scatter([job], broadcast=True, hash=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a large basis is large
+            # As the result of a task, and not as scattered data, it is made again when the workers that held it are gone.
+            shared = self._client.submit(_same, job, pure=False)
         counted = [
             self._client.submit(count_range, shared, start, stop, pure=False, priority=-start) for start, stop in ranges
         ]
@@ -243,6 +247,10 @@ class _Job:
         """Return the pass with nothing collected: a task of its own, as one job serves many ranges."""
         empty = {name: shared.blank() for name, shared in self.task.collected.items()}
         return replace(self.task, **empty)
+
+
+def _same(job):
+    return job
 
 
 def count_range(job, start, stop):
