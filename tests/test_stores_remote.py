@@ -289,6 +289,34 @@ def test_a_chunk_that_http_does_not_have_is_found_when_it_is_read(web, acts):
     assert np.array_equal(counts(f"{web.url}/a.zarr", missing_chunks="zeros"), counts(lost))
 
 
+def test_an_inner_chunk_that_http_does_not_have_is_found_when_it_is_read(web, acts):
+    lost = acts.copy()
+    lost[130:140] = 0
+    write_zarr(
+        web.folder / "a.zarr", lost, chunks=(10, 4), shards=(100, 4)
+    )  # what equals the fill value is not written
+    refused("but inner chunk 3/0 of c/1/0 in .*a.zarr does not: lost, or never .*zeros", counts, f"{web.url}/a.zarr")
+    assert np.array_equal(counts(f"{web.url}/a.zarr", missing_chunks="zeros"), counts(lost))
+
+
+@pytest.mark.parametrize("missing_chunks", ["error", "zeros"])
+def test_a_torn_shard_is_an_error_behind_http_too(web, acts, missing_chunks):
+    write_zarr(web.folder / "a.zarr", acts, chunks=(10, 4), shards=(100, 4))
+    torn = web.folder / "a.zarr" / "c" / "1" / "0"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    refused("c/1/0 in .*a.zarr is torn: .*write", counts, f"{web.url}/a.zarr", missing_chunks=missing_chunks)
+
+
+def test_a_chunk_of_a_bucket_that_goes_is_an_error(s3, tmp_path, rng):
+    path = write_zarr(tmp_path / "a.zarr", rng.random((1000, 4)), chunks=(10, 4))
+    url = s3.put(path)
+    with open_store(url) as store:
+        before = store.fingerprint()
+        s3.client.delete_object(Bucket="bucket", Key=f"{url.removeprefix('s3://bucket/')}/c/1/0")
+        refused("c/1/0 in .* is gone: it was there when the store was opened", store.read, 0, 1000)
+        refused("must stay the same while it is read, but its slices changed", store.check_unchanged, before)
+
+
 def test_missing_chunks_of_a_bucket_are_known_beforehand(s3, tmp_path, acts):
     path = write_zarr(tmp_path / "a.zarr", acts, chunks=(10, 4), shards=(50, 4))
     (path / "c" / "3" / "0").unlink()

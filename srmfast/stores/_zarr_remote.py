@@ -6,8 +6,8 @@ import zipfile
 import zlib
 
 from srmfast.errors import InputError
-from srmfast.stores import _places, _remote, _retry
-from srmfast.stores._zarr_roots import Root
+from srmfast.stores import _places, _remote, _retry, _zarr_chunks
+from srmfast.stores._zarr_roots import Root, gone
 
 _DESCRIPTIONS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LOCAL_HEADER = 30  # bytes in front of a member's name
@@ -55,13 +55,10 @@ class RemoteRoot(Root):
             return await self._remote.join(self._remote.fetch(_remote.join(self.location, key), start, stop))
         except _retry.NotThere as error:
             if known is not None:
-                raise InputError(f"{error}: it was there when the store was opened; write it again") from error
+                raise gone(key, self.location) from error
             if self.fills or self.supports_listing or key.rpartition("/")[2] in _DESCRIPTIONS:
                 return None
-            raise InputError(
-                f"every chunk must exist, but {_remote.join(self.location, key)} does not: lost, or never written "
-                "because it holds only the fill value; use --missing-chunks zeros, or a copy that can be listed to skip"
-            ) from error
+            raise _zarr_chunks.may_be_lost(_remote.join(self.location, key)) from error
 
     def _listing_of(self, key):
         """Give the listing that would hold a chunk, None when there is none and for descriptions."""
@@ -70,10 +67,10 @@ class RemoteRoot(Root):
         return next((keys for prefix, keys in self._known.items() if key.startswith(prefix)), None)
 
     async def list_prefix(self, prefix):
-        if prefix not in self._known:
-            found = await self._remote.join(self._remote.tree(_remote.join(self.location, prefix)))
-            self._known[prefix] = {prefix + key: stat for key, stat in found.items()}
-        for key in self._known[prefix]:
+        found = await self._remote.join(self._remote.tree(_remote.join(self.location, prefix)))
+        listed = {prefix + key: stat for key, stat in found.items()}
+        self._known.setdefault(prefix, listed)  # what was there first must stay there
+        for key in listed:
             yield key
 
     async def list_dir(self, prefix):
