@@ -21,6 +21,7 @@ from srmfast.stores import (
     _zarr_shards,
     _zarr_tree,
 )
+from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 
@@ -99,7 +100,7 @@ class ZarrSource(Source):
             raise
         except Exception as error:  # codecs raise whatever they like
             raise InputError(
-                f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it again"
+                f"{self.location} cannot be decoded ({line(error)}); a chunk is damaged or torn, write it again"
             ) from error
         values = np.asarray(values)
         if values.dtype == np.int16 and self.dtype_name == "bfloat16":
@@ -297,7 +298,7 @@ def _open_array(root, node, doc, location):
         return zarr.Array(zarr.AsyncArray(metadata=doc, store_path=storage.StorePath(root, node)))
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise InputError(
-            f"{location} cannot be opened by zarr ({_line(error)}): shape {shape}, dtype {dtype}"
+            f"{location} cannot be opened by zarr ({line(error)}): shape {shape}, dtype {dtype}"
         ) from error
 
 
@@ -350,7 +351,3 @@ def _load(root, node, doc, location):
     if values.dtype.hasobject:
         raise InputError(f"{location} holds Python objects; save it as text or numbers")
     return values
-
-
-def _line(error):
-    return (str(error) or type(error).__name__).splitlines()[0]
