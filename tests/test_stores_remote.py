@@ -12,7 +12,7 @@ from http_faults import FaultyServer
 from store_contract import D, StoreContract
 
 from srmfast import run
-from srmfast.errors import InputError, MissingDependency
+from srmfast.errors import InputError, MissingDependency, shown
 from srmfast.stores import _remote, _retry, load_column, open_store
 
 h5py = pytest.importorskip("h5py")
@@ -470,6 +470,57 @@ def test_the_command_reads_a_bucket(s3, tmp_path, acts, srmfast_main):
     assert np.array_equal(srmfast.load(tmp_path / "out.zarr").counts, counts(acts))
     ended = srmfast_main(f"run s3://bucket/nix.npy -o {tmp_path}/b.zarr --progress none")
     assert ended.rc == 1 and ended.stderr.count("\n") == 1 and "does not exist (404)" in ended.stderr
+
+
+def test_what_is_secret_in_an_address_is_used_and_never_told(web, acts, tmp_path, srmfast_main):
+    np.save(web.folder / "a.npy", acts)
+    np.save(web.folder / "labels.npy", np.arange(300) % 2)
+    np.save(web.folder / "basis.npy", np.eye(4))
+    write_zarr(web.folder / "a.zarr", acts, chunks=(50, 4), **FULL)
+    with h5py.File(web.folder / "a.h5", "w") as file:
+        file.create_dataset("acts", data=acts, chunks=(300, 1))
+    at, signed = web.url.replace("://", "://bob:PASSWORD@"), "?X-Amz-Signature=SECRET/%2F"
+    secret = ("PASSWORD", "SECRET", "bob")
+    for name in ("a.npy", "a.zarr", "a.h5"):
+        with open_store(f"{at}/{name}{signed}") as store:
+            told = f"{store.name} {store.location} {store.describe()} {store.advice()} {store.layout()} {store!r}"
+            assert store.name == "a" and not any(word in told for word in secret)
+            assert np.array_equal(store.read(0, 300), acts)
+
+    out, url = tmp_path / "out.zarr", f"{at}/a.npy{signed}"
+    more = f"--labels {at}/labels.npy{signed} --basis {at}/basis.npy{signed} --epsilon 0.8 --angles 36 --progress none"
+    ended = [
+        srmfast_main(f"run {url} {more} -o {out}"),
+        srmfast_main(f"run {url} {more} --shard 1/2 -o {tmp_path}/a.part"),
+    ]
+    assert [each.rc for each in ended] == [0, 0], ended
+    with zipfile.ZipFile(tmp_path / "a.part") as part:
+        files = [file.read_bytes() for file in out.rglob("*") if file.is_file()] + list(map(part.read, part.namelist()))
+    kept = b"".join(files).decode("latin1")
+    assert kept.count(f"{web.url}/a.npy") >= 4 and kept.count(f"{web.url}/labels.npy") >= 2
+    ended.append(srmfast_main(f"inspect {url}"))
+    for fault in (400, 403, 404, 500, "whole", "few"):
+        web.always["a.npy"] = fault
+        ended.append(srmfast_main(f"run {url} -o {tmp_path}/b.zarr"))
+        assert ended[-1].rc == 1 and f"{web.url}/a.npy" in ended[-1].stderr
+    told = kept + "".join(each.stdout + each.stderr for each in ended)
+    assert not [word for word in secret if word in told]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("http://me:word@host", "http://host"),
+        ("https://host/a b.zarr?x=1&signature=[s]::layer is gone", "https://host/a b.zarr::layer is gone"),
+        ("(url='http://host/a?SIGNED'); again", "(url='http://host/a'); again"),
+        ("<Answer(HTTP://host/a?x=s#f) [403]>", "<Answer(HTTP://host/a) [403]>"),
+        ("ftp://me:w@rd@host/a?token=s", "ftp://host/a"),
+        ("s3://bucket/layer=?/x@y/step=3/part-?.npy", "s3://bucket/layer=?/x@y/step=3/part-?.npy"),
+        ("a.npy?x=1", "a.npy?x=1"),
+    ],
+)
+def test_addresses_are_told_without_what_may_be_secret(text, told):
+    assert shown(text) == told == str(InputError(text))
 
 
 @pytest.fixture

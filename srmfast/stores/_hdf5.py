@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 
-from srmfast.errors import InputError, require
+from srmfast.errors import InputError, require, shown
 from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _ranges, _zarr_chunks
 from srmfast.stores._sound import line
 from srmfast.stores.base import Source
@@ -178,7 +178,7 @@ class Hdf5Source(Source):
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
-        return f"h5repack -l {self._dataset.name}:CHUNK={chunks} {self._path} OUT.h5"
+        return f"h5repack -l {self._dataset.name}:CHUNK={chunks} {shown(self._path)} OUT.h5"
 
     def siblings(self):
         mine = self._dataset.name.strip("/")

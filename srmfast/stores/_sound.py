@@ -2,7 +2,7 @@
 
 import contextlib
 
-from srmfast.errors import InputError, SrmfastError
+from srmfast.errors import InputError, SrmfastError, shown
 
 _SHOWN = 200  # characters of a library's message
 
@@ -34,5 +34,5 @@ def sound(location):
 
 def line(error):
     """Say what a library complains about in one line, its kind where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(shown(str(error)).split()) or type(error).__name__
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
