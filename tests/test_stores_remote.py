@@ -523,6 +523,25 @@ def test_addresses_are_told_without_what_may_be_secret(text, told):
     assert shown(text) == told == str(InputError(text))
 
 
+@pytest.mark.parametrize(
+    "claimed, memory, refusal",
+    [
+        (100, 1 << 40, "c/0/0 in .*a.zip is not of the size it claims"),
+        (3 << 30, 1 << 40, "c/0/0 in .*a.zip claims more than it can hold"),
+        (8 << 20, 1 << 20, "c/0/0 in .*a.zip holds 8,388,608 bytes, more than the memory of this machine"),
+    ],
+)
+def test_a_member_of_a_zip_is_unpacked_to_no_more_than_it_may_be(web, tmp_path, monkeypatch, claimed, memory, refusal):
+    path = write_zarr(tmp_path / "a.zarr", np.zeros((1 << 18, 4)), chunks=(1 << 18, 4), compressors=None, **FULL)
+    packed = write_zip(tmp_path / "a.zip", path, zipfile.ZIP_DEFLATED).read_bytes()
+    entry = packed.index(b"c/0/0", packed.index(b"PK\x01\x02")) - 46  # in the directory at the end
+    size = claimed.to_bytes(4, "little")
+    (web.folder / "a.zip").write_bytes(packed[: entry + 24] + size + packed[entry + 28 :])
+    monkeypatch.setattr("srmfast.stores._zarr_remote._memory", lambda: memory)
+    with open_store(f"{web.url}/a.zip") as store:
+        refused(refusal, store.read, 0, 10)
+
+
 @pytest.fixture
 def gcs(monkeypatch):
     """A bucket of a local Google Cloud Storage server."""
