@@ -151,9 +151,10 @@ def axis(text):
 
 
 def named(text):
-    """Split [NAME=]B; without a name it takes its own, and a file may have "=" in its path."""
+    """Split [NAME=]B; without a name it takes its own, and a file may have "=" in its path, and an address in its query."""
     name, equals, spec = text.partition("=")
-    return (name, spec) if equals and not os.path.exists(text.partition("::")[0]) else ("", text)
+    whole = "://" in name or os.path.exists(text.partition("::")[0])
+    return (name, spec) if equals and not whole else ("", text)
 
 
 def check_suffix(out, what, suffix):

@@ -86,7 +86,7 @@ class Passes:
                 total, ledger, rows, basis, selection.names, moments, self.spec_of(basis, member),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
-                inputs={"store": member.given} | request.to_dict(), centre=self.mean,
+                inputs=request.to_dict(member.given), centre=self.mean,
                 repeats=repeats.value, norms=self.norms, notes=member.notes,
             )  # fmt: skip
 

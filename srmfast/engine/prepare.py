@@ -17,7 +17,7 @@ from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
@@ -273,7 +273,7 @@ def _bases(bases, store, request, resources, on_event):
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
-            path = str(spec).partition("::")[0] if isinstance(spec, (str, Path)) else ""
+            path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
             if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
                 name, spec = name or Path(path).stem, load_column(spec)
             spec = load_basis(

@@ -10,7 +10,7 @@ import numpy as np
 from srmfast.angles import check_angles
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
 
 IN_MEMORY = "array in memory"
@@ -74,12 +74,15 @@ class Request:
         """The options that `open_store` takes."""
         return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool)
 
-    def to_dict(self):
-        """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""
+    def to_dict(self, store=None):
+        """Return the options, and the path of the store, as JSON-able values.
+
+        Paths are whole, so that they can be found again, addresses without their secrets, arrays `IN_MEMORY`.
+        """
         given = {name: getattr(self, name) for name in self.__dataclass_fields__}
         named = isinstance(self.planes, str) and not os.path.splitext(self.planes)[1]  # permutations, random:9 …
         paths = set(_PATHS) - ({"planes"} if named else set())
-        return {name: _plain(value, name in paths) for name, value in given.items()}
+        return {"store": store and shown(store)} | {name: _plain(value, name in paths) for name, value in given.items()}
 
     @classmethod
     def from_dict(cls, values):
@@ -92,14 +95,14 @@ class Request:
     @property
     def planes_name(self):
         """How the result calls the planes asked for: a file by its name alone, as its folder changes with the machine."""
-        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(str(self.planes).rstrip("/"))
+        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(shown(str(self.planes)).rstrip("/"))
 
 
 def _plain(value, may_be_path=False):
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (str, Path)):
-        return whole_path(str(value)) if may_be_path else str(value)
+        return shown(whole_path(str(value))) if may_be_path else str(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, slice):

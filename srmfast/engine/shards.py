@@ -110,7 +110,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "n": member.store.n,
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
-                    "inputs": {"store": member.given} | request.to_dict(),
+                    "inputs": request.to_dict(member.given),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)

@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast.errors import InputError, require
 from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 
@@ -60,7 +61,7 @@ def to_numpy(value):
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = line(error)
         raise InputError(
             f"{type(value).__name__} does not convert to an array ({reason}); give rows of equal width"
         ) from error

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from srmfast.errors import InputError, SrmfastError
+from srmfast.errors import InputError, SrmfastError, shown
 
 _SHOWN = 200  # characters of a library's message
 
@@ -26,8 +26,13 @@ def sound(location):
     except (SrmfastError, OSError, MemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:_SHOWN] or "no reason given"
         raise InputError(
-            f"{location} cannot be read ({type(error).__name__}: {reason}); it is damaged, or not what its name says: copy or "
+            f"{location} cannot be read ({type(error).__name__}: {line(error)}); it is damaged, or not what its name says: copy or "
             "write it again"
         ) from error
+
+
+def line(error):
+    """Say what a library complains about in one line, its kind where it says nothing."""
+    text = " ".join(shown(str(error)).split()) or type(error).__name__
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -3,7 +3,7 @@
 import abc
 import math
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 
 
 class Source(abc.ABC):
@@ -18,7 +18,7 @@ class Source(abc.ABC):
     format : str
         Name shown to the user ("npy").
     location : str
-        Path and key, or a description, shown in errors.
+        Path and key, or a description, shown in errors and kept in results: an address without its secrets.
     shape : tuple of int
         Every axis of the stored array.
     dtype : numpy.dtype
@@ -39,7 +39,6 @@ class Source(abc.ABC):
     """
 
     format = "array"
-    location = "array"
     shape = ()
     dtype = None
     dtype_name = ""
@@ -48,6 +47,16 @@ class Source(abc.ABC):
     working_bytes = 0
     readers = 1
     remote = False
+
+    _location = "array"
+
+    @property
+    def location(self):
+        return self._location
+
+    @location.setter
+    def location(self, text):
+        self._location = shown(str(text))
 
     @abc.abstractmethod
     def read(self, selection):
