@@ -22,7 +22,7 @@ def write(path, values=X, encoding=None, **coordinates):
 
 def test_the_variable_is_found_among_its_coordinates(tmp_path):
     coordinates = {
-        "layer": ("neuroid", ["fc6", "fc6", "fc7", "fc7"]),
+        "layer": ("neuroid", ["fc6"] * 4),
         "object": ("presentation", ["a", "b"] * 3),
         "position": (("presentation", "neuroid"), X * 2),  # a matrix too
     }
@@ -31,7 +31,7 @@ def test_the_variable_is_found_among_its_coordinates(tmp_path):
         assert np.array_equal(store.read(0, 6), X)
         assert store.layout() == []  # xarray declares NaN missing, which changes nothing
         assert load_column("object", store).tolist() == ["a", "b"] * 3
-        assert load_column("layer", store).tolist() == ["fc6", "fc6", "fc7", "fc7"]
+        assert load_column("layer", store).tolist() == ["fc6"] * 4
         assert load_column("presentation", store).tolist() == list(range(6))
     assert np.array_equal(open_store(f"{tmp_path}/a.nc::position").read(0, 6), X * 2)
 

@@ -29,6 +29,8 @@ class Inspection:
     location : str
     described : dict
         Format, shapes, dtype, chunks and whatever else the format tells.
+    recognised : Recognised or None
+        The layout that some tool writes, if it is one.
     siblings : dict of str to (shape, dtype)
         Other arrays of the same container.
     warnings : list of str
@@ -59,6 +61,7 @@ class Inspection:
 
     location: str
     described: dict
+    recognised: object
     siblings: dict
     warnings: list
     missing_rows: int
@@ -84,6 +87,9 @@ class Inspection:
             f"array    {tuple(info['array_shape'])} {info.get('pooled_dtype', info['dtype'])}{chunks}",
             f"rows     {n:,} of width {d:,}{', each a mean' if 'pool' in info else ''}",
         ]
+        if self.recognised is not None:
+            lines.append(f"layout   looks like {self.recognised.name}, {self.recognised.words}")
+            lines += [f"assumed  {line}" for line in self.recognised.assumed]
         others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
         if others:
             more = f" and {len(others) - 6} more" if len(others) > 6 else ""
@@ -128,7 +134,7 @@ def inspect(store, *, basis="standard", seed=0):
     -------
     Inspection
     """
-    rows = _sample(store).astype(np.float64)
+    rows, told = _sample(store).astype(np.float64), store.recognised
     lengths = np.sqrt((rows**2).sum(axis=1))
     finite = np.isfinite(lengths)
     usable = rows[finite & (lengths > 0)]
@@ -155,8 +161,9 @@ def inspect(store, *, basis="standard", seed=0):
     return Inspection(
         location=store.location,
         described=described,
+        recognised=store.recognised,
         siblings=store.siblings(),
-        warnings=[*store.layout(), *notes],
+        warnings=[*store.layout(), *(note for note in notes if not told or note != told.line)],
         missing_rows=sum(stop - start for start, stop in store.missing_rows()),
         sampled=len(rows),
         nonfinite=float((~finite).mean()),

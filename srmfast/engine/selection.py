@@ -76,6 +76,12 @@ class RowSelection:
         self.sampled = _draw(everything, sample, seed)
         self.missing = np.array(missing, np.int64).reshape(-1, 2)
         self.rules, self.notes = {}, []
+        if store.recognised is not None:
+            self.notes.append(store.recognised.line)
+            mask, lengths, tokens = (
+                _brought(store, getattr(store.recognised, name)) if given is None else given
+                for name, given in (("mask", mask), ("lengths", lengths), ("tokens", tokens))
+            )
         if mask is not None:
             self.rules["mask"] = mask_rule(mask, store)
         if lengths is not None:
@@ -256,6 +262,11 @@ class RowSelection:
         values, inner = expand(load_column(spec, store), store.row_shape, "groups")
         _, first, code = np.unique(values, return_index=True, return_inverse=True)
         return (first[code.reshape(-1)] * inner * FOLDS // store.n).astype(np.uint8), inner
+
+
+def _brought(store, key):
+    """Load an array beside the store that its layout is known for."""
+    return None if key is None else store.sibling(key)
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,6 +5,7 @@ decoded one batch (row group) after the other.
 """
 
 import bisect
+import contextlib
 import itertools
 import math
 import threading
@@ -65,6 +66,12 @@ def load_array(path, key=None):
             return _load(table, path, _members.choose(columns, key, path, least_rank=1))
     finally:
         table.close()
+
+
+def list_arrays(path):
+    """List the columns: name -> (shape, dtype as text)."""
+    with contextlib.closing(open_table(path)) as table, one_line(path):
+        return _columns(table, path)
 
 
 class ArrowSource(Source):

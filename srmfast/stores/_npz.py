@@ -56,6 +56,12 @@ def load_array(path, key=None):
             return _npy.load_open(member, f"{path}::{name}")
 
 
+def list_arrays(path):
+    """List the members: name -> (shape, dtype as text)."""
+    with _zipped.open_archive(path, ".npz") as archive:
+        return _arrays(archive, path)
+
+
 class NpzSource(_npy.NpySource):
     """One member of a .npz file."""
 

@@ -12,7 +12,7 @@ from srmfast.stores._sound import sound
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One format; its module offers ``open_source(path, key)`` and ``load_array(path, key)``."""
+    """One format; its module offers ``open_source(path, key)``, ``load_array(path, key)`` and perhaps ``list_arrays(path)``."""
 
     name: str
     suffixes: tuple  # lower case
@@ -20,6 +20,7 @@ class Format:
     magic: bytes = b""  # first bytes of a file of any name
     markers: tuple = ()  # a folder that holds one of these files is of this format
     remote: bool = True  # whether it is read behind a URL
+    lists: bool = False  # whether its module lists the arrays of a file from the header
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
@@ -31,6 +32,10 @@ class Format:
         with sound(path):
             return self._module(path).load_array(path, key)
 
+    def list_arrays(self, path):
+        """List the arrays of a file: name -> (shape, dtype as text)."""
+        return self._module(path).list_arrays(path)
+
     def _module(self, path):
         if _places.is_url(path) and not self.remote:
             raise InputError(f"{path} is of a format ({self.name}) that is read from a disk only; download it first")
@@ -38,14 +43,16 @@ class Format:
 
 
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
-NPZ = Format("npz", (".npz",), "_npz")
+NPZ = Format("npz", (".npz",), "_npz", lists=True)
 ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
 HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
-SAFETENSORS = Format("safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",))
-TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch")
+SAFETENSORS = Format(
+    "safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",), lists=True
+)
+TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch", lists=True)
 RAW = Format("raw", (".bin", ".raw"), "_raw")
 ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1", remote=False)
-PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1", remote=False)
+PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1", remote=False, lists=True)
 DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"), remote=False)
 ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
 FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)

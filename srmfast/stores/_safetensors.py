@@ -53,6 +53,14 @@ def load_array(path, key=None):
         return source.load()
 
 
+def list_arrays(path):
+    """List the tensors of a file: name -> (shape, dtype as text)."""
+    with _places.open_bytes(path) as file:
+        header, _ = _header(file, path)
+    header.pop("__metadata__", None)
+    return {name: _described(name, entry, path) for name, entry in header.items()}
+
+
 class SafetensorsSource(RegionSource):
     """One tensor of a safetensors file; the others are its siblings."""
 

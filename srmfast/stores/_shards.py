@@ -24,7 +24,7 @@ def natural_key(path):
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", path)]
 
 
-def expand(pattern, recognise):
+def expand(pattern, recognise, names=None):
     """List the parts that a folder or a glob stands for, in natural order.
 
     Parameters
@@ -33,6 +33,8 @@ def expand(pattern, recognise):
         Folder or glob.
     recognise : callable
         ``recognise(path) -> Format or None``.
+    names : list of str, optional
+        Of the files in the folder, when they were listed before.
 
     Returns
     -------
@@ -46,7 +48,8 @@ def expand(pattern, recognise):
         When nothing is found, or two formats are mixed.
     """
     folder = not _places.has_magic(pattern) or os.path.isdir(pattern)
-    names = [_places.within(pattern, name) for name in _places.names(pattern)] if folder else _places.matches(pattern)
+    names = _places.matches(pattern) if not folder else _places.names(pattern) if names is None else names
+    names = [_places.within(pattern, name) for name in names] if folder else names
     visible = sorted((name for name in names if not os.path.basename(name).startswith(".")), key=natural_key)
     kinds = {}
     for name in visible:
@@ -67,6 +70,13 @@ def expand(pattern, recognise):
         )
     ((kind, parts),) = kinds.items()
     return parts, kind
+
+
+def joined(parts, open_part, location, axis=0):
+    """Open a single part as it is, several joined along an axis."""
+    if len(parts) == 1:
+        return open_part(parts[0])
+    return ShardedSource(parts, open_part, location, lambda shape, dims: axis)
 
 
 class _Lent:

@@ -79,6 +79,12 @@ def load_array(path, key=None):
             return source.load()
 
 
+def list_arrays(path):
+    """List the tensors and lists of plain values: name -> (shape, dtype as text)."""
+    with _description(path) as (_, _, tree):
+        return {name: _summary(value) for name, value in _arrays(tree, path).items()}
+
+
 class TorchSource(RegionSource):
     """One tensor of a torch file; what lies beside it are its siblings."""
 

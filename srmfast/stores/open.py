@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from srmfast.errors import InputError, shown
-from srmfast.stores import _axes, _places, _registry, _remote, _shards
+from srmfast.stores import _axes, _places, _registry, _remote, _shards, recognise
 from srmfast.stores._memory import MemorySource, to_numpy
+from srmfast.stores._site import Site
 from srmfast.stores.rows import Store
 
 
@@ -55,13 +56,15 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=Non
                 "axes are chosen when a store is opened; open the path or array again with the axes you want"
             )
         return source
-    options = {"feature_axis": feature_axis, "index": index, "flatten": flatten}
+    options, recognised = {"feature_axis": feature_axis, "index": index, "flatten": flatten}, None
     if isinstance(source, (str, Path)):
-        opened, stem = _open_path(str(source), options)
+        opened, stem, found = _open_path(str(source), options)
+        if found is not None:
+            recognised, options["index"] = found.recognised, found.index
     else:
         opened, stem = _open_array(source), "array"
     try:
-        return Store(opened, **options, pool=pool, name=name or stem)
+        return Store(opened, **options, pool=pool, name=name or stem, recognised=recognised)
     except BaseException:
         opened.close()
         raise
@@ -89,7 +92,7 @@ def _open_array(array):
 
 
 def _open_path(spec, options):
-    """Open what a path names: (source, short name)."""
+    """Open what a path names: (source, short name, Found or None)."""
     path, key = _registry.split(spec)
     path = _places.plain(path)
     stem = _stem(path, key)
@@ -99,9 +102,14 @@ def _open_path(spec, options):
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
     kind = None if pattern else _registry.recognise(path, key)
+    site = Site(path, kind)
+    folder = kind is None and not pattern and _places.is_folder(path)
+    found = recognise.look(site, key, options) if folder or kind is not None else None
+    if found is not None:
+        return found.source, stem, found
     if kind is not None:
-        return kind.open_source(path, key), stem
-    if not pattern and not _places.is_folder(path):
+        return kind.open_source(path, key), stem, None
+    if not pattern and not folder:
         if _places.is_url(path) and not _places.is_file(path):
             raise InputError(f"{path} does not exist (404); check the path{_unlisted(path)}")
         raise InputError(
@@ -114,9 +122,9 @@ def _open_path(spec, options):
         kind = _registry.recognise(part, key if pattern else None)  # of a glob, every match is meant
         return None if kind is _registry.RAW and not described else kind
 
-    parts, kind = _shards.expand(path, part_kind)
+    parts, kind = _shards.expand(path, part_kind, site.names if folder else None)
     if len(parts) == 1:
-        return kind.open_source(parts[0], key), stem
+        return kind.open_source(parts[0], key), stem, None
 
     def open_part(part):
         return kind.open_source(part, key)
@@ -124,7 +132,7 @@ def _open_path(spec, options):
     def axis_of(shape, dims):
         return _axes.resolve(shape, path, dims=dims, **options).rows[0]
 
-    return _shards.ShardedSource(parts, open_part, spec, axis_of), stem
+    return _shards.ShardedSource(parts, open_part, spec, axis_of), stem, None
 
 
 def _unlisted(path):

@@ -33,6 +33,8 @@ class Store:
         Average over all row axes but the first.
     name : str, optional
         Short name for titles and result groups.
+    recognised : Recognised, optional
+        The layout that the path was found to have.
 
     Attributes
     ----------
@@ -64,6 +66,8 @@ class Store:
         Whether reading waits for a network rather than for a core.
     name, location : str
         Short name, and where the data lie.
+    recognised : Recognised or None
+        The layout, the columns that it brings, and what was assumed.
 
     Raises
     ------
@@ -71,7 +75,7 @@ class Store:
         When the axes cannot be resolved, there is no row, or d < 2.
     """
 
-    def __init__(self, source, feature_axis=None, index=None, flatten=False, pool=None, name="array"):
+    def __init__(self, source, feature_axis=None, index=None, flatten=False, pool=None, name="array", recognised=None):
         self._stored = source
         self._stored_axes = _axes.resolve(
             source.shape,
@@ -96,7 +100,7 @@ class Store:
         self.dtype = source.dtype_name
         self.location = source.location
         self.readers, self.remote = source.readers, source.remote
-        self.name = name
+        self.name, self.recognised = name, recognised
         self._segments = self._row_segments()
         units = {_layout.rows_per_block((length, *self.row_shape[1:]), chunks) for length, chunks in self._segments}
         self.rows_per_block = max(units)
