@@ -13,7 +13,7 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.results import Result, Results
 from srmfast.spec import available_memory, format_bytes
-from srmfast.whole import umask, whole_file
+from srmfast.whole import sync_folder, umask, whole_file
 
 FORMAT_VERSION = 1
 
@@ -126,6 +126,7 @@ def flush(path):
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+    sync_folder(Path(path).absolute().parent)
 
 
 def save_array(path, array):

@@ -12,6 +12,8 @@ from srmfast import __version__, interrupts
 from srmfast.commands import NAMES
 from srmfast.errors import SrmfastError
 
+INTERRUPTED = 130  # the exit code
+
 
 def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
@@ -34,8 +36,9 @@ def main(argv=None):
         # Whatever library code was interrupted may have turned the interrupt into an error of its own.
         if interrupted or isinstance(error, KeyboardInterrupt):
             kept = getattr(arguments, "checkpoint", None)
-            rest = f"what was counted is in {kept}, go on with --resume" if kept else "nothing half-written is left"
-            return _fail(f"interrupted; {rest}", code=130)
+            saved = kept and any(name.endswith(".tally") for name in _names(kept))
+            rest = f"what was counted is in {kept}, go on with --resume" if saved else "nothing half-written is left"
+            return _fail(f"interrupted; {rest}", code=INTERRUPTED)
         return _explain(error)
 
 
@@ -51,6 +54,13 @@ def _explain(error):
     if isinstance(error, OSError):
         return _fail(f"files must be readable and writable, got {error}; check the path and the disk")
     raise error
+
+
+def _names(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _fail(message, code=1):

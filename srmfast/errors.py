@@ -1,10 +1,30 @@
 """The errors a user meets: one line that states the rule, the value and the remedy."""
 
 import importlib
+import re
+
+_END = r"(?=[;:,.)\]]*(?:[\s'\"]|$)|::)"  # of an address: not the marks behind it, nor a ::KEY
+_USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+# What follows the path of HTTP, and parameters wherever they stand: behind a path with spaces, or of another service.
+_QUERY = re.compile(rf"(https?://[^?#\s'\"]*)[?#][^\s'\"]*?{_END}|\?[\w.%-]+=[^\s'\"]*?{_END}", re.IGNORECASE)
+
+
+def shown(text):
+    """Return an address, or a text that names some, without what may be secret: user, password, query and fragment.
+
+    Examples
+    --------
+    >>> shown("https://me:word@host/a.zarr?signature=abc::layer is gone")
+    'https://host/a.zarr::layer is gone'
+    """
+    return _QUERY.sub(r"\1", _USER.sub("", text)) if "://" in text else text
 
 
 class SrmfastError(Exception):
-    """Base of every error that srmfast raises on purpose; the CLI prints it as one line."""
+    """Base of every error that srmfast raises on purpose; the CLI prints it as one line, without secrets of addresses."""
+
+    def __init__(self, message):
+        super().__init__(shown(message))
 
 
 class InputError(SrmfastError, ValueError):

@@ -24,7 +24,7 @@ def deferred():
     try:
         yield lambda: asked[0]
     finally:
-        _waiting.remove(asked)
+        _waiting[:] = [flag for flag in _waiting if flag is not asked]
     if asked[0]:
         raise KeyboardInterrupt
 

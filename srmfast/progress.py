@@ -17,6 +17,7 @@ from srmfast.engine.events import (
 )
 
 MODES = ("auto", "bar", "plain", "none")
+_WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
 _WIDTH = 28  # characters of the bar
 _EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
 
@@ -41,7 +42,7 @@ class Progress:
         self._began = self._told = 0.0
 
     def __call__(self, event):
-        if self.mode == "none":
+        if self.mode == "none" and not isinstance(event, _WARNINGS):
             return
         if isinstance(event, KernelsMissing):
             self._line(f"compiling kernels, once for this version and type of rows: about {event.seconds:.0f} s")

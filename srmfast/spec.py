@@ -114,7 +114,7 @@ def differences(old, new, name=""):
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-    elif old != new:
+    elif old != new and not (old is None and not new or new is None and not old):  # older versions lack some fields
         yield name, old, new
 
 

@@ -638,8 +638,8 @@ def test_every_command_has_help(srmfast_main):
     for command in COMMANDS:
         ended = srmfast_main(f"{command} --help")
         assert ended.rc == 0 and ended.stdout.startswith(f"usage: srmfast {command}") and "Python: " in ended.stdout
-        assert re.search(rf"^    {command} +\S", listed.stdout, re.M)
-    assert re.findall(r"^    ([a-z]+) ", listed.stdout, re.M) == list(COMMANDS)
+        assert re.search(rf"^    {command}\s+\S", listed.stdout, re.M)
+    assert re.findall(r"^    ([a-z]+)(?: |$)", listed.stdout, re.M) == list(COMMANDS)
 
 
 def test_version(srmfast_main):

@@ -255,6 +255,21 @@ def test_several_stores_and_bases_in_parts(tmp_path, rows, srmfast_main, monkeyp
         same(found[key], whole[key])
 
 
+def test_parts_with_other_orders_are_not_mixed_up(tmp_path, rows, srmfast_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", rows)
+    np.save("b.npy", rows[::-1] * 2)
+    words = "run {} {} --basis {} --basis {} --epsilon 0.3 --angles 24 --progress none --shard {}/2 -o {}.part"
+    assert srmfast_main(words.format("a.npy", "b.npy", "standard", "random:20", 1, 1)).rc == 0
+    for name, stores, bases in (
+        ("s", ("b.npy", "a.npy"), ("standard", "random:20")),
+        ("t", ("a.npy", "b.npy"), ("random:20", "standard")),
+    ):
+        assert srmfast_main(words.format(*stores, *bases, 2, name)).rc == 0
+        ended = srmfast_main(f"merge 1.part {name}.part -o m.zarr")
+        assert ended.rc == 1 and "the order of stores and bases is" in ended.stderr
+
+
 # ---- what adds up -----------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import torch_files
 
 from srmfast.errors import InputError
 from srmfast.stores import open_store
+from srmfast.stores._sound import line
 
 
 def refused(match, *args, **options):
@@ -293,3 +294,11 @@ def test_every_value_of_a_narrow_type_survives():
         with np.errstate(all="ignore"):
             assert np.array_equal(wide[number].astype(kind).view(bits), raw[number])
             assert np.array_equal(wide, raw.view(kind).astype(np.float32), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "complaint, said",
+    [("a\n  b", "a b"), ("\n", "ValueError"), ("", "ValueError"), ("x" * 300, "x" * 199 + "…")],
+)
+def test_what_a_library_complains_about_is_one_line(complaint, said):
+    assert line(ValueError(complaint)) == said

@@ -12,7 +12,7 @@ from http_faults import FaultyServer
 from store_contract import D, StoreContract
 
 from srmfast import run
-from srmfast.errors import InputError, MissingDependency
+from srmfast.errors import InputError, MissingDependency, shown
 from srmfast.stores import _remote, _retry, load_column, open_store
 
 h5py = pytest.importorskip("h5py")
@@ -117,14 +117,6 @@ class TestZarr2S3(S3Contract):
 class TestShardedS3(S3Contract):
     def make(self, folder, array):
         return self.s3.put(write_zarr(folder / "acts.zarr", array, chunks=(10, D), shards=(40, D), **FULL))
-
-
-class TestPartsS3(S3Contract):
-    def make(self, folder, array):
-        (folder / "run").mkdir()
-        for number, part in enumerate(np.array_split(array, 3)):
-            np.save(folder / "run" / f"part-{number + 8}.npy", part)
-        return self.s3.put(folder / "run") + "/*.npy"
 
 
 class TestNpyMemory(StoreContract):
@@ -297,6 +289,34 @@ def test_a_chunk_that_http_does_not_have_is_found_when_it_is_read(web, acts):
     assert np.array_equal(counts(f"{web.url}/a.zarr", missing_chunks="zeros"), counts(lost))
 
 
+def test_an_inner_chunk_that_http_does_not_have_is_found_when_it_is_read(web, acts):
+    lost = acts.copy()
+    lost[130:140] = 0
+    write_zarr(
+        web.folder / "a.zarr", lost, chunks=(10, 4), shards=(100, 4)
+    )  # what equals the fill value is not written
+    refused("but inner chunk 3/0 of c/1/0 in .*a.zarr does not: lost, or never .*zeros", counts, f"{web.url}/a.zarr")
+    assert np.array_equal(counts(f"{web.url}/a.zarr", missing_chunks="zeros"), counts(lost))
+
+
+@pytest.mark.parametrize("missing_chunks", ["error", "zeros"])
+def test_a_torn_shard_is_an_error_behind_http_too(web, acts, missing_chunks):
+    write_zarr(web.folder / "a.zarr", acts, chunks=(10, 4), shards=(100, 4))
+    torn = web.folder / "a.zarr" / "c" / "1" / "0"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    refused("c/1/0 in .*a.zarr is torn: .*write", counts, f"{web.url}/a.zarr", missing_chunks=missing_chunks)
+
+
+def test_a_chunk_of_a_bucket_that_goes_is_an_error(s3, tmp_path, rng):
+    path = write_zarr(tmp_path / "a.zarr", rng.random((1000, 4)), chunks=(10, 4))
+    url = s3.put(path)
+    with open_store(url) as store:
+        before = store.fingerprint()
+        s3.client.delete_object(Bucket="bucket", Key=f"{url.removeprefix('s3://bucket/')}/c/1/0")
+        refused("c/1/0 in .* is gone: it was there when the store was opened", store.read, 0, 1000)
+        refused("must stay the same while it is read, but its slices changed", store.check_unchanged, before)
+
+
 def test_missing_chunks_of_a_bucket_are_known_beforehand(s3, tmp_path, acts):
     path = write_zarr(tmp_path / "a.zarr", acts, chunks=(10, 4), shards=(50, 4))
     (path / "c" / "3" / "0").unlink()
@@ -308,7 +328,7 @@ def test_missing_chunks_of_a_bucket_are_known_beforehand(s3, tmp_path, acts):
 
 
 def test_opening_asks_for_no_chunk(web, s3, tmp_path, rng, monkeypatch):
-    path = write_zarr(tmp_path / "a.zarr", rng.random((800, 4)), chunks=(4, 4))
+    path = write_zarr(tmp_path / "a.zarr", rng.random((400, 4)), chunks=(4, 4))
     url = s3.put(path)
     asked = []
 
@@ -333,6 +353,7 @@ def test_names_and_folders_of_a_bucket(s3, tmp_path, acts):
         with open_store(spec) as store:
             assert store.read(0, 8)[::2, 0].tolist() == [1, 2, 9, 10]
             assert store.describe()["parts"][0] == "shard-1.npy"
+            assert store.fingerprint() == store.fingerprint() and store.missing_rows() == []
     np.save(tmp_path / "blob", acts)
     os.rename(tmp_path / "blob.npy", tmp_path / "blob")
     with open_store(s3.put(tmp_path / "blob")) as store:
@@ -449,6 +470,76 @@ def test_the_command_reads_a_bucket(s3, tmp_path, acts, srmfast_main):
     assert np.array_equal(srmfast.load(tmp_path / "out.zarr").counts, counts(acts))
     ended = srmfast_main(f"run s3://bucket/nix.npy -o {tmp_path}/b.zarr --progress none")
     assert ended.rc == 1 and ended.stderr.count("\n") == 1 and "does not exist (404)" in ended.stderr
+
+
+def test_what_is_secret_in_an_address_is_used_and_never_told(web, acts, tmp_path, srmfast_main):
+    np.save(web.folder / "a.npy", acts)
+    np.save(web.folder / "labels.npy", np.arange(300) % 2)
+    np.save(web.folder / "basis.npy", np.eye(4))
+    write_zarr(web.folder / "a.zarr", acts, chunks=(50, 4), **FULL)
+    with h5py.File(web.folder / "a.h5", "w") as file:
+        file.create_dataset("acts", data=acts, chunks=(300, 1))
+    at, signed = web.url.replace("://", "://bob:PASSWORD@"), "?X-Amz-Signature=SECRET/%2F"
+    secret = ("PASSWORD", "SECRET", "bob")
+    for name in ("a.npy", "a.zarr", "a.h5"):
+        with open_store(f"{at}/{name}{signed}") as store:
+            told = f"{store.name} {store.location} {store.describe()} {store.advice()} {store.layout()} {store!r}"
+            assert store.name == "a" and not any(word in told for word in secret)
+            assert np.array_equal(store.read(0, 300), acts)
+
+    out, url = tmp_path / "out.zarr", f"{at}/a.npy{signed}"
+    more = f"--labels {at}/labels.npy{signed} --basis {at}/basis.npy{signed} --epsilon 0.8 --angles 36 --progress none"
+    ended = [
+        srmfast_main(f"run {url} {more} -o {out}"),
+        srmfast_main(f"run {url} {more} --shard 1/2 -o {tmp_path}/a.part"),
+    ]
+    assert [each.rc for each in ended] == [0, 0], ended
+    with zipfile.ZipFile(tmp_path / "a.part") as part:
+        files = [file.read_bytes() for file in out.rglob("*") if file.is_file()] + list(map(part.read, part.namelist()))
+    kept = b"".join(files).decode("latin1")
+    assert kept.count(f"{web.url}/a.npy") >= 4 and kept.count(f"{web.url}/labels.npy") >= 2
+    ended.append(srmfast_main(f"inspect {url}"))
+    for fault in (400, 403, 404, 500, "whole", "few"):
+        web.always["a.npy"] = fault
+        ended.append(srmfast_main(f"run {url} -o {tmp_path}/b.zarr"))
+        assert ended[-1].rc == 1 and f"{web.url}/a.npy" in ended[-1].stderr
+    told = kept + "".join(each.stdout + each.stderr for each in ended)
+    assert not [word for word in secret if word in told]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("http://me:word@host", "http://host"),
+        ("https://host/a b.zarr?x=1&signature=[s]::layer is gone", "https://host/a b.zarr::layer is gone"),
+        ("(url='http://host/a?SIGNED'); again", "(url='http://host/a'); again"),
+        ("<Answer(HTTP://host/a?x=s#f) [403]>", "<Answer(HTTP://host/a) [403]>"),
+        ("ftp://me:w@rd@host/a?token=s", "ftp://host/a"),
+        ("s3://bucket/layer=?/x@y/step=3/part-?.npy", "s3://bucket/layer=?/x@y/step=3/part-?.npy"),
+        ("a.npy?x=1", "a.npy?x=1"),
+    ],
+)
+def test_addresses_are_told_without_what_may_be_secret(text, told):
+    assert shown(text) == told == str(InputError(text))
+
+
+@pytest.mark.parametrize(
+    "claimed, memory, refusal",
+    [
+        (100, 1 << 40, "c/0/0 in .*a.zip is not of the size it claims"),
+        (3 << 30, 1 << 40, "c/0/0 in .*a.zip claims more than it can hold"),
+        (8 << 20, 1 << 20, "c/0/0 in .*a.zip holds 8,388,608 bytes, more than the memory of this machine"),
+    ],
+)
+def test_a_member_of_a_zip_is_unpacked_to_no_more_than_it_may_be(web, tmp_path, monkeypatch, claimed, memory, refusal):
+    path = write_zarr(tmp_path / "a.zarr", np.zeros((1 << 18, 4)), chunks=(1 << 18, 4), compressors=None, **FULL)
+    packed = write_zip(tmp_path / "a.zip", path, zipfile.ZIP_DEFLATED).read_bytes()
+    entry = packed.index(b"c/0/0", packed.index(b"PK\x01\x02")) - 46  # in the directory at the end
+    size = claimed.to_bytes(4, "little")
+    (web.folder / "a.zip").write_bytes(packed[: entry + 24] + size + packed[entry + 28 :])
+    monkeypatch.setattr("srmfast.stores._zarr_remote._memory", lambda: memory)
+    with open_store(f"{web.url}/a.zip") as store:
+        refused(refusal, store.read, 0, 10)
 
 
 @pytest.fixture

@@ -228,3 +228,63 @@ def test_the_fingerprint_knows_a_lost_chunk(tmp_path):
     os.remove(tmp_path / "b.zarr" / "c" / "2" / "0")
     with open_store(tmp_path / "a.zarr") as a, open_store(tmp_path / "b.zarr") as b:
         assert a.fingerprint() != b.fingerprint()
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": (40, 6)}, {"zarr_format": 2}])
+def test_a_chunk_outside_the_shape_is_no_silent_loss(tmp_path, options):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=np.ones((120, 6), np.float32), chunks=(20, 6), **options)
+    name = ".zarray" if options.get("zarr_format") == 2 else "zarr.json"
+    document = json.loads((path / name).read_text())
+    document["shape"] = [41, 6]
+    (path / name).write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"must cover its chunks, but .* lies outside \(41, 6\)"):
+        open_store(path).fingerprint()
+
+
+@pytest.mark.parametrize(
+    "options, key, other",
+    [
+        ({"zarr_format": 2}, "1.0", "1/0"),
+        ({"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}, "1/0", "1.0"),
+        ({}, "c/1/0", "1.0"),
+        ({}, "c/1/0", "c.1.0"),
+        ({"shards": (20, 4)}, "c/1/0", "1/0"),
+    ],
+)
+def test_a_chunk_under_another_name_is_not_taken_for_present(tmp_path, options, key, other):
+    path = tmp_path / "a.zarr"
+    write(path, ones(60, 4), chunks=(10, 4), **options)
+    (path / other).parent.mkdir(exist_ok=True)
+    os.rename(path / key, path / other)
+    with open_store(path) as store:
+        for look in (store.missing_rows, store.fingerprint):
+            with pytest.raises(InputError, match=f"but {other} should be {key}: correct the separator .*dimension_sep"):
+                look()
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": (20, 4)}, {"zarr_format": 2}])
+def test_a_chunk_that_goes_while_the_store_is_read_is_an_error(tmp_path, options):
+    path = tmp_path / "a.zarr"
+    write(path, ones(4000, 4), chunks=(10, 4), **options)
+    with open_store(path) as store:
+        before = store.fingerprint()
+        assert store.missing_rows() == []
+        key = "1.0" if options.get("zarr_format") == 2 else "c/1/0"  # not among the sampled ones
+        os.remove(path / key)
+        with pytest.raises(InputError, match=f"{key} in .* is gone: it was there when the store was opened"):
+            store.read(0, 4000)
+        with pytest.raises(InputError, match="must stay the same while it is read, but its slices changed"):
+            store.check_unchanged(before)
+
+
+def test_a_torn_index_of_a_shard_is_no_missing_chunk(tmp_path):
+    path = tmp_path / "a.zarr"
+    write(path, ones(60, 4), chunks=(10, 4), shards=(20, 4))
+    torn = path / "c" / "1" / "0"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    with open_store(path) as store:
+        for look in (store.missing_rows, lambda: store.read(20, 30)):
+            with pytest.raises(InputError, match="c/1/0 in .*a.zarr is torn: .*write it again"):
+                look()
+        assert store.read(0, 20).all() and store.read(40, 60).all()

@@ -1,5 +1,7 @@
 """What a result says can be checked against its store, and two results against each other."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -139,3 +141,53 @@ def test_differences_are_named(folder, srmfast_main):
     assert srmfast_main("diff a.zarr b.zarr").rc == 1 and srmfast_main("diff a.zarr a.zarr").rc == 0
     ended = srmfast_main("diff a.zarr nowhere.zarr")
     assert ended.rc == 1 and ended.stderr.count("\n") == 1
+
+
+def test_inputs_are_found_from_any_folder_and_names_stay_names(folder, srmfast_main, monkeypatch):
+    for name in ("all", "drop", "error", "auto", "permutations", "right"):
+        (folder / name).write_text("x")
+    (folder / "labels").mkdir()
+    (folder / "parts").mkdir()
+    x = np.load("x.npy")
+    np.savez("both.npz", acts=x, labels=np.arange(480) % 3)
+    for part in range(3):
+        np.save(f"parts/{part}.npy", x[part * 160 : (part + 1) * 160])
+    words = "--epsilon 0.3 --angles 24 --keep all --progress none"
+    assert srmfast_main(f"run both.npz::acts --labels labels {words} -o o.zarr").rc == 0
+    assert srmfast_main(f"run parts/*.npy {words} -o p.zarr").rc == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    for name in ("o", "p"):
+        ended = srmfast_main(f"verify ../{name}.zarr --progress none")
+        assert ended.rc == 0 and ended.stdout.count("ok ") == 3, ended.stdout + ended.stderr
+
+
+def test_options_survive_being_written_down():
+    from srmfast.engine import Request
+
+    request = Request(index={np.int64(1): 2, "layer": np.int32(3)}, rows=slice(3, None, 2), exclude_tokens=(1, 2))
+    again = Request.from_dict(json.loads(json.dumps(request.to_dict())))
+    assert again.index == {1: 2, "layer": 3} and again.rows == "3::2" and again.exclude_tokens == (1, 2)
+    assert again.to_dict() == request.to_dict()
+
+
+def test_lengths_and_tokens_are_given_again(folder, srmfast_main):
+    x = np.load("x.npy").reshape(48, 10, 20)
+    np.save("y.npy", x)
+    lengths, tokens = np.arange(48) % 10 + 1, np.arange(480).reshape(48, 10) % 7
+    result = srmfast.run("y.npy", epsilon=0.3, angles=24, lengths=lengths, tokens=tokens, exclude_tokens=(3,))
+    result.save("o.zarr")
+    np.save("lengths.npy", lengths)
+    np.save("tokens.npy", tokens)
+    assert "give them by --lengths" in srmfast_main("verify o.zarr").stderr
+    assert "give them by --tokens" in srmfast_main("verify o.zarr y.npy --lengths lengths.npy").stderr
+    ended = srmfast_main("verify o.zarr y.npy --lengths lengths.npy --tokens tokens.npy --progress none")
+    assert ended.rc == 0, ended.stdout + ended.stderr
+
+
+def test_a_field_that_older_versions_lack_is_no_difference(folder):
+    a = srmfast.run(np.load("x.npy"), epsilon=0.3, angles=24)
+    b = srmfast.run(np.load("x.npy"), epsilon=0.3, angles=24)
+    for name in ("lengths", "tokens", "exclude_tokens", "max_norm"):
+        b.attrs["spec"].pop(name)
+    assert diff(a, b).same and diff(b, a).same

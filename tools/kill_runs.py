@@ -138,8 +138,9 @@ def campaign(kills, *, seed=0, formats=FORMATS, n=120_000, d=40, say=print):
             if (kind, variant) not in references:
                 began = time.monotonic()
                 left_alone = start(f"{words} -o alone.zarr --force", place)
-                if left_alone.wait(600):
-                    raise SystemExit(left_alone.stderr.read())
+                problem = left_alone.communicate(timeout=600)[1]
+                if left_alone.returncode:
+                    raise SystemExit(problem)
                 references[kind, variant] = srmfast.load(place / "alone.zarr"), time.monotonic() - began
             reference, longest = references[kind, variant]
             killed = killed_to_the_end(f"{words} -o out.zarr", place, rng, min(8, kills - counted[0]), 1.1 * longest)

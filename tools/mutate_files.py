@@ -230,7 +230,7 @@ def campaign(kind, files, say=print):
                         peak = max(peak, int(rest[0]))
             hang = time.monotonic() - began >= limit
             process.kill()
-            process.wait()
+            process.communicate()
             if not sound:
                 raise SystemExit(f"the undamaged {kind} cannot be counted")
             if first <= number or (first < files and number < first):

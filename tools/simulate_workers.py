@@ -99,7 +99,7 @@ def _store(folder, rows):
 def _tally(planes, first=0):
     pieces = [(np.arange(planes), np.ones((planes, 1, 1, ANGLES + 1), np.int32))]
     totals = np.zeros((64, 1, 1, ANGLES + 1), np.int64)
-    return Tally([(first, first + 1)], RowTally.zero(1), None, [PlaneTally(totals, 0, pieces)])
+    return Tally([(first, first + 1)], RowTally.zero(1), {}, [PlaneTally(totals, 0, pieces)])
 
 
 def simulate(times, workers, nbytes, storage):

@@ -3,7 +3,7 @@
 from srmfast.commands import options
 
 SUMMARY = "find the mean of the rows of a store, for --centre and for shards"
-PYTHON = "numpy.save('mean.npy', srmfast.mean('acts.zarr'))"
+PYTHON = "srmfast.run('acts.zarr', centre='mean.npy')"
 
 
 def add_arguments(parser):
@@ -25,13 +25,13 @@ def call(arguments):
     from srmfast.progress import Progress
 
     options.check_suffix(arguments.out, "mean", ".npy")
-    check_output(arguments.out, force=arguments.force, folder=False)
+    check_output(arguments.out, force=arguments.force or arguments.resume, folder=False)
     heap.share_heaps()
     with options.checkpoint(arguments) as checkpoint:
         print(
             write_mean(
                 arguments.store, arguments.out, options.request(arguments, centre=True), options.resources(arguments),
-                checkpoint=checkpoint, on_event=Progress(arguments.progress),
+                checkpoint=checkpoint, replace=arguments.force, on_event=Progress(arguments.progress),
             )
         )  # fmt: skip
         if checkpoint is not None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+AGAIN = ("labels", "groups", "mask", "lengths", "tokens")  # columns of a run that is done again
 RESERVE = 48 << 20  # bytes that kernels, codecs and the result's writer add to the process after planning
 
 
@@ -150,9 +151,10 @@ def axis(text):
 
 
 def named(text):
-    """Split [NAME=]B; without a name it takes its own, and a file may have "=" in its path."""
+    """Split [NAME=]B; without a name it takes its own, and a file may have "=" in its path, and an address in its query."""
     name, equals, spec = text.partition("=")
-    return (name, spec) if equals and not os.path.exists(text.partition("::")[0]) else ("", text)
+    whole = "://" in name or os.path.exists(text.partition("::")[0])
+    return (name, spec) if equals and not whole else ("", text)
 
 
 def check_suffix(out, what, suffix):
@@ -192,7 +194,7 @@ def checkpoint(arguments):
 
 def add_again(parser):
     """Declare what a run that is done again may need."""
-    for name in ("labels", "groups", "mask"):
+    for name in AGAIN:
         parser.add_argument(f"--{name}", metavar="F|key", help="of the run, when they were in memory or have moved")
     add_resources(parser, checkpoints=False)
 
@@ -201,7 +203,7 @@ def again(arguments):
     """Return what `add_again` declared, for `verify` and `reproduce`."""
     from srmfast.progress import Progress
 
-    given = {name: getattr(arguments, name) for name in ("labels", "groups", "mask")}
+    given = {name: getattr(arguments, name) for name in AGAIN}
     return given | {"resources": resources(arguments), "on_event": Progress(arguments.progress)}
 
 

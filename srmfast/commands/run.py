@@ -39,7 +39,7 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows) a file of index pairs, or a result "
+        "rows), a file of index pairs, or a result "
         "(.zarr) whose planes are taken",
     )
     what.add_argument(
@@ -138,6 +138,12 @@ def _check_outputs(arguments):
     from srmfast.archive import check_output
     from srmfast.errors import InputError
 
+    if arguments.checkpoint:
+        out, folder = (os.path.realpath(path) for path in (arguments.out, arguments.checkpoint))
+        if os.path.commonpath([out, folder]) in (out, folder):
+            raise InputError(
+                f"output and checkpoint must be different places, got {arguments.out} and {arguments.checkpoint}; choose another folder"
+            )
     if arguments.shard:
         options.check_suffix(arguments.out, "part", ".part")
         check_output(arguments.out, force=arguments.force or arguments.resume, folder=False)
@@ -179,20 +185,24 @@ def _count_part(arguments, members, request, resources, shard, common):
 def _written_before(arguments, members, request, shard):
     """A resumed run finds its output: say so if it is that of this run, refuse it otherwise."""
     from srmfast import load
-    from srmfast.engine import identity_of, identity_of_part, identity_of_result
+    from srmfast.engine import identity_of, identity_of_part, identity_of_result, states_of
     from srmfast.errors import InputError
     from srmfast.spec import differing
 
-    wanted = identity_of(members, request)
+    wanted, result = identity_of(members, request), None
     if shard:
         found, wanted = identity_of_part(arguments.out), wanted | {"shard": list(shard)}
     else:
-        found = identity_of_result(load(arguments.out), {member.name: member.finds_mean for member in members})
+        result = load(arguments.out)
+        found = identity_of_result(result, {member.name: member.finds_mean for member in members})
     if other := differing(found, wanted):
         raise InputError(f"{arguments.out} is of another run: {other}; use --force to replace it")
     with options.checkpoint(arguments) as checkpoint:
-        checkpoint.begin(wanted)
+        checkpoint.begin(states_of(members, request) | ({"shard": list(shard)} if shard else {}))
         checkpoint.finish()
         sweep(arguments.out)
-    print(f"{arguments.out} was written before: nothing is left to do")
+    print(f"{arguments.out} was written before: nothing is left to count")
+    if arguments.plot and result is not None:
+        result.plot(arguments.plot)
+        print(f"drawn to {arguments.plot}")
     return 0

@@ -1,7 +1,7 @@
 """The engine: streams stores through the kernels in bounded memory."""
 
 from srmfast.engine.checkpoint import Checkpoint
-from srmfast.engine.identity import identity_of, identity_of_part, identity_of_result, spec_of
+from srmfast.engine.identity import identity_of, identity_of_part, identity_of_result, spec_of, states_of
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import IN_MEMORY, Request
 from srmfast.engine.run import count_folds, count_rows, execute, find_mean, run, run_many
@@ -26,4 +26,5 @@ __all__ = [
     "run",
     "run_many",
     "spec_of",
+    "states_of",
 ]

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -17,7 +18,8 @@ from srmfast.whole import whole_file
 
 EVERY = 10.0  # seconds between checkpoints
 _SHARE = 0.05  # of the time, at most, that writing them may take
-_RUN, _LOCK, _SUFFIX = "run.json", "lock", ".tally"
+_RUN, _LOCK, _SUFFIX = "run.json", "srmfast.lock", ".tally"
+_OURS = re.compile(r"srmfast\.lock|run\.json(\..*\.wip)?|\d+-\w+-[0-9a-f]{12}\.tally(\..*\.wip)?")
 
 
 class Checkpoint:
@@ -46,50 +48,49 @@ class Checkpoint:
             raise InputError(f"seconds between checkpoints must be above 0, got {every:g}; the default is {EVERY:g}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._look()
             self._take_lock()
+            self._look()  # another run may have begun or ended meanwhile
         except OSError as error:
+            self.close()
             raise InputError(
                 f"the checkpoint folder must be writable, got {folder}: {error.strerror or error}"
             ) from None
-        try:
-            self._look()
         except BaseException:
             self.close()
             raise
 
     def _take_lock(self):
-        self._lock = open(self.folder / _LOCK, "a+")  # noqa: SIM115 - held until `close`
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read(200).strip() or "another process"
-            self._lock.close()
-            self._lock = None
-            raise InputError(
-                f"one run at a time may use a checkpoint folder, and {self.folder} is in use by {holder}; "
-                "wait for it, or use another folder"
-            ) from None
+        while True:
+            self._lock = open(self.folder / _LOCK, "a+")  # noqa: SIM115 - held until `close`
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._lock.seek(0)
+                holder = self._lock.read(200).strip() or "another process"
+                raise InputError(
+                    f"one run at a time may use a checkpoint folder, and {self.folder} is in use by {holder}; "
+                    "wait for it, or use another folder"
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.folder / _LOCK)):
+                    break
+            self._lock.close()  # the run that held it has just ended and taken its file away
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._lock.flush()
 
     def _look(self):
         """Refuse a folder of something else, and what is left of a run that is not to be gone on with."""
-        names = sorted(path.name for path in self.folder.iterdir() if path.name != _LOCK)
-        if _RUN in names:
-            if not self._resume:
-                raise InputError(
-                    f"{self.folder} holds an unfinished run; go on with it by --resume, or delete the folder"
-                )
-            return
-        for name in [name for name in names if name.endswith(".wip")]:  # killed before its first checkpoint
-            (self.folder / name).unlink(missing_ok=True)
-            names.remove(name)
-        if names:
+        names = sorted(path.name for path in self.folder.iterdir())
+        foreign = [name for name in names if not _OURS.fullmatch(name)]
+        if foreign:
             raise InputError(
-                f"a checkpoint folder must be empty or hold a run, but {self.folder} holds {names[0]}; use another folder"
+                f"a checkpoint folder must be empty or hold a run, but {self.folder} holds {foreign[0]}; use another folder"
             )
+        if _RUN in names and not self._resume:
+            raise InputError(f"{self.folder} holds an unfinished run; go on with it by --resume, or delete the folder")
 
     def begin(self, identity, on_event=ignore):
         """Compare what is to be run with what the folder holds, or note it there.
@@ -193,8 +194,9 @@ class Saved:
             if file.header["what"] != self._what:
                 return []
             tally = file.tally()
+            spent = {str(stage): float(value) for stage, value in file.header["seconds"].items()}
             worker.add(tally)
-            self.seconds = {str(stage): float(value) for stage, value in file.header["seconds"].items()}
+            self.seconds = spent
         self._on_event(ReadingResumed(sum(stop - start for start, stop in tally.intervals)))
         return tally.intervals
 

@@ -1,14 +1,17 @@
 """Readings handed out to the workers of a Dask cluster: ranges of rows go out, tallies are added in a tree and come back."""
 
 import contextlib
+import json
 import threading
 import time
+import warnings
 from dataclasses import dataclass, replace
 
+from srmfast import interrupts
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone, ignore
 from srmfast.engine.hits import HitLedger
-from srmfast.engine.ledger import Ledger
+from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.reading import Pass
 from srmfast.errors import InputError, require
@@ -25,7 +28,7 @@ _TALLIES = 1.6  # a worker holds this much of what a run adds, with the tallies 
 _SECONDS = 60  # to wait for a scheduler
 
 _counting = threading.Lock()  # in a worker: one range at a time, on all its threads
-_stores = {}  # in a worker: opened once
+_stores = {}  # in a worker: the open store of the reading under way
 
 
 class Cluster:
@@ -54,9 +57,10 @@ class Cluster:
         self._distributed, self._local, self._client = distributed, None, None
         try:
             if address == "local":
+                workers = max(1, min(resources.threads, resources.memory // _least()))
                 self._local = distributed.LocalCluster(
-                    n_workers=resources.threads, threads_per_worker=1, dashboard_address=":0", silence_logs=50,
-                    memory_limit=max(_least(), resources.memory // resources.threads),
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50,
+                    memory_limit=max(_least(), resources.memory // workers),
                 )  # fmt: skip
             self._client = distributed.Client(self._local or address, timeout=_SECONDS, set_as_default=False)
             self._client.wait_for_workers(1, timeout=_SECONDS)
@@ -76,7 +80,7 @@ class Cluster:
         threads = min(worker["nthreads"] for worker in workers)
         limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
         memory = min(limits) if limits else resources.memory
-        left = int((memory - _PROCESS) / _TALLIES)
+        left = min(int((memory - _PROCESS) / _TALLIES), resources.memory)  # all tallies are added up here
         if left < MINIMUM_MEMORY // 4:
             raise InputError(
                 f"every worker needs at least {format_bytes(_least())}, got {format_bytes(memory)}; start them with a larger "
@@ -107,14 +111,19 @@ class Cluster:
                     running.append((waves[0], self._submit(job, waves.pop(0))))
                 ranges, future = running.pop(0)
                 tally, spent = self._result(job, ranges, future)
-                worker.add(tally)
-                done = merged([*done, *ranges])
+                with interrupts.deferred():  # half of a tally must not be saved
+                    worker.add(tally)
+                    done = merged([*done, *ranges])
                 rows = sum(stop - start for start, stop in ranges)
                 on_event(BlockDone(rows, rows * member.store.row_bytes))
                 for stage, value in spent.items():
                     seconds[stage] = seconds.get(stage, 0.0) + value
                 if saved and (saved.due or not (waves or running)):
                     saved.save(worker.tally(done), seconds)
+        except KeyboardInterrupt:
+            if saved:
+                saved.save(worker.tally(done), seconds)
+            raise
         finally:
             self._client.cancel([future for _, future in running])
         if saved:
@@ -140,13 +149,19 @@ class Cluster:
 
     def _submit(self, job, ranges):
         """Hand out a wave; return the future of the sum of its tallies."""
-        (shared,) = self._client.scatter([job], broadcast=True, hash=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a large basis is large
+            # As the result of a task, and not as scattered data, it is made again when the workers that held it are gone.
+            shared = self._client.submit(_same, job, pure=False)
         counted = [
             self._client.submit(count_range, shared, start, stop, pure=False, priority=-start) for start, stop in ranges
         ]
         while len(counted) > 1:
             pairs = [counted[at : at + 2] for at in range(0, len(counted), 2)]
-            counted = [self._client.submit(_add, *pair, pure=False) if len(pair) == 2 else pair[0] for pair in pairs]
+            counted = [
+                self._client.submit(_add, *pair, job.limits, pure=False) if len(pair) == 2 else pair[0]
+                for pair in pairs
+            ]
         return counted[0]
 
     def _result(self, job, ranges, future):
@@ -188,6 +203,7 @@ class _Job:
 
     member: object
     options: dict
+    fills: bool
     task: Pass
     ledgers: tuple
 
@@ -195,19 +211,32 @@ class _Job:
     def of(cls, member, task):
         bare = replace(member, store=None)
         ledgers = tuple(None if ledger is None else ledger.blank() for ledger in task.ledgers)
-        return cls(
-            bare, member.options, replace(task, ledgers=()), ledgers
-        )  # fmt: skip
+        return cls(bare, member.options, member.fills, replace(task, ledgers=()), ledgers)
+
+    @property
+    def limits(self):
+        """Bytes that the planes kept by hit of each basis may take, 0 without a limit."""
+        return [
+            (blank or {}).get("limit", 0) * (basis.mode == "hits")
+            for basis, blank in zip(self.task.bases, self.ledgers, strict=True)
+        ]
 
     def open(self):
         """Return the member with its store, which must be the one that was planned for, and a fresh pass."""
-        key = self.member.given, repr(sorted(self.options.items()))
+        key = json.dumps([self.member.given, self.member.fingerprint, repr(self.options), self.fills])
         if key not in _stores:
-            _stores[key] = open_store(self.member.given, **self.options)
+            while _stores:  # of an earlier reading, perhaps of files that have changed since
+                _stores.popitem()[1].close()
+            store = open_store(self.member.given, **self.options)
+            if other := differing(self.member.fingerprint, store.fingerprint(), "where the run began", "here"):
+                store.close()
+                raise InputError(
+                    f"all machines must see the same store at {self.member.given}, but on a worker {other}"
+                )
+            if self.fills:
+                store.fill_missing()
+            _stores[key] = store
         store = _stores[key]
-        if other := differing(self.member.fingerprint, store.fingerprint(), "where the run began", "here"):
-            _stores.pop(key).close()
-            raise InputError(f"all machines must see the same store at {self.member.given}, but on a worker {other}")
         ledgers = tuple(
             blank and (HitLedger if "low" in blank else Ledger)(basis, *self.task.shape, **blank)
             for basis, blank in zip(self.task.bases, self.ledgers, strict=True)
@@ -218,6 +247,10 @@ class _Job:
         """Return the pass with nothing collected: a task of its own, as one job serves many ranges."""
         empty = {name: shared.blank() for name, shared in self.task.collected.items()}
         return replace(self.task, **empty)
+
+
+def _same(job):
+    return job
 
 
 def count_range(job, start, stop):
@@ -234,7 +267,15 @@ def count_range(job, start, stop):
         }
 
 
-def _add(first, second):
-    """Add two tallies and the seconds they took, on a worker."""
+def _add(first, second, limits):
+    """Add two tallies and the seconds they took, on a worker; refuse planes that outgrow their share of its memory."""
     (mine, spent), (theirs, more) = first, second
-    return mine + theirs, {stage: spent.get(stage, 0.0) + more.get(stage, 0.0) for stage in spent | more}
+    added = mine + theirs
+    for planes, limit in zip(added.planes, limits, strict=True):
+        taken = sum(values.nbytes for _, values in planes.pieces)
+        if limit and taken > limit:
+            raise PlanesOverflow(
+                f"the planes that are hit must fit into an eighth of a worker's memory, {format_bytes(limit)}, but take "
+                f"{format_bytes(taken)}; use a larger epsilon, fewer planes, --keep summary or workers with more memory"
+            )
+    return added, {stage: spent.get(stage, 0.0) + more.get(stage, 0.0) for stage in spent | more}

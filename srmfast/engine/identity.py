@@ -1,5 +1,6 @@
 """What makes two runs the same run: the Spec of each store and basis, as far as it is known before reading."""
 
+import json
 from collections.abc import Mapping
 
 from srmfast.engine.limit import NormLimit, given_limit
@@ -7,6 +8,8 @@ from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Spec, hash_array
 
 _FOUND = "found by reading"
+_ORDER = "the order of stores and bases"
+COUNTING = 1  # raised whenever a change of srmfast changes a count: older states and parts are of another run then
 
 
 def spec_of(member, prepared, request, mean, limit):
@@ -21,11 +24,9 @@ def spec_of(member, prepared, request, mean, limit):
         What is subtracted from every row.
     limit : NormLimit
     """
-    columns, rules = member.selection.columns, member.selection.rules
-    digests = {name: rule.digest() for name, rule in rules.items()}
-    basis, sampled = prepared.basis, member.selection.sampled
+    basis = prepared.basis
     return Spec(
-        store=member.fingerprint,
+        **_rows_of(member, request, limit),
         basis={
             "name": basis.name,
             "kind": basis.kind,
@@ -37,6 +38,18 @@ def spec_of(member, prepared, request, mean, limit):
         planes_hash=prepared.planes.digest(),
         epsilon=request.epsilon,
         angles=request.angles,
+        centre_hash=hash_array(mean),
+        keep=request.keep,
+        seed=request.seed,
+    )
+
+
+def _rows_of(member, request, limit):
+    """Return the fields of a Spec that say which rows of which store take part."""
+    columns, sampled = member.selection.columns, member.selection.sampled
+    digests = {name: rule.digest() for name, rule in member.selection.rules.items()}
+    return dict(
+        store=member.fingerprint,
         labels=hash_array(columns["labels"] and columns["labels"][0]) + hash_array(member.selection.names),
         groups=hash_array(columns["groups"] and columns["groups"][0]),
         mask=digests.get("mask", ""),
@@ -47,12 +60,9 @@ def spec_of(member, prepared, request, mean, limit):
         rows=member.selection.bounds,
         sample=0 if sampled is None else sampled.size,
         sample_hash=hash_array(sampled),
-        centre_hash=hash_array(mean),
         zero_rows=request.zero_rows,
         nonfinite=request.nonfinite,
         missing_chunks=request.missing_chunks,
-        keep=request.keep,
-        seed=request.seed,
     )
 
 
@@ -65,13 +75,27 @@ def identity_of(members, request):
         {store: {basis: Spec as a dict}}, with "found by reading" for what only a reading tells.
     """
     limit = given_limit(request.max_norm) or NormLimit(multiple=request.max_norm)
-    return {
-        member.name: {
+    found = {}
+    for member in members:
+        specs = {
             basis.basis.name: known(spec_of(member, basis, request, member.mean, limit).to_dict(), member.finds_mean)
             for basis in member.bases
         }
-        for member in members
-    }
+        found[member.name] = specs or {"rows": json.loads(json.dumps(_rows_of(member, request, limit)))}
+    return _ordered(found)
+
+
+def states_of(members, request):
+    """Return what the states of a run have in common: its identity, and the whole content of arrays in memory.
+
+    A file is identified by its size and samples of it; an array in memory may have been changed anywhere since.
+    """
+    return identity_of(members, request) | {"content": {member.name: member.store.content() for member in members}}
+
+
+def _ordered(stores):
+    """Add what a mapping does not say: states and parts are told apart by the order of stores and bases, too."""
+    return stores | {_ORDER: [[name, *bases] for name, bases in stores.items()], "counting": COUNTING}
 
 
 def known(spec, finds_mean):
@@ -97,7 +121,7 @@ def identity_of_result(result, finds_mean):
     for one in members:
         store, basis = one.attrs["store_name"], one.attrs["basis_name"]
         found.setdefault(store, {})[basis] = known(one.attrs["spec"], finds_mean.get(store, False))
-    return found
+    return _ordered(found)
 
 
 def identity_of_part(path):
@@ -109,4 +133,4 @@ def identity_of_part(path):
             }
             for store in file.header["stores"]
         }
-        return stores | {"shard": file.header["shard"]}
+        return _ordered(stores) | {"shard": file.header["shard"]}

@@ -12,7 +12,7 @@ from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, by_fold, provenance
 from srmfast.engine.collect import SharedRepeats, SharedSums
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown
-from srmfast.engine.identity import spec_of
+from srmfast.engine.identity import spec_of, states_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
@@ -48,6 +48,7 @@ class Passes:
     def __init__(self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count):
         self.member, self.request, self.share, self.on_event = member, request, share, on_event
         self.checkpoint, self.number, self._read_and_count = checkpoint, number, read
+        self._identity = states_of([member], request) if checkpoint is not None else None
         self.mean, self.began = member.mean, time.perf_counter()
         self.seconds, self.nbytes, self.norms = {}, 0, None
         self.common = dict(
@@ -85,7 +86,7 @@ class Passes:
                 total, ledger, rows, basis, selection.names, moments, self.spec_of(basis, member),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
-                inputs={"store": member.given} | request.to_dict(), centre=self.mean,
+                inputs=request.to_dict(member.given), centre=self.mean,
                 repeats=repeats.value, norms=self.norms, notes=member.notes,
             )  # fmt: skip
 
@@ -186,7 +187,7 @@ class Passes:
         if self.checkpoint is not None:
             ranges = [(getattr(ledger, "low", 0), getattr(ledger, "high", 0)) for ledger in ledgers]  # of pairs
             planes = [basis.planes.digest() for basis in bases]
-            about = [member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
+            about = [self._identity, member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
             saved = self.checkpoint.reading(self.number, purpose, about)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()

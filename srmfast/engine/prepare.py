@@ -1,5 +1,6 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
-from srmfast.engine.request import whole_path
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
@@ -53,6 +53,8 @@ class Member:
         The path as it was given, whole; None for arrays and open stores.
     options : dict
         What the store was opened with.
+    fills : bool
+        Whether chunks that do not exist read as the fill value.
     interval : (int, int)
         The rows that this process counts, START and STOP: all, or a shard.
     finds_norms : bool
@@ -73,6 +75,7 @@ class Member:
     owned: bool
     given: str | None
     options: dict
+    fills: bool
     interval: tuple
     finds_norms: bool
     notes: tuple
@@ -199,6 +202,12 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     return members
 
 
+def _given(path):
+    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
+    path, mark, key = str(path).partition("::")
+    return (path if "://" in path else os.path.abspath(path)) + mark + key
+
+
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
@@ -252,8 +261,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), whole_path(str(source)) if isinstance(source, (str, Path)) else None,
-        request.store_options, (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
+        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
+        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
     )  # fmt: skip
 
 
@@ -264,7 +273,7 @@ def _bases(bases, store, request, resources, on_event):
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
         if not isinstance(spec, Basis):
-            path = str(spec).partition("::")[0] if isinstance(spec, (str, Path)) else ""
+            path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
             if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
                 name, spec = name or Path(path).stem, load_column(spec)
             spec = load_basis(

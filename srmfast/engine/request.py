@@ -1,5 +1,6 @@
 """What a user asks of a run, checked as far as it can be without opening anything."""
 
+import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 from srmfast.angles import check_angles
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
 
 IN_MEMORY = "array in memory"
+_PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,15 @@ class Request:
         """The options that `open_store` takes."""
         return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool)
 
-    def to_dict(self):
-        """Return the options as JSON-able values: paths whole, so that they can be found again, arrays as `IN_MEMORY`."""
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+    def to_dict(self, store=None):
+        """Return the options, and the path of the store, as JSON-able values.
+
+        Paths are whole, so that they can be found again, addresses without their secrets, arrays `IN_MEMORY`.
+        """
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        named = isinstance(self.planes, str) and not os.path.splitext(self.planes)[1]  # permutations, random:9 …
+        paths = set(_PATHS) - ({"planes"} if named else set())
+        return {"store": store and shown(store)} | {name: _plain(value, name in paths) for name, value in given.items()}
 
     @classmethod
     def from_dict(cls, values):
@@ -87,26 +95,30 @@ class Request:
     @property
     def planes_name(self):
         """How the result calls the planes asked for: a file by its name alone, as its folder changes with the machine."""
-        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(str(self.planes).rstrip("/"))
+        return "array" if isinstance(self.planes, np.ndarray) else os.path.basename(shown(str(self.planes)).rstrip("/"))
 
 
-def _plain(value):
+def _plain(value, may_be_path=False):
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (str, Path)):
-        return whole_path(str(value))
+        return shown(whole_path(str(value))) if may_be_path else str(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, slice):
         return ":".join("" if part is None else str(int(part)) for part in (value.start, value.stop, value.step))
     if isinstance(value, dict):
-        return [[key, int(position)] for key, position in value.items()]
+        return [[_plain(key), _plain(position)] for key, position in value.items()]
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     return IN_MEMORY
 
 
 def whole_path(text):
-    """Return a path with its folder when it names something that is there; anything else, a key or a URL, as it is."""
+    """Return a path with its folder when it names something that is there; a key, a URL or a name as it is."""
     path, mark, key = text.partition("::")
-    return os.path.abspath(path) + mark + key if os.path.exists(path) else text
+    if "://" in path:
+        return text
+    there = os.path.isfile(path) or (os.path.isdir(path) and (mark or os.path.splitext(path)[1] or os.sep in path))
+    pattern = glob.has_magic(path) and not os.path.exists(path) and os.path.splitext(path)[1]
+    return os.path.abspath(path) + mark + key if there or pattern else text

@@ -7,7 +7,7 @@ import numpy as np
 from srmfast.bases import load_basis
 from srmfast.engine.checkpoint import Checkpoint
 from srmfast.engine.events import ignore
-from srmfast.engine.identity import identity_of
+from srmfast.engine.identity import states_of
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.prepare import prepare
@@ -182,7 +182,7 @@ def execute(members, request, resources, *, checkpoint=None, cluster=None, on_ev
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     try:
         if checkpoint is not None:
-            checkpoint.begin(identity_of(members, request), on_event)
+            checkpoint.begin(states_of(members, request), on_event)
         for number, member in enumerate(members):
             passes = Passes(
                 member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count
@@ -215,7 +215,7 @@ def find_mean(member, request, resources, *, checkpoint=None, on_event=ignore):
     """
     try:
         if checkpoint is not None:
-            checkpoint.begin(identity_of([member], request), on_event)
+            checkpoint.begin(states_of([member], request), on_event)
         passes = Passes(member, request, resources.memory, on_event, checkpoint)
         passes.find_limit()
         rows, _ = passes.find_mean()

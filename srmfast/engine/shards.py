@@ -9,7 +9,7 @@ from srmfast.bases import Basis
 from srmfast.engine.assemble import assemble, merged_provenance, provenance
 from srmfast.engine.basis import PreparedBasis
 from srmfast.engine.events import ignore
-from srmfast.engine.identity import identity_of
+from srmfast.engine.identity import COUNTING, states_of
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
@@ -19,8 +19,8 @@ from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
-from srmfast.spec import Resources, Spec, differing
-from srmfast.tally import gaps, merged
+from srmfast.spec import Resources, Spec, available_memory, differing
+from srmfast.tally import merged
 
 _SHOWN = 6  # parts in a message
 
@@ -96,7 +96,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
     described, tallies, arrays = [], [], {}
     try:
         if checkpoint is not None:
-            checkpoint.begin(identity_of(members, request) | {"shard": list(shard)}, on_event)
+            checkpoint.begin(states_of(members, request) | {"shard": list(shard)}, on_event)
         for number, member in enumerate(members):
             passes = Passes(member, request, share, on_event, checkpoint, number)
             tally = passes.tally()
@@ -110,7 +110,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "n": member.store.n,
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
-                    "inputs": {"store": member.given} | request.to_dict(),
+                    "inputs": request.to_dict(member.given),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)
@@ -119,7 +119,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     ],
                 }
             )
-        write(path, {"shard": list(shard), "stores": described}, tallies, arrays)
+        write(path, {"shard": list(shard), "counting": COUNTING, "stores": described}, tallies, arrays)
     finally:
         close(members)
     return sum(tally.rows.seen for tally in tallies)
@@ -204,17 +204,20 @@ def _check_parts(paths, headers):
         )
     for number, store in enumerate(headers[0]["stores"]):
         covered = merged(interval for header in headers for interval in header["intervals"][number])
-        if gaps(covered, 0, store["n"]) or covered[-1][1] != store["n"]:
+        if covered != [(0, store["n"])]:
             raise InputError(f"the parts do not hold all {store['n']:,} rows of {store['name']}; count them again")
 
 
 def _identity(header):
-    """Return what the parts of one run share."""
-    return {
+    """Return what the parts of one run share, in its order."""
+    stores = header["stores"]
+    found = {
         store["name"]: {"rows": store["n"], "labels": store["labels"]}
         | {basis["spec"]["basis"]["name"]: basis["spec"] for basis in store["bases"]}
-        for store in header["stores"]
+        for store in stores
     }
+    order = [[store["name"], *(basis["spec"]["basis"]["name"] for basis in store["bases"])] for store in stores]
+    return found | {"the order of stores and bases": order, "counting": header["counting"]}
 
 
 def _merge_store(paths, headers, number, store, share):
@@ -258,8 +261,9 @@ def _restore(file, at, described, share):
     """Rebuild a basis and its planes from a part, and check that they are what they were."""
     fields = described["spec"]["basis"]
     if described["units"]:
-        k, d = fields["shape"]
-        columns = file.array(f"{at}columns")
+        d, columns = fields["shape"][1], file.array(f"{at}columns")
+        if not 0 < columns.size * d * 8 <= available_memory():
+            raise ValueError("its basis claims more than the memory there is")
         vectors = np.zeros((columns.size, d))
         vectors[np.arange(columns.size), columns] = file.array(f"{at}signs")
     else:

@@ -5,6 +5,7 @@ ever unpickled, and no array can claim more than the file holds.
 """
 
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -80,6 +81,8 @@ class TallyFile:
             with self.sound():
                 self._size = os.path.getsize(path)
                 self._archive = zipfile.ZipFile(path)
+                if sum(info.file_size for info in self._archive.infolist()) > self._size:
+                    raise ValueError("its arrays claim more than it holds")
                 info = self._archive.getinfo(_HEADER)
                 if not 0 < info.file_size <= min(_HEADER_BYTES, self._size):
                     raise ValueError("its header has no sensible size")
@@ -184,7 +187,11 @@ class TallyFile:
         """Turn whatever damage in the file makes the body raise into one line."""
         try:
             yield
-        except _DAMAGE as error:
+        except InputError:  # says more
+            raise
+        except (OSError, *_DAMAGE) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file
+                raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{self.path} is not a whole tally file ({reason}); make it again") from None
 

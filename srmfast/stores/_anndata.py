@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _members
+from srmfast.stores._sound import line
 
 SPARSE = ("csr_matrix", "csc_matrix", "csr", "csc")
 BESIDE_X = ("layers", "obsm", "raw")  # where a key is looked for that is no path of the file
@@ -158,5 +159,5 @@ def _one_line(path):
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = line(error)
         raise InputError(f"{path} is no whole AnnData file ({reason:.200}); copy or write it again") from error

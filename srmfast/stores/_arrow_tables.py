@@ -5,6 +5,7 @@ import functools
 import os
 
 from srmfast.errors import InputError, require
+from srmfast.stores._sound import line
 
 IPC_FILE = b"ARROW1"
 PARQUET = b"PAR1"
@@ -33,7 +34,7 @@ def one_line(location):
         MemoryError,
         OverflowError,
     ) as error:
-        raise InputError(f"{location} cannot be read ({_line(error)}); copy or write it again") from error
+        raise InputError(f"{location} cannot be read ({line(error)}); copy or write it again") from error
 
 
 def open_table(path):
@@ -239,10 +240,6 @@ class IpcStream(_Ipc):
 
 def _truncated(path, error, rows):
     return (
-        f"{path} is truncated or damaged ({_line(error)}), only rows 0:{rows} are readable; wait for its writer, or copy "
+        f"{path} is truncated or damaged ({line(error)}), only rows 0:{rows} are readable; wait for its writer, or copy "
         "it again"
     )
-
-
-def _line(error):
-    return f"{(str(error) or type(error).__name__).splitlines()[0]:.200}"

@@ -8,8 +8,9 @@ import weakref
 
 import numpy as np
 
-from srmfast.errors import InputError, require
+from srmfast.errors import InputError, require, shown
 from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _ranges, _zarr_chunks
+from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 _REMOTE_FILES = weakref.WeakValueDictionary()  # URL -> the open file, whose name is the URL
@@ -89,7 +90,7 @@ class Hdf5Source(Source):
                 self._read_bits(block, slices)
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"{self.location} cannot be read at {_shown(slices)} ({_line(error)}); the file is "
+                f"{self.location} cannot be read at {_shown(slices)} ({line(error)}); the file is "
                 "damaged, copy or write it again"
             ) from error
         self._missing.mark(block)
@@ -177,7 +178,7 @@ class Hdf5Source(Source):
 
     def advice(self):
         chunks = "x".join(str(size) for size in _layout.good_chunks(self.shape, self.dtype.itemsize))
-        return f"h5repack -l {self._dataset.name}:CHUNK={chunks} {self._path} OUT.h5"
+        return f"h5repack -l {self._dataset.name}:CHUNK={chunks} {shown(self._path)} OUT.h5"
 
     def siblings(self):
         mine = self._dataset.name.strip("/")
@@ -220,7 +221,7 @@ def open_file(path):
             raise InputError(f"{path} is NetCDF 3; convert it with: nccopy -k nc4 {path} OUT.nc") from error
         reason = "truncated or not closed by its writer" if head == SIGNATURE else "no HDF5 signature"
         raise InputError(
-            f"{path} is not a whole HDF5 file ({reason}: {_line(error)}); copy or write it again"
+            f"{path} is not a whole HDF5 file ({reason}: {line(error)}); copy or write it again"
         ) from error
 
 
@@ -375,7 +376,3 @@ def load_dataset(dataset):
 
 def _shown(slices):
     return "[" + ", ".join(f"{s.start}:{s.stop}" for s in slices) + "]"
-
-
-def _line(error):
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast.errors import InputError, require
 from srmfast.stores import _dtypes, _fingerprint
+from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 
@@ -23,6 +24,9 @@ class MemorySource(Source):
 
     def read(self, selection):
         return self._array[selection].astype(self.dtype, copy=False)
+
+    def content(self):
+        return _fingerprint.digest(np.ascontiguousarray(part).tobytes() for part in np.array_split(self._array, 64))
 
     def fingerprint_parts(self):
         header = _fingerprint.digest_json([self.shape, self.dtype_name])
@@ -57,7 +61,7 @@ def to_numpy(value):
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = line(error)
         raise InputError(
             f"{type(value).__name__} does not convert to an array ({reason}); give rows of equal width"
         ) from error

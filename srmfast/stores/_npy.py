@@ -5,6 +5,7 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.stores import _dtypes, _fingerprint, _places
 from srmfast.stores._region import RegionSource, c_strides
+from srmfast.stores._sound import line
 
 
 def open_source(path, key=None):
@@ -43,7 +44,7 @@ def load_open(file, location):
     try:
         return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        reason = "it holds Python objects, which are never unpickled" if "pickle" in str(error) else _line(error)
+        reason = "it holds Python objects, which are never unpickled" if "pickle" in str(error) else line(error)
         raise InputError(f"{location} cannot be read: {reason}; save it as a plain array or a text file") from error
 
 
@@ -73,7 +74,7 @@ def read_header(file, location):
         if version == (2, 0):
             return np.lib.format.read_array_header_2_0(file)
     except (ValueError, EOFError) as error:
-        raise InputError(f"{location} is not a .npy file ({_line(error)}); save the array with numpy.save") from error
+        raise InputError(f"{location} is not a .npy file ({line(error)}); save the array with numpy.save") from error
     raise InputError(f"{location} has .npy version {version}, used for records only; save a plain array of numbers")
 
 
@@ -101,7 +102,3 @@ class NpySource(RegionSource):
     def fingerprint_parts(self):
         offset, size = self._image
         return self._identify(_fingerprint.digest([self._file.read_at(offset, self._offset - offset)]), offset, size)
-
-
-def _line(error):
-    return (str(error) or type(error).__name__).splitlines()[0]

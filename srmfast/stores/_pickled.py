@@ -9,6 +9,7 @@ length of the pickle, because no instruction copies what it takes from the memo.
 import struct
 
 from srmfast.errors import InputError
+from srmfast.stores._sound import line
 
 OPAQUE = object()  # stands for a value that nobody needs: bytes, a set, a device
 _INTEGER_BYTES = 255
@@ -71,7 +72,7 @@ def read(image, lookup, persistent, location):
     except InputError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OverflowError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = line(error)
         raise InputError(
             f"{location} is damaged near byte {machine.at} of its description ({reason:.80}); copy or write it again"
         ) from error

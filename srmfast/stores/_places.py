@@ -33,11 +33,6 @@ def has_magic(path):
     return glob.has_magic(path) and not (is_url(path) and not _remote.of(_remote.scheme_of(path)).lists)
 
 
-def exists(path):
-    """Tell whether there is such a file or folder."""
-    return is_file(path) or is_folder(path) if is_url(path) else os.path.exists(path)
-
-
 def is_file(path):
     """Tell whether there is such a file."""
     if not is_url(path):

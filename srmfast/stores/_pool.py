@@ -102,6 +102,9 @@ class PooledSource(Source):
     def advice(self):
         return self._source.advice()
 
+    def content(self):
+        return self._source.content()
+
     def fingerprint_parts(self):
         return self._source.fingerprint_parts()
 

@@ -7,6 +7,7 @@ import re
 
 from srmfast.errors import InputError
 from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
+from srmfast.stores._sound import sound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Format:
 
     def open_source(self, path, key=None):
         """Open one array for reading by rectangles."""
-        return self._module(path).open_source(path, key)
+        with sound(path):
+            return self._module(path).open_source(path, key)
 
     def load_array(self, path, key=None):
         """Load one whole array of any type but objects."""
-        return self._module(path).load_array(path, key)
+        with sound(path):
+            return self._module(path).load_array(path, key)
 
     def list_arrays(self, path):
         """List the arrays of a file: name -> (shape, dtype as text)."""

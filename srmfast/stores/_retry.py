@@ -5,6 +5,7 @@ import os
 import random
 
 from srmfast.errors import InputError
+from srmfast.stores._sound import line
 
 TRIES = 6  # of one request; they span about 15 seconds, beside the time that the requests themselves take
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the second try, and before any
@@ -67,13 +68,13 @@ def _diagnose(error, url):
     """Say what happened if another try may help, or raise the one line if not."""
     names = [type(each).__name__ for each in _chain(error)]
     if isinstance(error, ShortBody) or any(word in name for name in names for word in _BROKEN_OFF):
-        return f"the answer ended early ({_line(error)})"
+        return f"the answer ended early ({line(error)})"
     status = _status(error)
     if any(word in name for name in names for word in _CREDENTIALS):
         raise InputError(
-            f"{url} cannot be read without credentials ({_line(error)}); {_sign_in(url)}, or check that it is public"
+            f"{url} cannot be read without credentials ({line(error)}); {_sign_in(url)}, or check that it is public"
         ) from error
-    if status in _FORBIDDEN or isinstance(error, PermissionError) or _line(error).startswith("Forbidden"):
+    if status in _FORBIDDEN or isinstance(error, PermissionError) or line(error).startswith("Forbidden"):
         raise InputError(
             f"{url} may not be read: access is denied ({status or 403}); {_sign_in(url)}, or check bucket and path"
         ) from error
@@ -85,16 +86,16 @@ def _diagnose(error, url):
             "download it first"
         ) from error
     if status is not None and status < 500 and status not in _WORTH_ANOTHER_TRY and "RequestTimeout" not in str(error):
-        raise InputError(f"{url} cannot be read: the server answered {status} ({_line(error)})") from error
+        raise InputError(f"{url} cannot be read: the server answered {status} ({line(error)})") from error
     if status is not None:
         return f"the server answered {status}"
     if any("Timeout" in name for name in names):
         return f"nothing arrived for {STALL_SECONDS:g} s"
     if any("Certificate" in name or "SSLError" in name for name in names):
-        raise InputError(f"{url} cannot be read: its certificate is not trusted ({_line(error)})") from error
+        raise InputError(f"{url} cannot be read: its certificate is not trusted ({line(error)})") from error
     modules = [type(each).__module__.partition(".")[0] for each in _chain(error)]
     if any(isinstance(each, OSError) for each in _chain(error)) or any(module in _NETWORK for module in modules):
-        return f"the connection failed ({_line(error)})"
+        return f"the connection failed ({line(error)})"
     raise error
 
 
@@ -130,8 +131,3 @@ def _sign_in(url):
     if scheme in ("gs", "gcs"):
         return "run: gcloud auth application-default login, or set FSSPEC_GS_TOKEN=anon for a public bucket"
     return "give an address that needs no login, such as a signed one"
-
-
-def _line(error):
-    text = " ".join((str(error) or type(error).__name__).split())
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -8,6 +8,7 @@ import os
 from srmfast.errors import InputError
 from srmfast.stores import _dtypes, _members, _places
 from srmfast.stores._region import RegionSource, truncated
+from srmfast.stores._sound import line
 
 _INDEX = "model.safetensors.index.json"  # names the file of every tensor of a folder
 HEADER_BYTES = 100_000_000  # the format's own limit
@@ -113,7 +114,7 @@ def _header(file, path):
     try:
         header = json.loads(file.read_at(8, length), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = line(error)
         raise InputError(
             f"{path} is not a safetensors file, its header is no JSON ({reason}); write it again"
         ) from error
@@ -168,7 +169,7 @@ def _indexed(folder, key):
         with _places.open_bytes(index) as file:
             files = _mapping(json.loads(file.read_at(0, file.size))).get("weight_map")
     except (OSError, ValueError, RecursionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = line(error)
         raise InputError(f"{index} cannot be read ({reason}); write it again, or name a file of the folder") from error
     files = {name: file for name, file in _mapping(files).items() if isinstance(file, str)}
     if not files:

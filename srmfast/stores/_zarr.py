@@ -17,9 +17,11 @@ from srmfast.stores import (
     _members,
     _remote,
     _zarr_chunks,
+    _zarr_roots,
     _zarr_shards,
     _zarr_tree,
 )
+from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 
@@ -74,7 +76,8 @@ class ZarrSource(Source):
         self.location = location
         self._root, self._node, self._doc, self._path, self._owned = root, node, doc, path, owned
         _cf.refuse_packed(doc.get("attributes") or {}, location)
-        self._array = _open_array(root, node, doc, location)
+        self._listed = _zarr_roots.ListedRoot(root)
+        self._array = _open_array(self._listed, node, doc, location)
         self.shape = tuple(self._array.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))
         self._objects = self.chunks = _chunks(self._array)  # what is stored as one object, and decoded as one
@@ -82,10 +85,10 @@ class ZarrSource(Source):
         self._index = None
         if self.chunks and (inner := _zarr_shards.unsharded(doc)):
             prefix = f"{node}/" if node else ""
-            view = _zarr_shards.ShardView(root, lambda place: prefix + self._encode(place), doc, self._objects)
+            view = _zarr_shards.ShardView(self._listed, lambda place: prefix + self._encode(place), doc, self._objects)
             self._index, self.chunks = view.index, view.index.inner
             self._array = _open_array(view, "", inner, location)
-        self.remote = getattr(root, "remote", False)
+        self.remote = self._listed.remote
         # zarr decodes with threads of its own; two callers hide its fixed time per call
         self.readers = _remote.READERS if self.remote else 2
         self.dims = _dims(doc)
@@ -97,7 +100,7 @@ class ZarrSource(Source):
             raise
         except Exception as error:  # codecs raise whatever they like
             raise InputError(
-                f"{self.location} cannot be decoded ({_line(error)}); a chunk is damaged or torn, write it again"
+                f"{self.location} cannot be decoded ({line(error)}); a chunk is damaged or torn, write it again"
             ) from error
         values = np.asarray(values)
         if values.dtype == np.int16 and self.dtype_name == "bfloat16":
@@ -106,17 +109,21 @@ class ZarrSource(Source):
 
     @functools.cached_property
     def _keys(self):
-        """Grid coordinates -> key of every chunk object (shard) that exists; listed once."""
+        """Key -> grid coordinates of every chunk object (shard) that existed when it was first asked."""
+        self._listed.keys = found = self._list()
+        return found
+
+    def _list(self):
         keys = _zarr_tree.keys_below(self._root, f"{self._node}/" if self._node else "")
-        return _zarr_chunks.present_keys(keys, self._node, self.shape, self._objects)
+        return _zarr_chunks.present_keys(keys, self._node, self._encode, self.shape, self._objects)
 
     @functools.cached_property
     def _absent(self):
-        return _zarr_chunks.absent(self._keys, _zarr_chunks.grid(self.shape, self._objects))
+        return _zarr_chunks.absent(self._keys.values(), _zarr_chunks.grid(self.shape, self._objects))
 
     @functools.cached_property
     def _holes(self):
-        return _zarr_chunks.holes_in_shards(self._root, self._keys, self._index, self.shape)
+        return _zarr_chunks.holes_in_shards(self._listed, self._keys, self._index, self.shape)
 
     @property
     def _countable(self):
@@ -157,35 +164,46 @@ class ZarrSource(Source):
         ]
 
     def fingerprint_parts(self):
-        return self._identify(getattr(self._root, "stat", None))
+        return self._identify(self._header, self._keys if self._countable else {}, getattr(self._root, "stat", None))
 
     def fingerprint_again(self):
-        return self._identify(getattr(self._root, "look", None))
+        header = self._described()
+        keys = self._keys if self._countable else {}
+        if (
+            self._countable and header == self._header
+        ):  # of another description, as of a resized array, the grid is another
+            keys = self._list()
+        return self._identify(header, keys, getattr(self._root, "look", None))
 
-    def _identify(self, stat):
+    @functools.cached_property
+    def _header(self):
+        return self._described()
+
+    def _described(self):
         ignored = ("attributes", "consolidated_metadata")
         described = _zarr_tree.document(self._root, self._node) or {}
-        header = _fingerprint.digest_json({k: v for k, v in described.items() if k not in ignored})
-        keys = self._sampled_keys()
-        slices = _fingerprint.digest(part for sample in _zarr_tree.wait(self._samples(keys, stat)) for part in sample)
-        held = len(self._keys) if self._countable else ""
-        return {"size": self.nbytes, "header": header, "slices": f"{slices}:{held}"}
+        return _fingerprint.digest_json({k: v for k, v in described.items() if k not in ignored})
 
-    def _sampled_keys(self):
-        """Give (place, key) of chunk objects spread over the array: those that exist, where that can be told."""
+    def _identify(self, header, held, stat):
+        keys = self._sampled(held)
+        slices = _fingerprint.digest(part for sample in _zarr_tree.wait(self._samples(keys, stat)) for part in sample)
+        return {"size": self.nbytes, "header": header, "slices": f"{slices}:{len(held) if self._countable else ''}"}
+
+    def _sampled(self, held):
+        """Give (key, place) of chunk objects spread over the array: those that exist, where that can be told."""
         if self.chunks is None:
             return []
         if self._countable:
-            keys = list(self._keys.items())
+            keys = list(held.items())
             return [keys[i] for i in _fingerprint.spread(len(keys))]
         counts = _zarr_chunks.grid(self.shape, self._objects)
         places = [np.unravel_index(i, counts) for i in _fingerprint.spread(math.prod(counts))]
-        return [(tuple(map(int, place)), self._key(map(int, place))) for place in places]
+        return [(self._key(map(int, place)), tuple(map(int, place))) for place in places]
 
     async def _samples(self, keys, stat):
         return await asyncio.gather(*[self._sample(*each, stat) for each in keys])
 
-    async def _sample(self, place, key, stat):
+    async def _sample(self, key, place, stat):
         """Give size and ETag of a chunk object, or its size and first bytes."""
         from zarr.abc.store import RangeByteRequest
         from zarr.core.buffer import default_buffer_prototype
@@ -280,7 +298,7 @@ def _open_array(root, node, doc, location):
         return zarr.Array(zarr.AsyncArray(metadata=doc, store_path=storage.StorePath(root, node)))
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise InputError(
-            f"{location} cannot be opened by zarr ({_line(error)}): shape {shape}, dtype {dtype}"
+            f"{location} cannot be opened by zarr ({line(error)}): shape {shape}, dtype {dtype}"
         ) from error
 
 
@@ -333,7 +351,3 @@ def _load(root, node, doc, location):
     if values.dtype.hasobject:
         raise InputError(f"{location} holds Python objects; save it as text or numbers")
     return values
-
-
-def _line(error):
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,10 +1,11 @@
 """Which chunks of a Zarr array exist: object keys, and the index inside every shard."""
 
-import itertools
 import math
 import re
 
 import numpy as np
+
+from srmfast.errors import InputError
 
 ABSENT = np.uint64(2**64 - 1)  # offset and length of an inner chunk that a shard does not hold
 INDEX_ENTRY = 16  # bytes
@@ -17,7 +18,7 @@ def grid(shape, chunks):
     return tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
 
 
-def present_keys(keys, node, shape, chunks):
+def present_keys(keys, node, encode, shape, chunks):
     """Sort the keys of an array's chunk objects by their place in the grid.
 
     Parameters
@@ -26,12 +27,20 @@ def present_keys(keys, node, shape, chunks):
         Every key below the array.
     node : str
         Path of the array.
+    encode : callable
+        ``encode(place) -> str``: the name of the chunk at a place of the grid.
     shape, chunks : tuple of int
 
     Returns
     -------
     dict
-        Grid coordinates -> key, in C order; keys of anything else are left out.
+        Key -> grid coordinates, in C order; keys of anything else are left out.
+
+    Raises
+    ------
+    InputError
+        A chunk lies outside the array, or is not named as the array names its chunks: rows would be left out or read as
+        the fill value, silently, that somebody has written.
     """
     prefix = f"{node}/" if node else ""
     counts = grid(shape, chunks)
@@ -42,9 +51,21 @@ def present_keys(keys, node, shape, chunks):
         if not pattern.fullmatch(tail):
             continue
         place = tuple(int(number) for number in re.findall(r"\d+", tail))
-        if len(place) == len(counts) and all(i < count for i, count in zip(place, counts, strict=True)):
-            found[place] = key
-    return dict(sorted(found.items()))
+        if len(place) != len(counts):
+            continue
+        if tail != encode(place):
+            raise InputError(
+                f"every chunk must be named as its array says, but {key} should be {prefix}{encode(place)}: correct the "
+                "separator in the description (dimension_separator in .zarray, chunk_key_encoding in zarr.json), or delete "
+                "that chunk"
+            )
+        if any(i >= count for i, count in zip(place, counts, strict=True)):
+            raise InputError(
+                f"the shape of an array must cover its chunks, but {key} lies outside {tuple(shape)}: the shape is wrong, or a "
+                "writer was killed while it appended; correct the shape, or delete that chunk"
+            )
+        found[key] = place
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def absent(places, counts):
@@ -59,6 +80,14 @@ def rectangles(places, chunks, shape):
     """Turn grid coordinates (m, rank) into (m, rank, 2) bounds within the array."""
     low = places * np.array(chunks)
     return np.stack([low, np.minimum(low + chunks, shape)], axis=2).astype(np.int64)
+
+
+def may_be_lost(what):
+    """Make the error of a chunk that does not exist where that cannot be told before it is read."""
+    return InputError(
+        f"every chunk must exist, but {what} does not: lost, or never written because it holds only the fill value; use "
+        "--missing-chunks zeros, or a copy that can be listed to skip"
+    )
 
 
 def shard_codec(doc):
@@ -104,17 +133,25 @@ class ShardIndex:
         Returns
         -------
         (*per_shard, 2) uint64 array or None
-            Offset and length of every inner chunk, both `ABSENT` for one that is not there; None without the shard
-            or when its index is torn.
+            Offset and length of every inner chunk, both `ABSENT` for one that is not there; None without the shard.
+
+        Raises
+        ------
+        InputError
+            The index is torn: nothing in the shard can be trusted.
         """
         from zarr.abc.store import RangeByteRequest, SuffixByteRequest
         from zarr.core.buffer import default_buffer_prototype
 
         request = SuffixByteRequest(self._nbytes) if self._at_end else RangeByteRequest(0, self._nbytes)
         found = await root.get(key, default_buffer_prototype(), request)
-        table = b"" if found is None else found.to_bytes()
-        if len(table) < self._nbytes or not self._intact(table):
+        if found is None:
             return None
+        table = found.to_bytes()
+        if len(table) < self._nbytes or not self._intact(table):
+            raise InputError(
+                f"{key} in {root} is torn: its index is cut short or does not match its checksum; write it again"
+            )
         return np.frombuffer(table, self._order, self._entries * 2).reshape(*self.per_shard, 2)
 
     def _intact(self, table):
@@ -133,7 +170,7 @@ def holes_in_shards(root, keys, index, shape):
     ----------
     root : zarr.abc.store.Store
     keys : dict
-        Grid coordinates of a shard -> its key.
+        Key of a shard -> its grid coordinates.
     index : ShardIndex
     shape : tuple of int
 
@@ -148,19 +185,12 @@ def holes_in_shards(root, keys, index, shape):
 
     async def gone_from(key):
         table = await index.read(root, key)
-        if table is None:  # torn object: nothing in it can be trusted
-            return np.ones(index.per_shard, bool)
-        return (table == ABSENT).all(axis=-1)
+        return np.ones(index.per_shard, bool) if table is None else (table == ABSENT).all(axis=-1)
 
-    absent_in = _zarr_tree.wait(concurrent_map([(key,) for key in keys.values()], gone_from, limit=ASKED_AT_ONCE))
+    absent_in = _zarr_tree.wait(concurrent_map([(key,) for key in keys], gone_from, limit=ASKED_AT_ONCE))
     counts = np.array(grid(shape, index.inner))
     holes = [np.empty((0, len(shape)), np.int64)]
-    for place, gone in zip(keys, absent_in, strict=True):
+    for place, gone in zip(keys.values(), absent_in, strict=True):
         found = np.argwhere(gone) + np.array(place) * np.array(index.per_shard)
         holes.append(found[(found < counts).all(axis=1)])
     return np.concatenate(holes)
-
-
-def name_keys(places, encode, limit):
-    """Encode the first `limit` grid coordinates as object keys."""
-    return [encode(tuple(int(i) for i in place)) for place in itertools.islice(places, limit)]

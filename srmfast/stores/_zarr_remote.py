@@ -1,16 +1,18 @@
 """Zarr hierarchies behind a URL: a folder of objects, or a zip file read by ranges."""
 
 import asyncio
+import os
 import struct
 import zipfile
 import zlib
 
 from srmfast.errors import InputError
-from srmfast.stores import _places, _remote, _retry
-from srmfast.stores._zarr_roots import Root
+from srmfast.stores import _places, _remote, _retry, _zarr_chunks
+from srmfast.stores._zarr_roots import Root, gone
 
 _DESCRIPTIONS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LOCAL_HEADER = 30  # bytes in front of a member's name
+_MOST_DEFLATED = 1032  # bytes that one byte of a deflated member can become
 _NAME_LENGTHS = struct.Struct("<HH")  # of name and extra field, at byte 26
 
 
@@ -55,13 +57,10 @@ class RemoteRoot(Root):
             return await self._remote.join(self._remote.fetch(_remote.join(self.location, key), start, stop))
         except _retry.NotThere as error:
             if known is not None:
-                raise InputError(f"{error}: it was there when the store was opened; write it again") from error
+                raise gone(key, self.location) from error
             if self.fills or self.supports_listing or key.rpartition("/")[2] in _DESCRIPTIONS:
                 return None
-            raise InputError(
-                f"every chunk must exist, but {_remote.join(self.location, key)} does not: lost, or never written "
-                "because it holds only the fill value; use --missing-chunks zeros, or a copy that can be listed to skip"
-            ) from error
+            raise _zarr_chunks.may_be_lost(_remote.join(self.location, key)) from error
 
     def _listing_of(self, key):
         """Give the listing that would hold a chunk, None when there is none and for descriptions."""
@@ -70,10 +69,10 @@ class RemoteRoot(Root):
         return next((keys for prefix, keys in self._known.items() if key.startswith(prefix)), None)
 
     async def list_prefix(self, prefix):
-        if prefix not in self._known:
-            found = await self._remote.join(self._remote.tree(_remote.join(self.location, prefix)))
-            self._known[prefix] = {prefix + key: stat for key, stat in found.items()}
-        for key in self._known[prefix]:
+        found = await self._remote.join(self._remote.tree(_remote.join(self.location, prefix)))
+        listed = {prefix + key: stat for key, stat in found.items()}
+        self._known.setdefault(prefix, listed)  # what was there first must stay there
+        for key in listed:
             yield key
 
     async def list_dir(self, prefix):
@@ -141,15 +140,34 @@ class RemoteZip(Root):
         low = _LOCAL_HEADER + sum(_NAME_LENGTHS.unpack_from(held, 26))
         body = held[low : low + info.compress_size]
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            body = zlib.decompress(body, -15)
+            body = self._inflated(info, body)
         elif info.compress_type != zipfile.ZIP_STORED:
             raise InputError(f"{self.location} is compressed by method {info.compress_type}; store or deflate members")
         if zlib.crc32(body) != info.CRC:
             raise InputError(f"{info.filename} in {self.location} does not match its checksum; copy the file again")
         return body
 
+    def _inflated(self, info, body):
+        """Decompress a member to the size that it claims, which its bytes must allow and the memory hold."""
+        if info.file_size > len(body) * _MOST_DEFLATED:
+            raise InputError(f"{info.filename} in {self.location} claims more than it can hold; copy the file again")
+        if info.file_size > _memory():
+            raise InputError(
+                f"{info.filename} in {self.location} holds {info.file_size:,} bytes, more than the memory of this machine; write "
+                "smaller chunks"
+            )
+        decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+        found = decompressor.decompress(body, info.file_size + 1)
+        if len(found) != info.file_size:
+            raise InputError(f"{info.filename} in {self.location} is not of the size it claims; copy the file again")
+        return found
+
     def _range(self, info, start, stop):
         if info.filename not in self._data:
             header = self._file.read_at(info.header_offset, _LOCAL_HEADER)
             self._data[info.filename] = info.header_offset + _LOCAL_HEADER + sum(_NAME_LENGTHS.unpack_from(header, 26))
         return self._file.read_at(self._data[info.filename] + start, stop - start)
+
+
+def _memory():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,6 +2,8 @@
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
+from srmfast.errors import InputError
+
 
 class Root(Store):
     """A store of objects that zarr reads through; subclasses give `fetch` and, where they can, `listed`.
@@ -76,6 +78,44 @@ class Root(Store):
 
     def __repr__(self):
         return f"{type(self).__name__}({self.location!r})"
+
+
+class ListedRoot(Root):
+    """A root whose objects may not vanish: one that was listed and is gone when it is read would read as the fill value.
+
+    Parameters
+    ----------
+    root : zarr.abc.store.Store
+
+    Attributes
+    ----------
+    keys : container of str
+        What was listed; empty until then.
+    """
+
+    def __init__(self, root):
+        super().__init__(str(root))
+        self._root, self.keys = root, ()
+        self.remote = getattr(root, "remote", False)
+        self.supports_listing = root.supports_listing
+
+    @property
+    def fills(self):
+        """Whether what does not exist reads as the fill value though it cannot be told beforehand."""
+        return getattr(self._root, "fills", False)
+
+    async def get(self, key, prototype=None, byte_range=None):
+        from zarr.core.buffer import default_buffer_prototype
+
+        found = await self._root.get(key, prototype or default_buffer_prototype(), byte_range)
+        if found is None and key in self.keys:
+            raise gone(key, self.location)
+        return found
+
+
+def gone(key, location):
+    """Make the error of an object that was listed and is not there any more."""
+    return InputError(f"{key} in {location} is gone: it was there when the store was opened; write it again")
 
 
 def bounds(byte_range):

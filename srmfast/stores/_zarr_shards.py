@@ -32,7 +32,7 @@ class ShardView(Root):
 
     Parameters
     ----------
-    root : zarr.abc.store.Store
+    root : ListedRoot
         Holds the shards.
     shard_key : callable
         ``shard_key(place) -> str``: the key of the shard at a place of the grid.
@@ -52,7 +52,7 @@ class ShardView(Root):
         self.index = _zarr_chunks.ShardIndex(_zarr_chunks.shard_codec(doc), shards)
         self._tables = OrderedDict()  # place of a shard -> task that reads its index
         self._pieces = OrderedDict()  # (place of a shard, number) -> task that reads a piece of it
-        self._together = getattr(root, "remote", False)
+        self._together = root.remote
 
     async def get(self, key, prototype=None, byte_range=None):
         from zarr.abc.store import RangeByteRequest
@@ -67,6 +67,10 @@ class ShardView(Root):
             return None
         offset, nbytes = (int(value) for value in table[within])
         if offset == nbytes == _zarr_chunks.ABSENT:
+            if not self._root.supports_listing and not self._root.fills:
+                raise _zarr_chunks.may_be_lost(
+                    f"inner chunk {'/'.join(map(str, within))} of {self._shard_key(shard)} in {self.location}"
+                )
             return None
         prototype = prototype or default_buffer_prototype()
         if self._together and nbytes < _PIECE_BYTES // 4:

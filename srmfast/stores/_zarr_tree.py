@@ -10,6 +10,7 @@ import os
 
 from srmfast.errors import InputError, require
 from srmfast.stores import _places
+from srmfast.stores._sound import line
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup")
 DEPTH = 8  # groups below groups
@@ -46,7 +47,7 @@ def open_root(path):
         wait(root._open())
         return root
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path} is not a whole Zarr zip file ({_line(error)}); copy or write it again") from error
+        raise InputError(f"{path} is not a whole Zarr zip file ({line(error)}); copy or write it again") from error
 
 
 def wait(coroutine):
@@ -200,7 +201,3 @@ def _spelled(dtype):
     if dtype[:1] in "<>|" and dtype[1:2] in "fiub":
         return np.dtype(dtype).name
     return dtype
-
-
-def _line(error):
-    return (str(error) or type(error).__name__).splitlines()[0]

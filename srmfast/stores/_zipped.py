@@ -6,6 +6,7 @@ import zlib
 
 from srmfast.errors import InputError
 from srmfast.stores import _places
+from srmfast.stores._sound import line
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def open_archive(path, kind):
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = line(error)
         raise InputError(f"{path} is not a whole {kind} file ({reason}); copy or write it again") from error
 
 

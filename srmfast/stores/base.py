@@ -3,7 +3,7 @@
 import abc
 import math
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 
 
 class Source(abc.ABC):
@@ -18,7 +18,7 @@ class Source(abc.ABC):
     format : str
         Name shown to the user ("npy").
     location : str
-        Path and key, or a description, shown in errors.
+        Path and key, or a description, shown in errors and kept in results: an address without its secrets.
     shape : tuple of int
         Every axis of the stored array.
     dtype : numpy.dtype
@@ -39,7 +39,6 @@ class Source(abc.ABC):
     """
 
     format = "array"
-    location = "array"
     shape = ()
     dtype = None
     dtype_name = ""
@@ -48,6 +47,16 @@ class Source(abc.ABC):
     working_bytes = 0
     readers = 1
     remote = False
+
+    _location = "array"
+
+    @property
+    def location(self):
+        return self._location
+
+    @location.setter
+    def location(self, text):
+        self._location = shown(str(text))
 
     @abc.abstractmethod
     def read(self, selection):
@@ -93,6 +102,10 @@ class Source(abc.ABC):
             Length and chunks of each.
         """
         return [(self.shape[axis], self.chunks)]
+
+    def content(self):
+        """Hash the whole content where that is cheap, in memory; "" elsewhere."""
+        return ""
 
     def missing(self):
         """Give the rectangles that the store does not hold and would read as a fill value.

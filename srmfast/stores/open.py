@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, shown
 from srmfast.stores import _axes, _places, _registry, _remote, _shards, recognise
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores._site import Site
@@ -145,7 +145,7 @@ def _unlisted(path):
 
 def _stem(path, key):
     """Make a short name of a path and a key, without slashes."""
-    stem = Path(_remote.path_of(path).rstrip("/")).name
+    stem = Path(shown(path).rstrip("/")).name
     while Path(stem).suffix and _registry.by_suffix(stem) is not None:
         stem = Path(stem).stem
     stem = stem.replace("*", "").strip("-_.") or "store"

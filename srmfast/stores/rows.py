@@ -7,6 +7,7 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.stores import _axes, _layout, _ranges
 from srmfast.stores._pool import PooledSource
+from srmfast.stores._sound import sound
 
 _LAYER_NAMES = ("layer", "layers", "layer_ids", "layer_names")
 
@@ -146,7 +147,8 @@ class Store:
             raise InputError(f"{self.location} is closed; open it again to read")
         if not 0 <= start <= stop <= self.n:
             raise InputError(f"rows must satisfy 0 <= start <= stop <= {self.n}, got {start}:{stop} of {self.location}")
-        parts = [self._read_box(box) for box in _ranges.boxes(start, stop, self.row_shape)]
+        with sound(self.location):
+            parts = [self._read_box(box) for box in _ranges.boxes(start, stop, self.row_shape)]
         if len(parts) == 1:
             return np.ascontiguousarray(parts[0], dtype=self._source.dtype)
         block = np.empty((stop - start, self.d), self._source.dtype)
@@ -197,7 +199,8 @@ class Store:
         list of [start, stop]
             Disjoint row intervals in increasing order; empty for every format but Zarr.
         """
-        gaps = self._source.missing()
+        with sound(self.location):
+            gaps = self._source.missing()
         if gaps is None or not len(gaps):
             return []
         for axis, position in self._axes.fixed.items():
@@ -221,7 +224,12 @@ class Store:
             JSON-able: ``shape``, ``dtype``, ``view`` (the axes used), ``size`` (bytes), ``header`` and
             ``slices`` (digests).
         """
-        return self._head() | self._source.fingerprint_parts()
+        with sound(self.location):
+            return self._head() | self._source.fingerprint_parts()
+
+    def content(self):
+        """Hash the whole content of an array in memory; "" for files, which `fingerprint` samples."""
+        return self._source.content()
 
     def check_unchanged(self, before):
         """Look whether the data are still those of an earlier fingerprint.
@@ -236,7 +244,8 @@ class Store:
         InputError
             When they are not, naming what differs.
         """
-        now = self._head() | self._source.fingerprint_again()
+        with sound(self.location):
+            now = self._head() | self._source.fingerprint_again()
         differ = [part for part in now if now[part] != before.get(part)]
         if differ:
             sizes = f" from {before['size']} to {now['size']} bytes" if "size" in differ else ""
@@ -283,7 +292,8 @@ class Store:
 
     def siblings(self):
         """List the arrays of the same container: name -> (shape, dtype as text)."""
-        return self._source.siblings()
+        with sound(self.location):
+            return self._source.siblings()
 
     def sibling(self, key):
         """Load another array of the same container whole (token ids, labels, a mask).
@@ -293,7 +303,8 @@ class Store:
         InputError
             When there is none of that name, listing what there is.
         """
-        return self._source.sibling(key)
+        with sound(self.location):
+            return self._source.sibling(key)
 
     def close(self):
         """Release files; a second call does nothing."""
