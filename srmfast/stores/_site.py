@@ -7,6 +7,7 @@ import os
 
 from srmfast.errors import InputError, MissingDependency
 from srmfast.stores import _hdf5, _places, _registry, _shards
+from srmfast.stores._sound import line
 
 DESCRIPTION_BYTES = 16 << 20  # of a JSON file that describes a layout
 MOST_FOLDERS = 10_000  # in a folder; names without a known suffix beyond that are files of some other kind
@@ -150,8 +151,9 @@ def one_line(path):
     try:
         yield
     except (OSError, RuntimeError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} cannot be read ({reason}); the file is damaged, copy or write it again") from error
+        raise InputError(
+            f"{path} cannot be read ({line(error)}); the file is damaged, copy or write it again"
+        ) from error
 
 
 def plain(name, location):
