@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 import warnings
 import zipfile
 
@@ -12,6 +13,7 @@ from http_faults import FaultyServer
 from store_contract import D, StoreContract
 
 from srmfast import run
+from srmfast.engine import events
 from srmfast.errors import InputError, MissingDependency, shown
 from srmfast.stores import _remote, _retry, load_column, open_store
 
@@ -540,6 +542,31 @@ def test_a_member_of_a_zip_is_unpacked_to_no_more_than_it_may_be(web, tmp_path, 
     monkeypatch.setattr("srmfast.stores._zarr_remote._memory", lambda: memory)
     with open_store(f"{web.url}/a.zip") as store:
         refused(refusal, store.read, 0, 10)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.zarr", "a.h5"])
+def test_an_interrupt_waits_for_no_stalled_request(web, acts, monkeypatch, name):
+    monkeypatch.setattr(_retry, "STALL_SECONDS", 60)
+    monkeypatch.setattr(_remote, "of", functools.cache(_remote.Remote))
+    np.save(web.folder / "a.npy", acts)
+    write_zarr(web.folder / "a.zarr", acts, chunks=(50, 4))
+    with h5py.File(web.folder / "a.h5", "w") as file:
+        file.create_dataset("acts", data=acts, chunks=(300, 1))
+
+    def watch(event):
+        if isinstance(event, events.PassStarted):
+            for path in ("a.npy", "a.h5", *(f"a.zarr/c/{i}/0" for i in range(6))):
+                web.always[path] = "stall"
+        if isinstance(event, events.KernelsReady):
+            raise KeyboardInterrupt
+
+    with open_store(f"{web.url}/{name}") as store:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            counts(store, on_event=watch)
+        assert time.monotonic() - began < 10
+        web.always.clear()
+        assert store.read(0, 300).shape == (300, 4)  # the store can be read again
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from threadpoolctl import ThreadpoolController
 
 from srmfast import interrupts
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone
+from srmfast.stores import abandon
 from srmfast.tally import gaps, merged
 
 _COUNTING = 2  # slabs being counted at once, so that no thread waits for the last piece of a slab
@@ -132,9 +133,13 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
             leave_out(store.n)
             if saved and todo:
                 save()
-        except BaseException:
+        except BaseException as error:
             cancelled.set()
             readers.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):  # of the process: no reader shall wait for a network any more
+                abandon()
+                while wait(reading, timeout=0.1).not_done:  # one that was about to ask
+                    abandon()
             counters.shutdown(wait=False, cancel_futures=True)
             raise
     began = time.perf_counter()

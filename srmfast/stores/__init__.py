@@ -6,6 +6,7 @@ _HOME = {
     "BITS": "_dtypes",
     "Source": "base",
     "Store": "rows",
+    "abandon": "_remote",
     "expand": "columns",
     "float8_values": "_dtypes",
     "load_column": "columns",

@@ -13,6 +13,7 @@ AT_ONCE = 32  # requests under way
 GAP_BYTES = 64 << 10  # ranges closer than this are fetched as one: another request costs more
 PIECE_BYTES = 8 << 20  # a longer range is fetched in such pieces, side by side
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+_under_way = set()  # what callers wait for: tasks of the event loop
 _LIBRARIES = {"s3": "s3fs", "gcs": "gcsfs", "http": "aiohttp"}
 
 
@@ -44,14 +45,11 @@ class Remote:
         """Run a coroutine to its end, from any thread but the event loop's own."""
         from fsspec.asyn import sync
 
-        async def run():
-            return await coroutine
-
-        return sync(self._loop, run)
+        return sync(self._loop, _run, coroutine)
 
     async def join(self, coroutine):
         """Await a coroutine from another event loop."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_run(coroutine), self._loop))
 
     async def fetch(self, url, start=None, stop=None):
         """Read an object or the range [start, stop) of it; a negative start alone means its last bytes.
@@ -118,6 +116,24 @@ class Remote:
         if self._fs.async_impl:
             return await getattr(self._fs, f"_{name}")(*args, **options)
         return await asyncio.to_thread(getattr(self._fs, name), *args, **options)
+
+
+async def _run(coroutine):
+    """Await what a caller waits for, until it is abandoned."""
+    task = asyncio.current_task()
+    _under_way.add(task)
+    try:
+        return await coroutine
+    except asyncio.CancelledError:
+        raise InputError("reading was interrupted; run again") from None
+    finally:
+        _under_way.discard(task)
+
+
+def abandon():
+    """End every request under way, and every pause before another try: whoever waits for one gets an error at once."""
+    for task in list(_under_way):
+        task.get_loop().call_soon_threadsafe(task.cancel)
 
 
 @functools.cache
