@@ -302,3 +302,16 @@ def test_every_value_of_a_narrow_type_survives():
 )
 def test_what_a_library_complains_about_is_one_line(complaint, said):
     assert line(ValueError(complaint)) == said
+
+
+def test_a_header_that_is_no_python_is_one_line(tmp_path):
+    """NumPy reads headers with Python's own tokenizer, whose errors are of many kinds."""
+    for number, header in enumerate((b"{'descr': '<f4', (", b"{,", b"\0" * 20, b"((((", b"'''")):
+        image = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + header.ljust(117) + b"\n" + b"\0" * 64
+        (tmp_path / f"{number}.npy").write_bytes(image)
+        with zipfile.ZipFile(tmp_path / f"{number}.npz", "w") as archive:
+            archive.writestr("acts.npy", image)
+        for suffix in ("npy", "npz"):
+            with pytest.raises(InputError) as caught:
+                open_store(tmp_path / f"{number}.{suffix}")
+            assert "\n" not in str(caught.value)

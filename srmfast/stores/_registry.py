@@ -34,7 +34,8 @@ class Format:
 
     def list_arrays(self, path):
         """List the arrays of a file: name -> (shape, dtype as text)."""
-        return self._module(path).list_arrays(path)
+        with sound(path):
+            return self._module(path).list_arrays(path)
 
     def _module(self, path):
         if _places.is_url(path) and not self.remote:
