@@ -288,3 +288,28 @@ def test_a_torn_index_of_a_shard_is_no_missing_chunk(tmp_path):
             with pytest.raises(InputError, match="c/1/0 in .*a.zarr is torn: .*write it again"):
                 look()
         assert store.read(0, 20).all() and store.read(40, 60).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"zarr_format": 2}, {"shards": (40, 6)}])
+def test_a_claimed_chunk_is_not_made_room_for(tmp_path, options):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=np.ones((40, 6), np.float32), chunks=(20, 6), **options)
+    name = ".zarray" if options.get("zarr_format") == 2 else "zarr.json"
+    document = json.loads((path / name).read_text())
+    if "chunks" in document:
+        document["chunks"] = [99_999_999, 6]
+    else:
+        document["chunk_grid"]["configuration"]["chunk_shape"] = [99_999_999, 6]
+    (path / name).write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"claims chunks of \(99999999, 6\)|divisible by the shard"):
+        open_store(path)
+
+
+def test_a_claimed_shape_is_not_made_room_for(tmp_path):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=np.ones((40, 6), np.float32), chunks=(20, 6))
+    document = json.loads((path / "zarr.json").read_text())
+    document["shape"] = [10**12, 6]
+    (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="of 50,000,000,000 only 2 exist"):
+        open_store(path).missing_rows()

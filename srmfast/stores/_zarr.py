@@ -24,6 +24,8 @@ from srmfast.stores import (
 from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
+_VAST = 256 << 20  # bytes of a chunk that need no thought
+
 
 def open_source(path, key=None):
     """Open an array of a Zarr hierarchy.
@@ -81,12 +83,14 @@ class ZarrSource(Source):
         self.shape = tuple(self._array.shape)
         self.dtype_name, self.dtype = _dtypes.resolve(_declared(doc, self._array), location, doc.get("attributes"))
         self._objects = self.chunks = _chunks(self._array)  # what is stored as one object, and decoded as one
+        _refuse_vast(self.chunks, self.shape, self.dtype.itemsize, location)
         self._encode = self._array.metadata.encode_chunk_key
         self._index = None
         if self.chunks and (inner := _zarr_shards.unsharded(doc)):
             prefix = f"{node}/" if node else ""
             view = _zarr_shards.ShardView(self._listed, lambda place: prefix + self._encode(place), doc, self._objects)
             self._index, self.chunks = view.index, view.index.inner
+            _refuse_vast(self.chunks, self.shape, self.dtype.itemsize, location)
             self._array = _open_array(view, "", inner, location)
         self.remote = self._listed.remote
         # zarr decodes with threads of its own; two callers hide its fixed time per call
@@ -330,6 +334,16 @@ def _in_order(codecs):
             settings["codecs"] = _in_order(settings["codecs"])
         ordered.append({"name": codec["name"], "configuration": settings})
     return ordered
+
+
+def _refuse_vast(chunks, shape, itemsize, location):
+    """Refuse chunks that claim far more than their whole array: decoding one would take that much memory."""
+    chunk, whole = (math.prod(sizes) * itemsize for sizes in (chunks or (), shape))
+    if chunks and chunk > max(_VAST, 4 * whole):
+        raise InputError(
+            f"{location} claims chunks of {chunks}, {chunk:,} bytes each, for an array of {tuple(shape)}; its description is "
+            "damaged, or rechunk it"
+        )
 
 
 def _chunks(array):

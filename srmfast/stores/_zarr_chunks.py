@@ -7,6 +7,7 @@ import numpy as np
 
 from srmfast.errors import InputError
 
+_LISTED = 1 << 22  # chunks that are not there, at most, of an array that is read all the same
 ABSENT = np.uint64(2**64 - 1)  # offset and length of an inner chunk that a shard does not hold
 INDEX_ENTRY = 16  # bytes
 CHECKSUM = 4  # bytes, crc32c
@@ -70,6 +71,12 @@ def present_keys(keys, node, encode, shape, chunks):
 
 def absent(places, counts):
     """Give the grid coordinates that are not in `places`, as an (m, rank) array in C order."""
+    total = math.prod(counts)
+    if total - len(places) > _LISTED:
+        raise InputError(
+            f"an array must have most of its chunks, but of {total:,} only {len(places):,} exist; its shape is wrong, or its "
+            "writer never finished"
+        )
     held = np.zeros(counts, bool)
     if len(places):
         held[tuple(np.array(list(places)).T)] = True
