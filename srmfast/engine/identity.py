@@ -82,7 +82,7 @@ def identity_of(members, request):
             for basis in member.bases
         }
         found[member.name] = specs or {"rows": json.loads(json.dumps(_rows_of(member, request, limit)))}
-    return _ordered(found)
+    return ordered(found)
 
 
 def states_of(members, request):
@@ -93,9 +93,17 @@ def states_of(members, request):
     return identity_of(members, request) | {"content": {member.name: member.store.content() for member in members}}
 
 
-def _ordered(stores):
-    """Add what a mapping does not say: states and parts are told apart by the order of stores and bases, too."""
-    return stores | {_ORDER: [[name, *bases] for name, bases in stores.items()], "counting": COUNTING}
+def ordered(stores, counting=COUNTING):
+    """Add what a mapping does not say: states and parts are told apart by the order of stores and bases, too.
+
+    Parameters
+    ----------
+    stores : dict of str to dict
+        Names of stores, and of their bases.
+    counting : int
+        The `COUNTING` of the srmfast that counted.
+    """
+    return stores | {_ORDER: [[name, *bases] for name, bases in stores.items()], "counting": counting}
 
 
 def known(spec, finds_mean):
@@ -121,7 +129,7 @@ def identity_of_result(result, finds_mean):
     for one in members:
         store, basis = one.attrs["store_name"], one.attrs["basis_name"]
         found.setdefault(store, {})[basis] = known(one.attrs["spec"], finds_mean.get(store, False))
-    return _ordered(found)
+    return ordered(found)
 
 
 def identity_of_part(path):
@@ -133,4 +141,4 @@ def identity_of_part(path):
             }
             for store in file.header["stores"]
         }
-        return _ordered(stores) | {"shard": file.header["shard"]}
+        return ordered(stores) | {"shard": file.header["shard"]}

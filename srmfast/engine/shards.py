@@ -9,7 +9,7 @@ from srmfast.bases import Basis
 from srmfast.engine.assemble import assemble, merged_provenance, provenance
 from srmfast.engine.basis import PreparedBasis
 from srmfast.engine.events import ignore
-from srmfast.engine.identity import COUNTING, states_of
+from srmfast.engine.identity import COUNTING, ordered, states_of
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
@@ -210,14 +210,12 @@ def _check_parts(paths, headers):
 
 def _identity(header):
     """Return what the parts of one run share, in its order."""
-    stores = header["stores"]
     found = {
         store["name"]: {"rows": store["n"], "labels": store["labels"]}
         | {basis["spec"]["basis"]["name"]: basis["spec"] for basis in store["bases"]}
-        for store in stores
+        for store in header["stores"]
     }
-    order = [[store["name"], *(basis["spec"]["basis"]["name"] for basis in store["bases"])] for store in stores]
-    return found | {"the order of stores and bases": order, "counting": header["counting"]}
+    return ordered(found, header["counting"])
 
 
 def _merge_store(paths, headers, number, store, share):
