@@ -1,4 +1,4 @@
-"""Interrupts that wait: work that can be gone on with is written down before it is given up."""
+"""Interrupts that wait: what is being done is written down, or at least left in order, before it is given up."""
 
 import contextlib
 
@@ -12,7 +12,7 @@ def deferred():
     Yields
     ------
     callable
-        Whether an interrupt waits: the body should write down what it has and raise KeyboardInterrupt.
+        Whether an interrupt waits: the body should ask often, write down what it has and raise KeyboardInterrupt.
 
     Raises
     ------

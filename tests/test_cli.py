@@ -594,6 +594,36 @@ def test_a_signal_during_a_run_leaves_nothing(sent, tmp_path, srmfast_env):
     assert time.monotonic() - began < 20
 
 
+def test_a_signal_that_comes_while_a_lock_is_taken_ends_the_run(files, srmfast_env):
+    """Raised between the lock of a future and its `with`, an interrupt would leave the future locked for ever."""
+    script = """
+import os, signal, sys, threading, time
+from srmfast.cli import main
+from srmfast.engine.block import Worker
+
+enter, count, armed = threading.Condition.__enter__, Worker.count, []
+
+def slow(*arguments):
+    armed.append(True)
+    time.sleep(0.3)
+    return count(*arguments)
+
+def signalled(condition):
+    entered = enter(condition)
+    if armed and threading.current_thread() is threading.main_thread():
+        os.kill(os.getpid(), signal.SIGINT)
+    return entered
+
+Worker.count, threading.Condition.__enter__ = slow, signalled
+sys.exit(main("run x.npy --angles 8 --progress none -o never.zarr".split()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=files, env=srmfast_env, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 130 and ended.stdout == ""
+    assert ended.stderr == "srmfast: interrupted; nothing half-written is left\n"
+
+
 def test_an_interrupt_while_the_result_is_written_leaves_nothing(tmp_path, files, srmfast_main, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 
 import cases
 import numpy as np
@@ -456,3 +457,26 @@ def test_rows_whose_squares_underflow_pass_the_screen(rng):
     x[:, 7] *= 40
     result = srmfast.run(x, "standard", epsilon=(0.9, 0.99), angles=24, planes="random:200", keep="all")
     assert (result.counts[0] == cases.reference(x, result)).all() and result.total.any()
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupt_does_not_wait_for_reads_that_never_begin(monkeypatch):
+    """A read that is cancelled before it begins is done, but nobody is ever told."""
+    x, begun = np.broadcast_to(np.float32(1), (40_000_000, 8)), []
+    source = srmfast.open_store(x)
+
+    def slow(start, stop):
+        begun.append(start)
+        time.sleep(0.2)
+        return x[start:stop]
+
+    def interrupt(event):
+        if isinstance(event, events.KernelsReady):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(source, "read", slow)
+    monkeypatch.setattr(source, "reads", lambda *_: [(row, row + 100) for row in range(0, 4_000, 100)])
+    monkeypatch.setattr(source, "readers", 1)
+    with pytest.raises(KeyboardInterrupt):
+        srmfast.run(source, "standard", epsilon=0.5, angles=8, threads=2, on_event=interrupt)
+    assert 0 < len(begun) < 20

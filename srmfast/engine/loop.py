@@ -1,6 +1,5 @@
 """One reading of a store: reader threads fill a bounded window, a thread pool counts, counts are added."""
 
-import contextlib
 import queue
 import threading
 import time
@@ -44,6 +43,9 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
     Readers only read. A worker, with all its accumulators, is held by one thread at a time; workers meet only
     in the addition of integers, so neither the order of arrival nor the number of threads can change a count. A state
     is saved when all slabs that were begun have been counted; readers go on meanwhile.
+
+    An interrupt is asked for, never raised in the midst of a wait: raised there, it could leave the lock of a future
+    locked, and the thread that has its result, and whoever waits for that thread, would wait for ever.
     """
     store, plan = member.store, member.plan
     reading_seconds = 0.0
@@ -105,29 +107,38 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
         gather()
         saved.save(first.tally(done), spent())
 
+    def arrived(futures):
+        """Wait until all are done or an interrupt has come; whether they are."""
+        while not (done := all(future.done() for future in futures)) and not interrupted():
+            wait(futures, timeout=0.1)
+        return done
+
     with (
         _ONE_BLAS_THREAD,
-        interrupts.deferred() if saved else contextlib.nullcontext(lambda: False) as interrupted,
+        interrupts.deferred() as interrupted,
         ThreadPoolExecutor(plan.readers, "srmfast-read") as readers,
         ThreadPoolExecutor(plan.threads, "srmfast-count") as counters,
     ):
         try:
             read_ahead()
-            if ready is not None:
+            if ready is not None and arrived([ready]):
                 on_event(ready.result())
             while reading or counting:
-                if interrupted() or (saved and saved.due):
+                if saved and (interrupted() or saved.due):
                     save()
                 if interrupted():
                     raise KeyboardInterrupt
-                if reading and len(counting) < _COUNTING:
+                begin = bool(reading) and len(counting) < _COUNTING
+                if not arrived([reading[0]] if begin else counting[0][0]):
+                    continue
+                if begin:
                     raw, start, took = reading.popleft().result()
                     reading_seconds += took
                     pieces = _pieces(len(raw), plan.threads, plan.block_rows)
                     futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
                     counting.append((futures, start, start + len(raw), raw.nbytes))
                     del raw
-                elif counting:
+                else:
                     settle()
                 read_ahead()
             leave_out(store.n)
@@ -138,8 +149,9 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
             readers.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):  # of the process: no reader shall wait for a network any more
                 abandon()
-                while wait(reading, timeout=0.1).not_done:  # one that was about to ask
+                while running := [future for future in reading if not future.done()]:  # one that was about to ask
                     abandon()
+                    wait(running, timeout=0.1)  # never for one that was cancelled before it began: that ends unheard
             counters.shutdown(wait=False, cancel_futures=True)
             raise
     began = time.perf_counter()
