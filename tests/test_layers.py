@@ -70,7 +70,8 @@ ALLOWED = {
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
-    "progress": {"engine"},
+    "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
+    "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
     "graph": {"errors", "threads", "graph"},
     "commands": {
@@ -85,6 +86,7 @@ ALLOWED = {
         "report",
         "progress",
         "analyses",
+        "training",
         "commands",
         "",
     },

@@ -46,7 +46,14 @@ SCHEMA = {
     "training": {"loss": ("mse", "cross-entropy"), "batch": 24, "epochs": 60, "seed": 0, "checkpoints": []},
 }
 POSITIVE = ("optimiser.learning_rate", "optimiser.epsilon", "training.batch", "training.epochs")
-NOT_NEGATIVE = ("activation.threshold", "basis.count", "basis.seed", "training.seed", "regularisation.l1", "regularisation.l2")
+NOT_NEGATIVE = (
+    "activation.threshold",
+    "basis.count",
+    "basis.seed",
+    "training.seed",
+    "regularisation.l1",
+    "regularisation.l2",
+)
 SHARES = ("optimiser.momentum", "optimiser.beta1", "optimiser.beta2")
 
 
@@ -232,8 +239,7 @@ def _check_layers(values):
             raise InputError(f"a layer must be one of {', '.join(kinds)}, got {text!r}")
     if layers.count("latent") != 1 or layers[0] == "latent":
         raise InputError(
-            "layers must hold 'latent' once, behind the layer whose output is measured, "
-            f"got {json.dumps(layers)}"
+            f"layers must hold 'latent' once, behind the layer whose output is measured, got {json.dumps(layers)}"
         )
     if not layers[-1].startswith("linear"):
         raise InputError(f"the last layer must be linear, got {layers[-1]!r}")

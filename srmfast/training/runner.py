@@ -35,9 +35,7 @@ class Runner:
         self._fixed = {name: value(array) for name, array in fixed.items()}
         begins = {name: np.array(array) for name, array in (step.state | (state or {})).items()}
         self._names = list(begins)
-        self._places = [
-            {name: value(np.array(array)) for name, array in begins.items()} for _ in range(2)
-        ]
+        self._places = [{name: value(np.array(array)) for name, array in begins.items()} for _ in range(2)]
         self._at = 0
         self._bindings = []
         for at in range(2):
