@@ -5,6 +5,7 @@ NAMES = (
     "demo",
     "inspect",
     "basis",
+    "train",
     "mean",
     "show",
     "plot",
