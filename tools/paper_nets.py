@@ -12,10 +12,10 @@ from srmfast.training import load_recipe, train
 from srmfast.training.network import layer_basis
 from srmfast.whole import whole_file
 
-WIDTH = 16  # latent neurons
+WIDTH, WIDE = 16, 128  # latent neurons, and those of the hidden layers of large nets
 # Epochs of the paper's strips of images: two of the beginning, then every 2, every 5, every 10.
 STRIP = (0, *range(2, 21, 2), 25, *range(30, 101, 10))
-EPOCHS = {"small-mnist": 60, "large-mnist": 30, "small-cifar": 400, "large-cifar": 200}
+EPOCHS = {"small-mnist": 60, "large-mnist": 20, "small-cifar": 200, "large-cifar": 100}
 BATCH = 1000  # images at once through a network
 DIGITS = tuple("0123456789")
 
@@ -45,7 +45,7 @@ class Net:
         """Return what differs from the recipe."""
         stages = sorted({0, self.epochs} | ({epoch for epoch in STRIP if epoch < self.epochs} if self.strip else set()))
         return {
-            "n": WIDTH, "basis.count": self.count, "basis.seed": self.seed, "activation.kind": self.activation,
+            "n": WIDTH, **({"wide": WIDE} if "large" in self.recipe else {}), "basis.count": self.count, "basis.seed": self.seed, "activation.kind": self.activation,
             "training.checkpoints": stages,
         }  # fmt: skip
 
