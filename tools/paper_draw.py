@@ -174,7 +174,7 @@ def grid(columns, *, epsilon, title, split=False, caption=None):
     caption : callable, optional
         `caption(column number, way, planes hit, in phase, in antiphase)`: words in a corner of the ensemble.
     """
-    made = figure_of(max(4.6, 2.0 * len(columns) + 1.0), 7.0)
+    made = figure_of(max(5.6, 2.0 * len(columns) + 1.0), 7.0)
     rows = made.subplots(4, len(columns), squeeze=False, gridspec_kw={"height_ratios": [1.25, 1, 1.25, 1]})
     for way, (above, below) in zip(("raw", "centred"), (rows[:2], rows[2:]), strict=True):
         for n, column in enumerate(columns):

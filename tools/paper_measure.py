@@ -12,6 +12,9 @@ rotations of the privileged one. Of each basis and ε:
                  same question without the width of the cone, for every ε
     cover, top   how many basis vectors have at least 1 % of the rows in their own cone, and the largest such share
     p            of A: its rank among ROTATIONS random rotations of the basis, two-sided
+
+and of the cloud: |mean|/rms, the cosine of the mean with its nearest basis vector, over how many vectors it is spread, and
+how many of the neurons are saturated, tanh(x·b) ≥ 0.99 for 99 % of the rows.
 """
 
 import numpy as np
@@ -40,7 +43,7 @@ def measure(latents, basis, *, seed=0, rotations=ROTATIONS):
     Returns
     -------
     dict
-        offset, mean_norm; for each basis `cosine` of the mean with its nearest vector and, under raw and centred, the
+        Of the cloud, and for each basis `cosine` of the mean with its nearest vector and, under raw and centred, the
         numbers by ε.
     """
     latents = np.asarray(latents, np.float64)
@@ -53,25 +56,37 @@ def measure(latents, basis, *, seed=0, rotations=ROTATIONS):
         "rows": len(latents),
         "offset": float(np.linalg.norm(mean) / np.sqrt((latents**2).sum(axis=1).mean())),
         "mean_norm": float(np.linalg.norm(mean)),
+        "saturated": int(((np.tanh(latents @ basis.T) >= 0.99).mean(axis=0) >= 0.99).sum()),
         "privileged": {"cosine": float((basis @ direction).max()), "spread": spread(basis, direction)},
         "standard": {"cosine": float((signed @ direction).max())},
-        "rotated": {"cosine": [float((one @ direction).max()) for one in turned]},
     }
+    if turned:
+        found["rotated"] = {"cosine": quantiles([(one @ direction).max() for one in turned])}
+    tested = [EPSILONS.index(epsilon) for epsilon in TESTED]
     for way in WAYS:
         rows = latents - mean if way == "centred" else latents
         for name, vectors in (("privileged", basis), ("standard", signed)):
-            result = srmfast.run(rows, vectors, epsilon=EPSILONS, angles=ANGLES, planes="combinations", keep="all")
-            found[name][way] = of_planes(result) | of_rows(rows, vectors, result)
-        found["rotated"][way] = told = {"A": [], "on": []}
-        for vectors in turned:
-            one = of_planes(srmfast.run(rows, vectors, epsilon=TESTED, angles=ANGLES, planes="combinations", keep="all"))
-            for key, values in told.items():
-                values.append(one[key])
-        mine = np.array(found["privileged"][way]["A"])[[EPSILONS.index(e) for e in TESTED]]
-        found["privileged"][way]["p"] = ranked(mine, np.array(told["A"])).tolist()
-        for key, values in told.items():
-            told[key] = quantiles(np.array(values))
+            found[name][way] = of_cloud(rows, vectors)
+        if turned:
+            results = (_count(rows, vectors, TESTED) for vectors in turned)
+            told = [of_planes(result) for result in results]
+            others = {key: np.array([one[key] for one in told]) for key in ("A", "on")}
+            for name in ("privileged", "standard"):
+                mine = np.array(found[name][way]["A"])[tested]
+                found[name][way]["p"] = ranked(mine, others["A"]).tolist()
+            found["rotated"][way] = {key: quantiles(values) for key, values in others.items()}
     return found
+
+
+def of_cloud(rows, vectors):
+    """Return the numbers of rows, (n, d), in one basis."""
+    result = _count(rows, vectors, EPSILONS)
+    return of_planes(result) | of_rows(rows, vectors, result)
+
+
+def _count(rows, vectors, epsilons):
+    # The reverse of a plane is its mirror image, and w is symmetric: pairs i < j say all.
+    return srmfast.run(rows, vectors, epsilon=epsilons, angles=ANGLES, planes="combinations", keep="all")
 
 
 def of_planes(result):
@@ -153,10 +168,8 @@ def ranked(value, others):
 
 
 def quantiles(values):
-    """Return mean, standard deviation, lowest and highest of (m, e) values, each (e,)."""
-    return {
-        name: getattr(values, name)(axis=0).tolist() for name in ("mean", "std", "min", "max")
-    }
+    """Return mean, standard deviation, lowest and highest of values over the first axis."""
+    return {name: getattr(np.asarray(values), name)(axis=0).tolist() for name in ("mean", "std", "min", "max")}
 
 
 def _mean(values, valid):

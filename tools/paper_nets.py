@@ -33,7 +33,7 @@ class Net:
     @property
     def name(self):
         kind = "" if self.activation == "generalised-tanh" else f"-{self.activation}"
-        return f"{self.recipe}{kind}-b{self.count}-e{self.epochs}-s{self.seed}"
+        return f"{self.recipe}{kind}-b{self.count}-s{self.seed}"  # a longer training goes on in the same folder
 
     @property
     def group(self):
