@@ -76,7 +76,9 @@ def fig3(bench, plan):
         labels, names = images(bench.data, recipe)[1:]
         for net in plan.nets(recipe, 32):
             nets.append(net)
-            found = classes(bench.latents(net), labels, bench.basis(net), seed=net.seed)
+            found = classes(
+                bench.latents(net), labels, bench.basis(net), seed=net.seed, rotations=bench.rotations
+            )
             told.setdefault(net.group, {"names": names, "seeds": {}})["seeds"][net.seed] = found
             if not net.seed and recipe != "large-mnist":
                 cases.append(
@@ -92,7 +94,7 @@ def fig5(bench, plan):
     nets, columns = [], []
     for recipe in LARGE:
         group = plan.nets(recipe, 32)
-        nets += group
+        nets += [*group, *(plan.nets("small-cifar", 32) if recipe == "large-cifar" else [])]  # to compare with
         for words, epoch in (("untrained", 0), ("trained", None)):
             clouds = [(bench.latents(net, epoch), bench.basis(net)) for net in group]
             columns.append(Column(f"{NAMES[recipe]}, {words}", clouds))
@@ -113,7 +115,7 @@ def fig8(bench, plan):
 def stages(bench, plan):
     """One training, stage by stage (the paper's strips of images)."""
     nets = plan.nets("small-mnist", 32)
-    epochs = [epoch for epoch in (*STRIP, nets[0].epochs) if epoch <= nets[0].epochs]
+    epochs = sorted({epoch for epoch in STRIP if epoch <= nets[0].epochs} | {nets[0].epochs})
     epsilon = 0.75
     courses = []
     for net in nets:
@@ -170,14 +172,15 @@ def main(argv=None):
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, help=f"of every kind of network ({HEADLINE} for fig1 and fig2, else {SEEDS})")
     parser.add_argument("--epochs", type=int, help="of every kind of network; more go on from where a training was left")
+    parser.add_argument("--rotations", type=int, default=ROTATIONS, help="that a basis is compared with (%(default)s)")
     options = parser.parse_args(argv)
-    for name in ("seeds", "epochs"):
+    for name in ("seeds", "epochs", "rotations"):
         if (value := getattr(options, name)) is not None and value < 1:
             parser.error(f"{name} must be at least 1, got {value}")
     if missing := [name for name in FILES if not (options.data / name).is_file()]:
         parser.error(f"--data must hold {', '.join(FILES)}; not in {options.data}: {', '.join(missing)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    bench, plan = Bench(options.data, options.out), Plan(options.seeds, options.epochs)
+    bench, plan = Bench(options.data, options.out, options.rotations), Plan(options.seeds, options.epochs)
     wanted = list(EXPERIMENTS) if "all" in options.experiment else options.experiment
     for name in wanted:
         bench.say(f"{name}: {EXPERIMENTS[name].__doc__}")
@@ -193,14 +196,14 @@ FILES = ("mnist_full.npz", "cifar10_train4000_exact.npz", "cifar10_test10000_jpe
 def remember(path, bench, nets, more):
     """Add the numbers of nets, and what else an experiment told, to the file of all numbers."""
     held = json.loads(path.read_text()) if path.is_file() else {"nets": {}}
-    held["settings"] = {"epsilons": EPSILONS, "tested": TESTED, "rotations": ROTATIONS, "width": WIDTH}
+    held["settings"] = {"epsilons": EPSILONS, "tested": TESTED, "rotations": bench.rotations, "width": WIDTH}
     for net in nets:
         about = {"recipe": net.recipe, "count": net.count, "activation": net.activation, "epochs": net.epochs}
         group = held["nets"].setdefault(net.group, about | {"seeds": {}})
         losses = bench.losses(net)
         group["seeds"][str(net.seed)] = {
             "test_mse": losses[net.epochs],
-            "untrained": bench.measured(net, 0, rotations=ROTATIONS if net.strip else 0),
+            "untrained": bench.measured(net, 0, rotations=None if net.strip else 0),
             "trained": bench.measured(net),
         }
     for key, value in more.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from paper_measure import EPSILONS, ROTATIONS, measure
+from paper_measure import EPSILONS, ROTATIONS, TESTED, measure
 
 from srmfast.training import load_recipe, train
 from srmfast.training.network import layer_basis
@@ -61,6 +61,7 @@ class Bench:
 
     data: object  # Path
     out: object  # Path
+    rotations: int = ROTATIONS  # that a basis is compared with
     say: object = lambda line: print(line, file=sys.stderr, flush=True)
 
     def folder(self, net):
@@ -107,11 +108,12 @@ class Bench:
         lines = (self.trained(net) / "log.csv").read_text().splitlines()[1:]
         return {int(line.split(",")[0]): float(line.split(",")[2]) for line in lines}
 
-    def measured(self, net, epoch=None, *, rotations=ROTATIONS):
+    def measured(self, net, epoch=None, *, rotations=None):
         """Return the numbers of `tools/paper_measure.py` for a net behind an epoch; those at hand are not made again."""
         epoch = net.epochs if epoch is None else epoch
+        rotations = self.rotations if rotations is None else rotations
         path = self.trained(net) / f"measured-{epoch:04}.json"
-        settings = {"epsilons": list(EPSILONS), "rotations": rotations}
+        settings = {"epsilons": list(EPSILONS), "tested": list(TESTED), "rotations": rotations}
         if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
             return found["numbers"]
         numbers = measure(self.latents(net, epoch), self.basis(net), seed=net.seed, rotations=rotations)
