@@ -113,12 +113,14 @@ class Bench:
         epoch = net.epochs if epoch is None else epoch
         rotations = self.rotations if rotations is None else rotations
         path = self.trained(net) / f"measured-{epoch:04}.json"
-        settings = {"epsilons": list(EPSILONS), "tested": list(TESTED), "rotations": rotations}
-        if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
-            return found["numbers"]
+        settings = {"epsilons": list(EPSILONS), "tested": list(TESTED)}
+        if path.is_file():
+            found = json.loads(path.read_text())
+            if found["settings"] == settings and found["rotations"] >= rotations:
+                return found["numbers"]
         numbers = measure(self.latents(net, epoch), self.basis(net), seed=net.seed, rotations=rotations)
         with whole_file(path) as file:
-            file.write(json.dumps({"settings": settings, "numbers": numbers}).encode())
+            file.write(json.dumps({"settings": settings, "rotations": rotations, "numbers": numbers}).encode())
         return numbers
 
 
