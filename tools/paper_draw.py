@@ -125,7 +125,7 @@ def ensemble(axes, result, *, split=False):
             axes.plot([], [], color=colour, lw=1, label=name)
     axes.set_ylim(0, 1.06 * (f.max() or 1))
     if not f.any():
-        axes.text(0.5, 0.5, "no row in any cone", transform=axes.transAxes, ha="center", va="center", color="0.4")
+        axes.text(0.5, 0.5, "no row in\nany cone", transform=axes.transAxes, ha="center", va="center", color="0.4", wrap=True)
     angle_axis(axes, result, labelled=False)
     return int((total > 0).sum()), int(along.sum()), int(against.sum())
 
@@ -139,7 +139,7 @@ def means(axes, results, *, reference=True):
         drawn.append(curves.mean(axis=0))
         axes.plot(x, drawn[-1], color=MEAN, lw=0.6, alpha=0.55, label=None if n else "mean over planes, one seed")
     average = np.mean(drawn, axis=0)
-    top = max(float(np.max(drawn)), 1e-9)
+    top = float(np.max(drawn)) or 1.0
     axes.plot(x, average, color=MEAN, lw=1.8, label="mean over planes and seeds")
     if reference:
         own = spun(first.basis, first.basis, first.epsilon, "raw")

@@ -24,15 +24,13 @@ def strip(panels, courses, *, epsilon, title):
     rows = made.add_gridspec(3, 1, height_ratios=[1, 1, 1.25])
     for line, way in enumerate(("raw", "centred")):
         grid = rows[line].subgridspec(2, len(panels), height_ratios=[1, 0.8])
-        tops = []
-        for n, (epoch, latents, basis) in enumerate(panels):
+                for n, (epoch, latents, basis) in enumerate(panels):
             above, below = (made.add_subplot(grid[m, n]) for m in (0, 1))
             result = spun(latents, basis, epsilon, way)
             ensemble(above, result)
             means(below, [result], reference=False)
             for axes in (above, below):
                 axes.tick_params(labelsize=6.5)
-            tops.append(below)
             if way == "raw":
                 above.set_title("untrained" if not epoch else f"{epoch} epochs", loc="left", fontsize=8)
             if not n:
@@ -44,13 +42,13 @@ def strip(panels, courses, *, epsilon, title):
         one = {"lw": 1.1, "marker": "o", "ms": 2.2, "alpha": 0.8}
         axes[0].plot(course["epoch"], course["raw"], color=MEAN, label=None if n else "A, as stored", **one)
         axes[0].plot(course["epoch"], course["centred"], color=PLANES, label=None if n else "A, mean subtracted", **one)
-        axes[1].plot(course["epoch"], course["cosine"], color=SELF, label=None if n else "cosine of the mean", **one)
-        axes[2].plot(course["epoch"], course["spread"], color="0.3", label=None if n else "spread of the mean", **one)
+        axes[1].plot(course["epoch"], course["cosine"], color=SELF, **one)
+        axes[2].plot(course["epoch"], course["spread"], color="0.3", **one)
     axes[0].axhline(0, color="0.8", lw=0.7, zorder=0)
     axes[0].set_title(f"A at ε = {epsilon:g}: in phase above 0", loc="left", fontsize=8)
     axes[1].set_title("cosine of the mean and its nearest $b_i$", loc="left", fontsize=8)
     axes[1].axhline(np.sqrt(0.5), color="0.8", lw=0.7, zorder=0)
-    axes[1].text(0, np.sqrt(0.5), " midway between two", va="bottom", fontsize=6.5, color="0.45")
+    axes[1].text(0, np.sqrt(0.5) + 0.01, "midway between two", va="bottom", fontsize=6.5, color="0.45")
     axes[1].set_ylim(0.25, 1.02)
     axes[2].set_title("basis vectors that the mean is spread over", loc="left", fontsize=8)
     axes[2].set_ylim(0, None)

@@ -15,7 +15,7 @@ from srmfast.whole import whole_file
 WIDTH, WIDE = 16, 128  # latent neurons, and those of the hidden layers of large nets
 # Epochs of the paper's strips of images: two of the beginning, then every 2, every 5, every 10.
 STRIP = (0, *range(2, 21, 2), 25, *range(30, 101, 10))
-EPOCHS = {"small-mnist": 60, "large-mnist": 10, "small-cifar": 100, "large-cifar": 50}
+EPOCHS = {"small-mnist": 60, "large-mnist": 20, "small-cifar": 100, "large-cifar": 50}
 BATCH = 1000  # images at once through a network
 DIGITS = tuple("0123456789")
 
