@@ -26,7 +26,12 @@ from srmfast.whole import whole_file
 
 SEEDS, HEADLINE = 3, 10  # of an experiment, and of the first
 SMALL, LARGE = ("small-mnist", "small-cifar"), ("large-mnist", "large-cifar")
-NAMES = {"small-mnist": "small MNIST", "small-cifar": "small CIFAR", "large-mnist": "large MNIST", "large-cifar": "large CIFAR"}
+NAMES = {
+    "small-mnist": "small MNIST",
+    "small-cifar": "small CIFAR",
+    "large-mnist": "large MNIST",
+    "large-cifar": "large CIFAR",
+}
 SIGNED = np.concatenate([np.eye(WIDTH), -np.eye(WIDTH)])
 STAGES = (0, 2, 10, 20, 30, 40, 60)  # of the strip, those that have a panel
 
@@ -62,9 +67,7 @@ def fig2(bench, plan):
         "standard, $\\pm e_i$": lambda net: SIGNED,
         "random rotation": lambda net: bench.basis(net) @ next(haar(WIDTH, 1, net.seed)),
     }
-    columns = [
-        Column(words, [(bench.latents(net), basis(net)) for net in nets]) for words, basis in looked.items()
-    ]
+    columns = [Column(words, [(bench.latents(net), basis(net)) for net in nets]) for words, basis in looked.items()]
     title = f"The same trained small MNIST autoencoders in three bases, ε = 0.75 · planes: seed 0 of {len(nets)}"
     return nets, grid(columns, epsilon=0.75, title=title), {}
 
@@ -76,9 +79,7 @@ def fig3(bench, plan):
         labels, names = images(bench.data, recipe)[1:]
         for net in plan.nets(recipe, 32):
             nets.append(net)
-            found = classes(
-                bench.latents(net), labels, bench.basis(net), seed=net.seed, rotations=bench.rotations
-            )
+            found = classes(bench.latents(net), labels, bench.basis(net), seed=net.seed, rotations=bench.rotations)
             told.setdefault(net.group, {"names": names, "seeds": {}})["seeds"][net.seed] = found
             if not net.seed and recipe != "large-mnist":
                 cases.append(
@@ -98,7 +99,9 @@ def fig5(bench, plan):
         for words, epoch in (("untrained", 0), ("trained", None)):
             clouds = [(bench.latents(net, epoch), bench.basis(net)) for net in group]
             columns.append(Column(f"{NAMES[recipe]}, {words}", clouds))
-    title = "Large autoencoders at a lower ε · 32 vectors, ε = 0.6 · planes: seed 0; numbers: hit, in phase, in antiphase"
+    title = (
+        "Large autoencoders at a lower ε · 32 vectors, ε = 0.6 · planes: seed 0; numbers: hit, in phase, in antiphase"
+    )
     return nets, grid(columns, epsilon=0.6, title=title, split=True, caption=_counted), {}
 
 
@@ -109,7 +112,9 @@ def fig7(bench, plan):
 
 def fig8(bench, plan):
     """Sixty-four vectors, in four architectures (Figs. 8 and 9)."""
-    return _architectures(bench, plan, 64, "Overcomplete, 64 vectors, ε = 0.7, angles stretched so that $b_j$ lies at 1")
+    return _architectures(
+        bench, plan, 64, "Overcomplete, 64 vectors, ε = 0.7, angles stretched so that $b_j$ lies at 1"
+    )
 
 
 def stages(bench, plan):
@@ -142,7 +147,9 @@ def control(bench, plan):
         group = plan.nets("small-mnist", 32, activation=activation)
         nets += group
         columns.append(Column(words, [(bench.latents(net), bench.basis(net)) for net in group]))
-    title = "Only the activation function differs: small MNIST autoencoders with the same weights at the start, ε = 0.75"
+    title = (
+        "Only the activation function differs: small MNIST autoencoders with the same weights at the start, ε = 0.75"
+    )
     return nets, grid(columns, epsilon=0.75, title=title), {}
 
 
@@ -170,8 +177,12 @@ def main(argv=None):
     parser.add_argument("experiment", nargs="+", choices=[*EXPERIMENTS, "all"])
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--seeds", type=int, help=f"of every kind of network ({HEADLINE} for fig1 and fig2, else {SEEDS})")
-    parser.add_argument("--epochs", type=int, help="of every kind of network; more go on from where a training was left")
+    parser.add_argument(
+        "--seeds", type=int, help=f"of every kind of network ({HEADLINE} for fig1 and fig2, else {SEEDS})"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="of every kind of network; more go on from where a training was left"
+    )
     parser.add_argument("--rotations", type=int, default=ROTATIONS, help="that a basis is compared with (%(default)s)")
     options = parser.parse_args(argv)
     for name in ("seeds", "epochs", "rotations"):

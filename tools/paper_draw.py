@@ -62,7 +62,9 @@ def styled(draw):
 
 def spun(latents, basis, epsilon, way, **options):
     """Return the result of one cloud in all ordered planes, as stored or with its mean subtracted."""
-    return srmfast.run(np.asarray(latents, float), basis, epsilon=epsilon, centre=way == "centred", keep="all", **options)
+    return srmfast.run(
+        np.asarray(latents, float), basis, epsilon=epsilon, centre=way == "centred", keep="all", **options
+    )
 
 
 def seen(values, result):
@@ -125,7 +127,9 @@ def ensemble(axes, result, *, split=False):
             axes.plot([], [], color=colour, lw=1, label=name)
     axes.set_ylim(0, 1.06 * (f.max() or 1))
     if not f.any():
-        axes.text(0.5, 0.5, "no row in\nany cone", transform=axes.transAxes, ha="center", va="center", color="0.4", wrap=True)
+        axes.text(
+            0.5, 0.5, "no row in\nany cone", transform=axes.transAxes, ha="center", va="center", color="0.4", wrap=True
+        )
     angle_axis(axes, result, labelled=False)
     return int((total > 0).sum()), int(along.sum()), int(against.sum())
 
@@ -201,4 +205,6 @@ def legend(figure, columns):
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             known.setdefault(name, handle)
-    figure.legend(known.values(), known.keys(), loc="outside lower left", ncols=columns, frameon=False, handlelength=2.4)
+    figure.legend(
+        known.values(), known.keys(), loc="outside lower left", ncols=columns, frameon=False, handlelength=2.4
+    )

@@ -24,7 +24,7 @@ def strip(panels, courses, *, epsilon, title):
     rows = made.add_gridspec(3, 1, height_ratios=[1, 1, 1.25])
     for line, way in enumerate(("raw", "centred")):
         grid = rows[line].subgridspec(2, len(panels), height_ratios=[1, 0.8])
-                for n, (epoch, latents, basis) in enumerate(panels):
+        for n, (epoch, latents, basis) in enumerate(panels):
             above, below = (made.add_subplot(grid[m, n]) for m in (0, 1))
             result = spun(latents, basis, epsilon, way)
             ensemble(above, result)

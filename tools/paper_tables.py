@@ -61,7 +61,19 @@ def all_tables(numbers):
 def headline(numbers):
     """Return the table of the networks of figure 1, a seed a line, untrained and trained."""
     group = next((one for one in numbers["nets"].values() if _is(one, "small-mnist", 32, "generalised-tanh")), None)
-    head = ["seed", "test MSE", "\\|mean\\|/rms", "saturated", "cosine", "spread", "on, ε .7", "A .7", "A .75", "A .85", "p"]
+    head = [
+        "seed",
+        "test MSE",
+        "\\|mean\\|/rms",
+        "saturated",
+        "cosine",
+        "spread",
+        "on, ε .7",
+        "A .7",
+        "A .75",
+        "A .85",
+        "p",
+    ]
     head += ["cover", "A .7, centred", "A .75", "p", "cover", "untrained: on .7", "A .75", "p"]
     lines = []
     for seed, told in (group or {"seeds": {}})["seeds"].items():
@@ -83,7 +95,19 @@ def headline(numbers):
 def bases(numbers):
     """Return the table of the trained networks of figure 1 in three bases, mean ± sd over seeds."""
     group = next((one for one in numbers["nets"].values() if _is(one, "small-mnist", 32, "generalised-tanh")), None)
-    head = ["basis", "rows", "cosine of the mean", "on, ε .7", "midway", "on .75", "midway", "A .75", "on .85", "midway", "A .85"]
+    head = [
+        "basis",
+        "rows",
+        "cosine of the mean",
+        "on, ε .7",
+        "midway",
+        "on .75",
+        "midway",
+        "A .75",
+        "on .85",
+        "midway",
+        "A .85",
+    ]
     head += ["p ≤ .05 at .75"]
     lines, at = [], _reader(numbers)
     seeds = list((group or {"seeds": {}})["seeds"].values())
@@ -103,7 +127,11 @@ def bases(numbers):
     tested = numbers["settings"]["tested"]
     for way in WORDS:
         turned = [one["trained"]["rotated"] for one in seeds]
-        row = ["rotations, range", WORDS[way], _range([v for one in turned for v in (one["cosine"]["min"], one["cosine"]["max"])], "{:.2f}")]
+        row = [
+            "rotations, range",
+            WORDS[way],
+            _range([v for one in turned for v in (one["cosine"]["min"], one["cosine"]["max"])], "{:.2f}"),
+        ]
         row += ["", ""]
         for e in (0.75, 0.85):
             k = tested.index(e)
@@ -117,7 +145,17 @@ def bases(numbers):
 def networks(numbers):
     """Return the table of all kinds of networks, mean ± sd over seeds."""
     head = ["network", "b", "activation", "seeds", "epochs", "test MSE", "\\|mean\\|/rms", "saturated", "cosine"]
-    head += ["rotated", "rows", "near, ε .75", "cover", "on × b", "A .75", "phase .75", "phase .5", "aligned / anti / neither"]
+    head += [
+        "rotated",
+        "rows",
+        "near, ε .75",
+        "cover",
+        "on × b",
+        "A .75",
+        "phase .75",
+        "phase .5",
+        "aligned / anti / neither",
+    ]
     lines, at = [], _reader(numbers)
     for group in sorted(numbers["nets"].values(), key=_order):
         seeds = list(group["seeds"].values())
@@ -154,7 +192,16 @@ def stages(numbers):
 
 def class_ranges(numbers):
     """Return the table of how widely neurons spread the classes, and how widely random directions do."""
-    head = ["network", "rows", "widest of 16 neurons", "of 16 random directions", "p", "mean of 16 neurons", "of random", "p"]
+    head = [
+        "network",
+        "rows",
+        "widest of 16 neurons",
+        "of 16 random directions",
+        "p",
+        "mean of 16 neurons",
+        "of random",
+        "p",
+    ]
     lines = []
     for name, told in numbers["classes"].items():
         for way in WORDS:
@@ -176,7 +223,9 @@ def orders(numbers):
         for way in WORDS:
             one = told["seeds"]["0"][way]
             for neuron in np.argsort(-np.asarray(one["range"]), kind="stable")[:2]:
-                words = ", ".join(f"{label} {100 * value:+.0f}" for label, value in order_of(one, told["names"], neuron))
+                words = ", ".join(
+                    f"{label} {100 * value:+.0f}" for label, value in order_of(one, told["names"], neuron)
+                )
                 lines.append([_words(name), WORDS[way], neuron + 1, words.replace("-", "−")])
     return _table(head, lines)
 
@@ -189,7 +238,12 @@ def _is(group, recipe, count, activation):
 
 
 def _order(group):
-    return group["count"] == 64, group["count"] == 17, RECIPES.index(group["recipe"]), list(ACTIVATIONS).index(group["activation"])
+    return (
+        group["count"] == 64,
+        group["count"] == 17,
+        RECIPES.index(group["recipe"]),
+        list(ACTIVATIONS).index(group["activation"]),
+    )
 
 
 def _words(group):
@@ -215,7 +269,13 @@ def _verdicts(parts, numbers, epsilon=0.75):
 def _share(value):
     if value == 0:
         return "0"
-    return f"{value:.3f}" if abs(value) >= 0.0995 else f"{value:.4f}" if abs(value) >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
+    return (
+        f"{value:.3f}"
+        if abs(value) >= 0.0995
+        else f"{value:.4f}"
+        if abs(value) >= 0.001
+        else f"{value:.0e}".replace("e-0", "e-")
+    )
 
 
 def _milli(value):
