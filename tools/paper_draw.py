@@ -15,7 +15,8 @@ from srmfast.whole import whole_file
 
 PLANES, MEAN, SELF, NULL, AGAINST = "#0072B2", "#D55E00", "#009E73", "0.25", "#CC79A7"  # Okabe and Ito
 WORDS = {"raw": "as stored", "centred": "mean subtracted"}
-DRAWN = 120  # planes of an ensemble
+DRAWN = 100  # planes of an ensemble
+MOST = 200_000  # bytes of a figure
 STYLE = {  # that of srmfast's own figures
     "font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8, "legend.fontsize": 7.5, "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5, "axes.linewidth": 0.7, "axes.spines.top": False, "axes.spines.right": False,
@@ -40,14 +41,19 @@ def figure_of(width, height):
 
 
 def save(figure, path):
-    """Write a PNG of 96 colours, a third as large as one of all."""
+    """Write a PNG of as many colours as keep it below `MOST` bytes."""
     from PIL import Image
 
     drawn = BytesIO()
-    figure.savefig(drawn, dpi=140, metadata={"Software": None})
-    few = Image.open(drawn).convert("RGB").quantize(96, dither=Image.Dither.NONE)
+    figure.savefig(drawn, dpi=125, metadata={"Software": None})
+    for colours in (256, 128, 64, 32):
+        few = BytesIO()
+        image = Image.open(drawn).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        image.save(few, format="PNG", optimize=True)
+        if len(few.getvalue()) <= MOST:
+            break
     with whole_file(path) as file:
-        few.save(file, format="PNG", optimize=True)
+        file.write(few.getvalue())
 
 
 def styled(draw):

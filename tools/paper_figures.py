@@ -92,7 +92,7 @@ def classes_figure(cases, *, epsilon, title):
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=6.5)
             if not row:
-                left.legend(fontsize=6, ncols=2, frameon=False, loc="upper right", handlelength=1.2, columnspacing=0.8)
+                left.legend(fontsize=6, ncols=2, frameon=False, loc="lower left", handlelength=1.2, columnspacing=0.8)
     made.suptitle(title, x=0.01, ha="left", fontsize=9)
     return made
 
