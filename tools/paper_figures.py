@@ -91,8 +91,8 @@ def classes_figure(cases, *, epsilon, title):
             bar = made.colorbar(mesh, ax=right, pad=0.02, fraction=0.06)
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=6.5)
-            if not row:
-                left.legend(fontsize=6, ncols=2, frameon=False, loc="lower left", handlelength=1.2, columnspacing=0.8)
+        side = "left" if not k else "right"
+        made.legend(*left.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=5, frameon=False, fontsize=7)
     made.suptitle(title, x=0.01, ha="left", fontsize=9)
     return made
 
