@@ -42,10 +42,10 @@ class Plan:
     def __init__(self, seeds=None, epochs=None):
         self._seeds, self._epochs = seeds, epochs
 
-    def nets(self, recipe, count, *, activation="generalised-tanh", seeds=SEEDS):
+    def nets(self, recipe, count, *, activation="generalised-tanh", shifted=False, seeds=SEEDS):
         """Return the nets of one kind, a seed each."""
         epochs = self._epochs or EPOCHS[recipe]
-        return [Net(recipe, count, seed, epochs, activation) for seed in range(self._seeds or seeds)]
+        return [Net(recipe, count, seed, epochs, activation, shifted) for seed in range(self._seeds or seeds)]
 
 
 def fig1(bench, plan):
@@ -137,14 +137,15 @@ def stages(bench, plan):
 
 
 def control(bench, plan):
-    """The activation function alone changes: generalised, elementwise and isotropic tanh."""
+    """The activation function alone changes: generalised, elementwise and isotropic tanh; and the offset of the pixels."""
     nets, columns = [], []
-    for words, activation in (
-        ("generalised tanh,\nits basis", "generalised-tanh"),
-        ("elementwise tanh,\n$\\pm e_i$", "tanh"),
-        ("isotropic tanh,\nbasis of the first", "isotropic-tanh"),
+    for words, activation, shifted in (
+        ("generalised tanh,\nits basis", "generalised-tanh", False),
+        ("elementwise tanh,\n$\\pm e_i$", "tanh", False),
+        ("isotropic tanh,\nbasis of the first", "isotropic-tanh", False),
+        ("generalised tanh,\nmean pixel 0", "generalised-tanh", True),
     ):
-        group = plan.nets("small-mnist", 32, activation=activation)
+        group = plan.nets("small-mnist", 32, activation=activation, shifted=shifted)
         nets += group
         columns.append(Column(words, [(bench.latents(net), bench.basis(net)) for net in group]))
     title = (
@@ -209,7 +210,8 @@ def remember(path, bench, nets, more):
     held = json.loads(path.read_text()) if path.is_file() else {"nets": {}}
     held["settings"] = {"epsilons": EPSILONS, "tested": TESTED, "rotations": bench.rotations, "width": WIDTH}
     for net in nets:
-        about = {"recipe": net.recipe, "count": net.count, "activation": net.activation, "epochs": net.epochs}
+        about = {"recipe": net.recipe, "count": net.count, "activation": net.activation}
+        about |= {"shifted": net.shifted, "epochs": net.epochs}
         group = held["nets"].setdefault(net.group, about | {"seeds": {}})
         losses = bench.losses(net)
         group["seeds"][str(net.seed)] = {

@@ -16,23 +16,29 @@ WIDTH, WIDE = 16, 128  # latent neurons, and those of the hidden layers of large
 # Epochs of the paper's strips of images: two of the beginning, then every 2, every 5, every 10.
 STRIP = (0, *range(2, 21, 2), 25, *range(30, 101, 10))
 EPOCHS = {"small-mnist": 60, "large-mnist": 20, "small-cifar": 100, "large-cifar": 50}
+SHIFTED = [-0.2613, 1.7387]  # digits as wide as in [−1, 1], with a mean pixel of 0 (their mean is 0.13066 of white)
 BATCH = 1000  # images at once through a network
 DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
 class Net:
-    """One network: a shipped recipe with `WIDTH` latent neurons and a basis of `count` vectors."""
+    """One network: a shipped recipe with `WIDTH` latent neurons and a basis of `count` vectors.
+
+    `shifted`: the pixels of digits lie in `SHIFTED` and not in [−1, 1].
+    """
 
     recipe: str
     count: int
     seed: int
     epochs: int
     activation: str = "generalised-tanh"
+    shifted: bool = False
 
     @property
     def name(self):
         kind = "" if self.activation == "generalised-tanh" else f"-{self.activation}"
+        kind += "-shifted" if self.shifted else ""
         return f"{self.recipe}{kind}-b{self.count}-s{self.seed}"  # a longer training goes on in the same folder
 
     @property
@@ -46,7 +52,7 @@ class Net:
         stages = sorted({0, self.epochs} | ({epoch for epoch in STRIP if epoch < self.epochs} if self.strip else set()))
         return {
             "n": WIDTH, **({"wide": WIDE} if "large" in self.recipe else {}), "basis.count": self.count, "basis.seed": self.seed, "activation.kind": self.activation,
-            "training.checkpoints": stages,
+            "training.checkpoints": stages, **({"data.scale": SHIFTED} if self.shifted else {}),
         }  # fmt: skip
 
     @property

@@ -162,7 +162,12 @@ def networks(numbers):
         new = [one["trained"] for one in seeds]
         for way in WORDS:
             parts = [one["privileged"][way] for one in new]
-            first = [group["recipe"].replace("-", " "), group["count"], ACTIVATIONS[group["activation"]], len(seeds)]
+            first = [
+                group["recipe"].replace("-", " "),
+                group["count"],
+                ACTIVATIONS[group["activation"]] + ", mean pixel 0" * group["shifted"],
+                len(seeds),
+            ]
             first += [group["epochs"], _spread([one["test_mse"] for one in seeds], "{:.4f}")]
             first += [_spread([one["offset"] for one in new], "{:.2f}"), _several(one["saturated"] for one in new)]
             first += [_spread([one["privileged"]["cosine"] for one in new], "{:.2f}")]
@@ -234,7 +239,8 @@ def orders(numbers):
 
 
 def _is(group, recipe, count, activation):
-    return (group["recipe"], group["count"], group["activation"]) == (recipe, count, activation)
+    about = group["recipe"], group["count"], group["activation"], group["shifted"]
+    return about == (recipe, count, activation, False)
 
 
 def _order(group):
@@ -243,6 +249,7 @@ def _order(group):
         group["count"] == 17,
         RECIPES.index(group["recipe"]),
         list(ACTIVATIONS).index(group["activation"]),
+        group["shifted"],
     )
 
 
