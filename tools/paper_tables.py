@@ -60,138 +60,113 @@ def all_tables(numbers):
 
 def headline(numbers):
     """Return the table of the networks of figure 1, a seed a line, untrained and trained."""
-    group = next((one for one in numbers["nets"].values() if _is(one, "small-mnist", 32, "generalised-tanh")), None)
-    head = [
-        "seed",
-        "test MSE",
-        "\\|mean\\|/rms",
-        "saturated",
-        "cosine",
-        "spread",
-        "on, ε .7",
-        "A .7",
-        "A .75",
-        "A .85",
-        "p",
-    ]
-    head += ["cover", "A .7, centred", "A .75", "p", "cover", "untrained: on .7", "A .75", "p"]
-    lines = []
-    for seed, told in (group or {"seeds": {}})["seeds"].items():
-        new, old = told["trained"], told["untrained"]
-        mine, first = new["privileged"], old["privileged"]
-        at = _reader(numbers)
+    head = ["seed", "test MSE", "\\|mean\\|/rms", "saturated", "cosine", "spread", "on, ε .7", "A .75 (p)", "A .85 (p)"]
+    head += ["cover", "centred: A .75 (p)", "cover", "untrained: on, ε .7", "A .75 (p)"]
+    lines, at = [], _reader(numbers)
+    for seed, told in _first(numbers).items():
+        new, mine = told["trained"], told["trained"]["privileged"]
+        first = told["untrained"]["privileged"]["raw"]
         lines.append(
             [seed, f"{told['test_mse']:.4f}", f"{new['offset']:.2f}", new["saturated"], f"{mine['cosine']:.2f}"]
             + [f"{mine['spread']:.1f}", _share(at(mine["raw"]["on"], 0.7))]
-            + [_milli(at(mine["raw"]["A"], e)) for e in (0.7, 0.75, 0.85)]
-            + [_p(mine["raw"], numbers), at(mine["raw"]["cover"], 0.75)]
-            + [_milli(at(mine["centred"]["A"], e)) for e in (0.7, 0.75)]
-            + [_p(mine["centred"], numbers), at(mine["centred"]["cover"], 0.75)]
-            + [_share(at(first["raw"]["on"], 0.7)), _milli(at(first["raw"]["A"], 0.75)), _p(first["raw"], numbers)]
+            + [_with_p(mine["raw"], numbers, epsilon) for epsilon in (0.75, 0.85)]
+            + [at(mine["raw"]["cover"], 0.75), _with_p(mine["centred"], numbers, 0.75)]
+            + [at(mine["centred"]["cover"], 0.75), _share(at(first["on"], 0.7)), _with_p(first, numbers, 0.75)]
         )
     return _table(head, lines)
 
 
 def bases(numbers):
     """Return the table of the trained networks of figure 1 in three bases, mean ± sd over seeds."""
-    group = next((one for one in numbers["nets"].values() if _is(one, "small-mnist", 32, "generalised-tanh")), None)
     head = [
         "basis",
         "rows",
-        "cosine of the mean",
+        "cosine",
         "on, ε .7",
-        "midway",
         "on .75",
-        "midway",
-        "A .75",
         "on .85",
-        "midway",
+        "A .75",
+        "in phase / antiphase / neither",
         "A .85",
     ]
-    head += ["p ≤ .05 at .75"]
-    lines, at = [], _reader(numbers)
-    seeds = list((group or {"seeds": {}})["seeds"].values())
-    for name in ("privileged", "standard"):
-        for way in WORDS:
-            parts = [one["trained"][name][way] for one in seeds]
-            lines.append(
-                [name, WORDS[way], _spread([one["trained"][name]["cosine"] for one in seeds], "{:.2f}")]
-                + [_spread([at(one[key], 0.7) for one in parts], _share) for key in ("on", "midway")]
-                + [
-                    _spread([at(one[key], e) for one in parts], _milli if key == "A" else _share)
-                    for e in (0.75, 0.85)
-                    for key in ("on", "midway", "A")
-                ]
-                + [_verdicts(parts, numbers)]
-            )
-    tested = numbers["settings"]["tested"]
+    head += ["in phase / antiphase / neither"]
+    lines, at, tested = [], _reader(numbers), numbers["settings"]["tested"]
+    seeds = [one["trained"] for one in _first(numbers).values()]
     for way in WORDS:
-        turned = [one["trained"]["rotated"] for one in seeds]
-        row = [
-            "rotations, range",
-            WORDS[way],
-            _range([v for one in turned for v in (one["cosine"]["min"], one["cosine"]["max"])], "{:.2f}"),
-        ]
-        row += ["", ""]
-        for e in (0.75, 0.85):
-            k = tested.index(e)
-            for key, form in (("on", _share), (None, None), ("A", _milli)):
-                values = [one[way][key][end][k] for one in turned for end in ("min", "max")] if key else []
-                row.append(_range(values, form) if values else "")
-        lines.append([*row, ""])
+        for name in ("privileged", "standard"):
+            parts = [one[name][way] for one in seeds]
+            row = [name, WORDS[way], _spread([one[name]["cosine"] for one in seeds], "{:.2f}")]
+            row += [_spread([at(one["on"], epsilon) for one in parts], _share) for epsilon in (0.7, 0.75, 0.85)]
+            for epsilon in (0.75, 0.85):
+                row += [_spread([at(one["A"], epsilon) for one in parts], _milli), _verdicts(parts, numbers, epsilon)]
+            lines.append(row)
+        turned = [one["rotated"] for one in seeds]
+
+        def extremes(*keys, k=None, turned=turned):
+            for one in turned:
+                for key in keys:
+                    one = one[key]
+                yield from (one[end] if k is None else one[end][k] for end in ("min", "max"))
+
+        row = ["rotations, range", WORDS[way], _range(extremes("cosine"), "{:.2f}")]
+        row += [_range(extremes(way, "on", k=tested.index(epsilon)), _share) for epsilon in (0.7, 0.75, 0.85)]
+        for epsilon in (0.75, 0.85):
+            row += [_range(extremes(way, "A", k=tested.index(epsilon)), _milli), ""]
+        lines.append(row)
     return _table(head, lines)
 
 
 def networks(numbers):
     """Return the table of all kinds of networks, mean ± sd over seeds."""
-    head = ["network", "b", "activation", "seeds", "epochs", "test MSE", "\\|mean\\|/rms", "saturated", "cosine"]
-    head += [
-        "rotated",
-        "rows",
-        "near, ε .75",
-        "cover",
-        "on × b",
-        "A .75",
-        "phase .75",
-        "phase .5",
-        "aligned / anti / neither",
+    head = [
+        "network",
+        "b",
+        "activation",
+        "seeds × epochs",
+        "test MSE",
+        "\\|mean\\|/rms",
+        "saturated",
+        "cosine (rotated)",
     ]
+    head += ["rows", "near, ε .75", "cover", "A .75", "in phase / antiphase / neither", "phase .75", "phase .5"]
     lines, at = [], _reader(numbers)
     for group in sorted(numbers["nets"].values(), key=_order):
         seeds = list(group["seeds"].values())
         new = [one["trained"] for one in seeds]
+        first = [
+            group["recipe"].replace("-", " "),
+            group["count"],
+            ACTIVATIONS[group["activation"]] + ", mean pixel 0" * group["shifted"],
+            f"{len(seeds)} × {group['epochs']}",
+            _spread([one["test_mse"] for one in seeds], "{:.4f}"),
+            _spread([one["offset"] for one in new], "{:.2f}"),
+            _several(one["saturated"] for one in new),
+            _spread([one["privileged"]["cosine"] for one in new], "{:.2f}")
+            + f" ({np.mean([one['rotated']['cosine']['mean'] for one in new]):.2f})",
+        ]
         for way in WORDS:
             parts = [one["privileged"][way] for one in new]
-            first = [
-                group["recipe"].replace("-", " "),
-                group["count"],
-                ACTIVATIONS[group["activation"]] + ", mean pixel 0" * group["shifted"],
-                len(seeds),
-            ]
-            first += [group["epochs"], _spread([one["test_mse"] for one in seeds], "{:.4f}")]
-            first += [_spread([one["offset"] for one in new], "{:.2f}"), _several(one["saturated"] for one in new)]
-            first += [_spread([one["privileged"]["cosine"] for one in new], "{:.2f}")]
-            first += [_spread([one["rotated"]["cosine"]["mean"] for one in new], "{:.2f}")]
             lines.append(
                 (first if way == "raw" else [""] * len(first))
                 + [WORDS[way], _spread([at(one["near"], 0.75) for one in parts], _share)]
                 + [_several(at(one["cover"], 0.75) for one in parts)]
-                + [_spread([group["count"] * at(one["on"], 0.75) for one in parts], _share)]
-                + [_spread([at(one["A"], 0.75) for one in parts], _milli)]
-                + [_spread([at(one["phase"], e) for one in parts], "{:+.2f}") for e in (0.75, 0.5)]
-                + [_verdicts(parts, numbers)]
+                + [_spread([at(one["A"], 0.75) for one in parts], _milli), _verdicts(parts, numbers)]
+                + [_spread([at(one["phase"], epsilon) for one in parts], "{:+.2f}") for epsilon in (0.75, 0.5)]
             )
     return _table(head, lines)
 
 
 def stages(numbers):
-    """Return the table of the stages of a training: the seeds side by side."""
+    """Return the table of the stages of a training: the seeds side by side in each cell."""
     courses = numbers["stages"]
-    head = ["epochs", *(f"{words}, seed {n}" for words in ("saturated", "cosine", "A as stored", "A mean subtracted") for n in range(len(courses)))]  # fmt: skip
+    head = ["epochs", "saturated", "\\|mean\\|/rms", "cosine", "spread", "A .75, as stored", "A .75, mean subtracted"]
     lines = []
     for k, epoch in enumerate(courses[0]["epoch"]):
-        row = [epoch, *(one["saturated"][k] for one in courses), *(f"{one['cosine'][k]:.2f}" for one in courses)]
-        lines.append(row + [_milli(one[way][k]) for way in WORDS for one in courses])
+        cells = [[str(one["saturated"][k]) for one in courses]]
+        cells += [[f"{one[key][k]:.2f}" for one in courses] for key in ("offset", "cosine")]
+        cells += [[f"{one['spread'][k]:.1f}" for one in courses]]
+        cells += [[_milli(one[way][k]) for one in courses] for way in WORDS]
+        lines.append([epoch, *(", ".join(cell) for cell in cells)])
     return _table(head, lines)
 
 
@@ -243,6 +218,12 @@ def _is(group, recipe, count, activation):
     return about == (recipe, count, activation, False)
 
 
+def _first(numbers):
+    """Return the seeds of the networks of figure 1."""
+    found = (one["seeds"] for one in numbers["nets"].values() if _is(one, "small-mnist", 32, "generalised-tanh"))
+    return next(found, {})
+
+
 def _order(group):
     return (
         group["count"] == 64,
@@ -262,8 +243,9 @@ def _reader(numbers):
     return lambda values, epsilon: values[epsilons.index(epsilon)]
 
 
-def _p(part, numbers, epsilon=0.75):
-    return f"{part['p'][numbers['settings']['tested'].index(epsilon)]:.2f}" if "p" in part else "–"
+def _with_p(part, numbers, epsilon):
+    k = numbers["settings"]["tested"].index(epsilon)
+    return f"{_milli(_reader(numbers)(part['A'], epsilon))} ({part['p'][k]:.2f})"
 
 
 def _verdicts(parts, numbers, epsilon=0.75):
@@ -310,6 +292,7 @@ def _several(values):
 
 
 def _range(values, form):
+    values = list(values)
     return f"{_format(form, min(values))} … {_format(form, max(values))}"
 
 
