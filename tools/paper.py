@@ -213,6 +213,9 @@ def remember(path, bench, nets, more):
         about = {"recipe": net.recipe, "count": net.count, "activation": net.activation}
         about |= {"shifted": net.shifted, "epochs": net.epochs}
         group = held["nets"].setdefault(net.group, about | {"seeds": {}})
+        if group["epochs"] != net.epochs:  # seeds of another length are not compared
+            group["seeds"].clear()
+        group.update(about)
         losses = bench.losses(net)
         group["seeds"][str(net.seed)] = {
             "test_mse": losses[net.epochs],
