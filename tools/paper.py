@@ -148,9 +148,8 @@ def control(bench, plan):
         group = plan.nets("small-mnist", 32, activation=activation, shifted=shifted)
         nets += group
         columns.append(Column(words, [(bench.latents(net), bench.basis(net)) for net in group]))
-    title = (
-        "Only the activation function differs: small MNIST autoencoders with the same weights at the start, ε = 0.75"
-    )
+    nets += plan.nets("large-mnist", 32, activation="isotropic-tanh") + plan.nets("large-mnist", 32, shifted=True)
+    title = "Small MNIST autoencoders with the same weights at the start, ε = 0.75 · planes: seed 0"
     return nets, grid(columns, epsilon=0.75, title=title), {}
 
 
