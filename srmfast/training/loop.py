@@ -156,19 +156,19 @@ class _Training:
 
     def run(self, before):
         """Run from the beginning, or go on from a state."""
-        epoch, values = 0, {}
+        done, values = 0, {}
         if before is not None:
-            epoch, values, self._log = before.epoch, before.values, list(before.log)
+            done, values, self._log = before.epoch, before.values, list(before.log)
         order = np.arange(len(self._rows.rows))
         self._runner.begin(order, values)
         count = sum(self._runner.state()[name].size for name in self._network.parameters)
-        self._tell(TrainingStarted(self._recipe["name"] or "network", epoch, self._epochs, len(order), count))
+        self._tell(TrainingStarted(self._recipe["name"] or "network", done, self._epochs, len(order), count))
         if before is None:
             self._finish(0, math.nan, time.perf_counter())
-        elif epoch >= self._epochs:
-            self._checkpoint(epoch)
+        elif done >= self._epochs:
+            self._checkpoint(done)
         saved = time.monotonic()
-        for epoch in range(epoch + 1, self._epochs + 1):
+        for epoch in range(done + 1, self._epochs + 1):
             began = time.perf_counter()
             rng = np.random.Generator(np.random.PCG64([self._seed, epoch, 1]))
             loss = self._epoch(epoch, rng.permutation(len(order)))

@@ -32,14 +32,14 @@ _LOSSES = {
 }
 
 # Operators of a graph that single out axes: what they privilege, and why.
+_ELEMENTWISE = (
+    "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid Softplus Softsign "
+    "Swish Tanh ThresholdedRelu"
+)
 _OPERATORS = {
-    **dict.fromkeys(
-        "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid Softplus Softsign "
-        "Swish Tanh ThresholdedRelu".split(),
-        (STANDARD, "applied to every entry by itself"),
-    ),
+    **dict.fromkeys(_ELEMENTWISE.split(), (STANDARD, "applied to every entry by itself")),
     "Dropout": (STANDARD, "entries are dropped one by one"),
-    **dict.fromkeys(("BatchNormalization",), (STANDARD, "every entry is divided by its own standard deviation")),
+    "BatchNormalization": (STANDARD, "every entry is divided by its own standard deviation"),
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "SimplifiedLayerNormalization"),
         (STANDARD, "gains belong to entries, and the mean along (1, …, 1) is taken out"),
