@@ -103,7 +103,7 @@ class Folder:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
                 about = json.loads(str(held["about"]))
                 values = {name.removeprefix("value/"): held[name] for name in held.files if name != "about"}
             log = [(int(epoch), float(loss), float(test)) for epoch, loss, test in about["log"]]

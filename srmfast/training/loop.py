@@ -109,6 +109,8 @@ def train(
     """
     changes = dict(changes) if hasattr(changes, "items") else list(changes)
     recipe = load_recipe(load_recipe(recipe, changes), _given(seed, epochs))
+    if resume and out is None:
+        raise InputError("resume needs the folder that holds the training: give out")
     rows, test_rows = load_data(recipe, data)
     network = build(recipe, rows)
     identity = _identity(recipe, rows, test_rows)

@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from srmfast.bases import Basis, load_basis, random_frame
+from srmfast.errors import InputError
 from srmfast.training import layers
 from srmfast.training.layers import IR_VERSION, OPSET, Nodes
 from srmfast.training.recipe import BASES, OF_A_BASIS
@@ -77,6 +78,12 @@ def build(recipe, data):
         at = _activation(nodes, recipe, kind, at, name, width, number, stages, bases)
         if latent_width is not None and behind is None:
             behind = bases.get(f"layer{number}")
+    wanted = data.width if recipe["training.loss"] == "mse" else len(data.names)
+    if width != wanted:
+        raise InputError(
+            f"with the loss {recipe['training.loss']} the last layer must be {wanted} wide, got {recipe['layers'][-1]!r}; "
+            "write 'linear d' for the width of the data, 'linear classes' for their classes"
+        )
     graph = onnx.helper.make_graph(
         nodes.nodes,
         recipe["name"] or "network",
