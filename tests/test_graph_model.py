@@ -1,12 +1,18 @@
 """Models are read whole or refused with one line, and nothing is allocated because a file claims it."""
 
+import contextlib
+
+import google.protobuf.message
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from srmfast.errors import InputError
 from srmfast.graph import load_model, model, open_model
+from srmfast.graph.outline import outline
 from tests import onnx_models as made
 
 
@@ -28,21 +34,53 @@ def test_a_model_is_loaded_from_a_path_and_from_memory(tmp_path):
     assert open_model(path).fingerprint == open_model(path).fingerprint
 
 
+def values(proto):
+    return [numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
+
+
 def test_external_data_are_loaded_when_few_and_kept_when_many(tmp_path, monkeypatch):
     proto = made.mlp()
     path = made.with_external_data(made.mlp(), tmp_path)
     assert path.stat().st_size < 800
-    loaded = open_model(path)
-    assert loaded.folder is None
-    for ours, theirs in zip(loaded.proto.graph.initializer, proto.graph.initializer, strict=True):
-        assert np.array_equal(numpy_helper.to_array(ours), numpy_helper.to_array(theirs))
+    assert all(map(np.array_equal, values(load_model(path)), values(proto)))
+    before = open_model(path)
     monkeypatch.setattr(model, "KEPT_BYTES", 100)
-    kept = open_model(path)
-    assert kept.folder == str(tmp_path) and kept.proto.ByteSize() < 800
-    assert kept.fingerprint == loaded.fingerprint
+    kept = load_model(path)
+    assert kept.ByteSize() < 800 and kept.graph.initializer[0].data_location
+    assert open_model(path).folder == str(tmp_path)
+    assert open_model(path).fingerprint == before.fingerprint == before.fingerprint_again()
     data = tmp_path / "weights.bin"
     data.write_bytes(bytes([data.read_bytes()[0] ^ 1]) + data.read_bytes()[1:])
-    assert open_model(path).fingerprint != kept.fingerprint
+    assert before.fingerprint != before.fingerprint_again()
+
+
+def test_large_constants_are_left_in_the_file_of_the_model(tmp_path):
+    proto = made.mlp(width=64, hidden=64)
+    path = saved(proto, tmp_path / "m.onnx")
+    opened = open_model(path)
+    assert opened.proto.ByteSize() < 4000 < 2 * 64 * 64 * 4 < path.stat().st_size
+    assert opened.folder == str(tmp_path)
+    assert load_model(path) == proto
+    link = tmp_path / "links" / "other.onnx"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    assert load_model(link) == proto and open_model(link).fingerprint == opened.fingerprint
+
+
+@given(st.data())
+def test_an_outline_is_the_message_without_large_constants(data):
+    proto = made.mlp(width=40, hidden=40)
+    content = proto.SerializeToString()
+    assert onnx.ModelProto.FromString(outline(content, "m")).graph.node == proto.graph.node
+    at = data.draw(st.integers(0, len(content) - 1))
+    damaged = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    try:  # whatever it makes of a damaged one, a parser finds there or refuses
+        onnx.ModelProto.FromString(damaged)
+    except google.protobuf.message.DecodeError:
+        found = outline(damaged, "m")
+        if found is not None:
+            with contextlib.suppress(google.protobuf.message.DecodeError):
+                onnx.ModelProto.FromString(found)
 
 
 def external(proto, name=None, **said):

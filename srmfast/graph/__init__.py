@@ -3,9 +3,10 @@
 import importlib
 
 _HOME = {
-    "Layer": "capture",
+    "Capture": "capture",
+    "Layer": "listing",
     "Model": "model",
-    "layers": "capture",
+    "layers": "listing",
     "load_model": "model",
     "open_model": "model",
 }

@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import hashlib
+import mmap
 import os
-from pathlib import Path
 
 from srmfast.errors import InputError, SrmfastError, shown
 from srmfast.graph import order, tensors
+from srmfast.graph.outline import outline
 
 KEPT_BYTES = 1 << 30  # external data beyond it stay in their files: a protobuf message ends at 2 GiB
 _LARGEST = (1 << 31) - 1  # bytes of one protobuf message
@@ -22,19 +23,27 @@ class Model:
     Attributes
     ----------
     proto : onnx.ModelProto
-        Its nodes in topological order. External data are inside, or when they are many still in their files.
+        Its nodes in topological order. Large constants stay where they are, in files of external data and in the model's
+        own file, and are described as external data.
     location : str
         Shown in errors.
+    path : str or None
+        Of the file; None for a message.
     folder : str or None
-        Where external data that stayed in their files lie; None when there are none.
+        Where the files with values lie; None when all are inside.
     fingerprint : str
         Hash of the whole content, external data included.
     """
 
     proto: object
     location: str
+    path: str | None
     folder: str | None
     fingerprint: str
+
+    def fingerprint_again(self):
+        """Hash the content anew, as it is now."""
+        return self.fingerprint if self.path is None else open_model(self.path).fingerprint
 
 
 def load_model(source):
@@ -57,7 +66,11 @@ def load_model(source):
         For a file that is no whole ONNX model, an unknown version, external data that are missing, too short or outside
         the folder, a tensor whose values are not there, and a graph that is empty, cyclic or names a tensor twice.
     """
-    return open_model(source).proto
+    model = open_model(source)
+    if model.folder is not None:
+        with sound(model.location):
+            _fill(model)
+    return model.proto
 
 
 def open_model(source):
@@ -71,6 +84,7 @@ def open_model(source):
 
     if isinstance(source, Model):
         return source
+    own = None  # how the large constants in the file itself are called
     if isinstance(source, onnx.ModelProto):
         proto, location, path, state = source, "model in memory", None, hashlib.sha256()
         with sound(location):
@@ -78,17 +92,18 @@ def open_model(source):
     elif isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         location = shown(str(path))
-        proto, state = _read(path, location)
+        own = os.path.basename(os.path.realpath(path))
+        proto, state = _read(path, location, own)
     else:
         raise InputError(f"a model must be a path or an onnx.ModelProto, got {type(source).__name__}; give one of them")
     with sound(location):
         _check_versions(proto, location)
+        order.sort_model(proto, location)
         found = list(tensors.of_model(proto))
         for place, tensor in found:
             tensors.check(tensor, place, location)
-        order.sort_model(proto, location)
-        folder = _external(proto, found, path, location, state)
-    return Model(proto, location, folder, state.hexdigest())
+        folder = _external(proto, found, path, own, location, state)
+    return Model(proto, location, path, folder, state.hexdigest())
 
 
 @contextlib.contextmanager
@@ -111,7 +126,8 @@ def line(error):
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def _read(path, location):
+def _read(path, location, own):
+    """Parse a file without its large constants and hash it whole."""
     import onnx
 
     if not os.path.isfile(path):
@@ -124,11 +140,26 @@ def _read(path, location):
         raise InputError(
             f"an ONNX file must be smaller than 2 GiB, {location} has {size:,} bytes; export it with external data"
         )
-    content = Path(path).read_bytes()
     proto = onnx.ModelProto()
-    with sound(location):
-        proto.ParseFromString(content)
-    return proto, hashlib.sha256(content)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, sound(location):
+        state = hashlib.sha256(content)
+        message = outline(content, own)
+        proto.ParseFromString(content[:] if message is None else message)
+        if message is not None and _refers_elsewhere(proto, own) and _home(path) != _home(os.path.realpath(path)):
+            proto.ParseFromString(content[:])  # behind a link: values of two folders cannot be found in one
+    return proto, state
+
+
+def _refers_elsewhere(proto, own):
+    return any(
+        entry.key == "location" and entry.value != own
+        for _, tensor in tensors.of_model(proto)
+        for entry in tensor.external_data
+    )
+
+
+def _home(path):
+    return os.path.realpath(os.path.dirname(os.path.abspath(path)))
 
 
 def _check_versions(proto, location):
@@ -155,8 +186,8 @@ def _check_versions(proto, location):
         raise InputError(f"the graph of {location} is empty: it has no node; export the model again")
 
 
-def _external(proto, found, path, location, state):
-    """Check external data, hash them, and load them when they are few; return their folder when they stay outside."""
+def _external(proto, found, path, own, location, state):
+    """Check external data and hash those of other files; return their folder."""
     outside = [(place, tensor) for place, tensor in found if tensors.is_external(tensor)]
     if not outside:
         return None
@@ -165,26 +196,44 @@ def _external(proto, found, path, location, state):
             f"the {location} refers to external data ({outside[0][1].name!r}), which only a path tells the folder of; give the "
             "path, or load the data into the model"
         )
-    folder = os.path.dirname(os.path.abspath(path))
-    regions = [tensors.region(tensor, place, folder, location) for place, tensor in outside]
-    keeps = sum(length for _, _, length in regions) > KEPT_BYTES
-    for (_, tensor), (file, offset, length) in zip(outside, regions, strict=True):
-        with open(file, "rb") as data:
-            data.seek(offset)
-            pieces, left = [], length
-            while left:
-                piece = data.read(min(left, _PIECE))
-                if not piece:
-                    raise InputError(f"{file} became shorter while it was read; wait until its writer is done")
+    folder = _home(path) if _refers_elsewhere(proto, own) else _home(os.path.realpath(path))
+    top = {id(tensor) for tensor in proto.graph.initializer}
+    for place, tensor in outside:
+        file, offset, length = tensors.region(tensor, place, folder, location)
+        if os.path.basename(file) != own:
+            for piece in _pieces(file, offset, length):
                 state.update(piece)
-                left -= len(piece)
-                if not keeps:
-                    pieces.append(piece)
-        if not keeps:
-            tensor.raw_data = b"".join(pieces)
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
-    return folder if keeps else None
+        if id(tensor) not in top and length <= KEPT_BYTES:
+            _load(tensor, file, offset, length)
+    return folder
+
+
+def _fill(model):
+    """Load external data: those that are in the file of the model, and the others if they are few."""
+    own = os.path.basename(os.path.realpath(model.path))
+    outside = [(place, tensor) for place, tensor in tensors.of_model(model.proto) if tensors.is_external(tensor)]
+    regions = [tensors.region(tensor, place, model.folder, model.location) for place, tensor in outside]
+    elsewhere = sum(length for file, _, length in regions if os.path.basename(file) != own)
+    for (_, tensor), (file, offset, length) in zip(outside, regions, strict=True):
+        if os.path.basename(file) == own or elsewhere <= KEPT_BYTES:
+            _load(tensor, file, offset, length)
+
+
+def _load(tensor, file, offset, length):
+    tensor.raw_data = b"".join(_pieces(file, offset, length))
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+
+
+def _pieces(file, offset, length):
+    with open(file, "rb") as data:
+        data.seek(offset)
+        while length:
+            piece = data.read(min(length, _PIECE))
+            if not piece:
+                raise InputError(f"{file} became shorter while it was read; wait until its writer is done")
+            length -= len(piece)
+            yield piece
 
 
 def _serialised(proto):
