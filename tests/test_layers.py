@@ -55,6 +55,9 @@ ALLOWED = {
         "engine",
     },
     "analyses": {
+        "",
+        "graph",
+        "whole",
         "archive",
         "stores",
         "tally",
@@ -80,6 +83,7 @@ ALLOWED = {
         "heap",
         "spec",
         "engine",
+        "graph",
         "results",
         "plots",
         "report",

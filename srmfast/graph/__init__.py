@@ -4,6 +4,8 @@ import importlib
 
 _HOME = {
     "Capture": "capture",
+    "choose_layers": "listing",
+    "table": "listing",
     "Layer": "listing",
     "Model": "model",
     "layers": "listing",

@@ -68,7 +68,7 @@ class Capture:
         runtime = require("onnxruntime", purpose="running a model")
         model = open_model(source)
         self.location, self.names, self.runtime = model.location, tuple(names), f"onnxruntime {runtime.__version__}"
-        listing.choose(model, self.names)
+        listing.choose_layers(model, self.names)
         with sound(self.location):
             self.proto = needed(model.proto, self.names)
             given = {tensor.name for tensor in self.proto.graph.initializer}

@@ -84,13 +84,14 @@ def matches(name, pattern):
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
-def choose(source, patterns):
+def choose_layers(source, patterns):
     """Find the tensors that names and patterns stand for.
 
     Parameters
     ----------
     source : path, onnx.ModelProto or Model
     patterns : sequence of str
+        A name stands for itself; a pattern for tensors of floats with two or more axes, as far as that is known.
 
     Returns
     -------
@@ -110,15 +111,78 @@ def choose(source, patterns):
     for pattern in patterns:
         exact = pattern in names
         hits = [layer for layer in found if (layer.name == pattern if exact else matches(layer.name, pattern))]
-        reached = [layer for layer in hits if layer.reachable]
+        reached = [layer for layer in hits if layer.reachable and (exact or _is_activation(layer))]
         if not reached:
             raise InputError(_nothing(pattern, hits, found, model))
         chosen |= {layer.name for layer in reached}
     return [layer for layer in found if layer.reachable and layer.name in chosen]
 
 
+def table(source, pattern=None, op=None):
+    """Lay out the tensors of a model for people.
+
+    Parameters
+    ----------
+    source : path, onnx.ModelProto or Model
+    pattern : str, optional
+        Of their names.
+    op : str, optional
+        Of what makes them; a pattern, too.
+
+    Returns
+    -------
+    str
+    """
+    model = open_model(source)
+    found = [layer for layer in layers(model, pattern) if op is None or matches(layer.op, op)]
+    if not found:
+        asked = " made by ".join(repr(one) for one in (pattern, op) if one is not None)
+        raise InputError(
+            f"{model.location} has no tensor {asked} that depends on its inputs; srmfast layers {model.location} lists all"
+        )
+    rows = [("name", "op", "shape", "type", "")]
+    for layer in found:
+        shape = (
+            "?"
+            if layer.shape is None
+            else " x ".join("?" if size is None else str(size) for size in layer.shape) or "one number"
+        )
+        rows.append(
+            (layer.name, layer.op, shape, layer.dtype or "?", f"out of reach: {layer.why_not}" if layer.why_not else "")
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, (*widths, 0), strict=True)).rstrip() for row in rows
+    ]
+    given = {tensor.name for tensor in model.proto.graph.initializer}
+    inputs = [
+        f"{value.name} ({', '.join(_said(value))})" for value in model.proto.graph.input if value.name not in given
+    ]
+    out = sum(not layer.reachable for layer in found)
+    tail = f"{len(found):,} tensors" + (f", {out:,} out of reach" if out else "")
+    return "\n".join([f"inputs: {', '.join(inputs) or 'none'}", *lines, tail])
+
+
+def _said(value):
+    kind, shape = shapes.described(value)
+    sizes = (
+        "any shape"
+        if shape is None
+        else " x ".join("?" if size is None else str(size) for size in shape) or "one number"
+    )
+    return kind or "?", sizes
+
+
+def _is_activation(layer):
+    return layer.dtype in ("", "float16", "bfloat16", "float32", "float64") and (
+        layer.shape is None or len(layer.shape) > 1
+    )
+
+
 def _nothing(pattern, hits, found, model):
     """Say why a name or a pattern stands for no tensor in reach."""
+    if hits and hits[0].reachable:
+        return f"{pattern!r} of {model.location} matches no tensor of floats with two or more axes; name {hits[0].name!r} ({hits[0].dtype}) itself"
     if hits:
         return f"{hits[0].name!r} of {model.location} is out of reach: {hits[0].why_not}"
     constant = {tensor.name for tensor in model.proto.graph.initializer}

@@ -95,6 +95,11 @@ def _size(dim):
     return None if dim.dim_param.startswith("unk__") else dim.dim_param or None  # a name that the inference made up
 
 
+def constant_bytes(proto):
+    """Return the bytes of the constants at the top of a graph."""
+    return sum(tensors.nbytes(tensor) for tensor in proto.graph.initializer if tensors.BITS.get(tensor.data_type))
+
+
 def live_bytes(proto, inputs):
     """Project the most bytes of tensors that are held at once while a graph runs.
 
