@@ -86,6 +86,13 @@ class Known:
             known.tensor_type.elem_type = element or known.tensor_type.elem_type
             self._types[name] = known
 
+    def declare_rank(self, name, rank):
+        """Say how many dimensions a tensor has, where nothing is known of its shape."""
+        if name in self._types and self.extents(name) is None:
+            shape = self._types[name].tensor_type.shape
+            for _ in range(rank):
+                shape.dim.add()
+
     def imported(self, domain):
         """Take in the import of one more domain, in its first version."""
         import onnx

@@ -90,6 +90,14 @@ def einsum(node, tape):
         if "..." in term and not spread:
             refuse(node, "axes under an ellipsis that are summed have no rule")
         made = tape.op("Einsum", *operands, equation=f"{','.join(sources)}->{target}")
+        if spread:
+            ranks = [len(source.replace("...", "")) for source in sources]
+            hidden = max(
+                tape.rank(operand) - rank
+                for operand, rank, source in zip(operands, ranks, sources, strict=True)
+                if "..." in source
+            )
+            tape.known.declare_rank(made, hidden + len(target.replace("...", "")))
         gradients.append(tape.unbroadcast(made, name) if spread else made)
     return gradients
 
