@@ -77,7 +77,6 @@ ALLOWED = {
     "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
-    "graph": {"errors", "threads", "graph"},
     "commands": {
         "whole",
         "archive",
