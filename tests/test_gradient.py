@@ -79,7 +79,7 @@ def test_a_tensor_is_the_gradient_of_itself_and_one_apart_has_zeros():
 
 def test_what_nothing_needs_is_left_out():
     body = "f (float[N, 3] x) => (float[N, 3] z) { y = Exp (x) s = Sin (x) z = Mul (y, s) }"
-    assert kinds(gradient(parsed(body), "y", "x")) == ["Exp", "Shape", "ConstantOfShape", "Mul"]
+    assert kinds(gradient(parsed(body), "y", "x")) == ["Exp", "Mul"]
     assert kinds(gradient(parsed(body), "z", "y", cotangent="w")) == ["Exp", "Sin", "Mul", "Mul"]
 
 

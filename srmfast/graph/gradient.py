@@ -7,7 +7,7 @@ from srmfast.errors import InputError
 from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
 from srmfast.graph.rules import RULES, stops
-from srmfast.graph.tape import Tape
+from srmfast.graph.tape import Loose, Tape
 
 OLDEST = 9  # opset: Where and the broadcasting of today
 
@@ -88,9 +88,9 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     tape = Tape(known, taken | {cotangent} | {gradient_name(w) for w in wrt}, wanted)
     if cotangent is not None:
         known.declare(cotangent, of)
-    tape.arrive(of, cotangent if cotangent is not None else tape.full(1, of))
+    tape.arrive(of, Loose(tape.number(1, of)) if cotangent is None else cotangent)
     for node in reversed(route):
-        if any(tape.of(node, i) is not None for i in range(len(node.output))):
+        if any(tape.of(node, i, loose=True) is not None for i in range(len(node.output))):
             for name, part in zip(node.input, RULES[_kind(node)](node, tape), strict=False):
                 if part is not None and name in wanted:
                     tape.arrive(name, part)
