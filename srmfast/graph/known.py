@@ -3,6 +3,7 @@
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.tensors import is_external
 
 SMALL = 1024  # elements: larger constants are no part of a shape, and are kept out of the inference
 
@@ -220,7 +221,8 @@ class Known:
         return self._values[name]
 
     def _is_small(self, name):
-        return name in self._constants and np.prod(self._constants[name].dims, dtype=float) <= SMALL
+        tensor = self._constants.get(name)
+        return tensor is not None and not is_external(tensor) and np.prod(tensor.dims, dtype=float) <= SMALL
 
     def _is_folded(self, name):
         node = self._producers.get(name)
@@ -320,7 +322,8 @@ def without_large(model, variable=frozenset()):
     given = {tensor.name for tensor in model.graph.initializer}
     graph.input.extend(info for info in model.graph.input if info.name not in given)
     for tensor in model.graph.initializer:
-        if tensor.name not in variable and np.prod(tensor.dims, dtype=float) <= SMALL:
+        small = np.prod(tensor.dims, dtype=float) <= SMALL and not is_external(tensor)
+        if tensor.name not in variable and small:
             graph.initializer.append(tensor)
         else:
             kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))

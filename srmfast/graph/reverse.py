@@ -6,6 +6,8 @@ from collections import Counter
 from srmfast.errors import InputError
 from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
+from srmfast.graph.model import load_model
+from srmfast.graph.order import needs
 from srmfast.graph.rules import RULES, stops
 from srmfast.graph.tape import Loose, Tape
 
@@ -100,10 +102,7 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
 
 
 def _loaded(model):
-    import onnx
-
-    if not isinstance(model, onnx.ModelProto):
-        model = onnx.load(model)
+    model = load_model(model)
     return expand_local(model) if model.functions else model
 
 
@@ -112,28 +111,11 @@ def _kind(node):
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _sources(node):
-    """Return the names a node reads, those that its nested graphs take from outside included."""
-    import onnx
-
-    names, graphs = [name for name in node.input if name], []
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            graphs.append(attribute.g)
-        graphs += attribute.graphs
-    for graph in graphs:
-        inner = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
-        inner |= {name for nested in graph.node for name in nested.output}
-        read = [name for nested in graph.node for name in _sources(nested)] + [info.name for info in graph.output]
-        names += [name for name in read if name not in inner]
-    return names
-
-
 def _names(graph):
     """Return every name of a tensor in the graph."""
     names = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
     names |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return names | {name for node in graph.node for name in (*node.output, *_sources(node)) if name}
+    return names | {name for node in graph.node for name in (*node.output, *needs(node)) if name}
 
 
 def _check(graph, of, wrt, cotangent, parameters):
@@ -178,12 +160,12 @@ def _route(nodes, known, of, wrt):
     """Return the nodes through which gradients flow from `of` to `wrt`, and the tensors that need one."""
     depends = set(wrt)
     for node in nodes:
-        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(_sources(node)):
+        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(needs(node)):
             depends.update(name for name in node.output if name and known.is_floating(name))
     reaching, route = {of} & depends, []
     for node in reversed(nodes):
         if not reaching.isdisjoint(node.output) and RULES.get(_kind(node)) is not stops:
-            sources = depends.intersection(_sources(node))
+            sources = depends.intersection(needs(node))
             if sources:
                 reaching |= sources
                 route.append(node)
@@ -227,7 +209,7 @@ def _assembled(onnx, model, tape, of, wrt, cotangent, parameters):
     for node in reversed([*graph.node, *tape.nodes]):
         if not used.isdisjoint(node.output):
             nodes.append(node)
-            used.update(_sources(node))
+            used.update(needs(node))
     result = onnx.ModelProto(
         ir_version=max(model.ir_version, 4), producer_name="srmfast", opset_import=model.opset_import
     )
