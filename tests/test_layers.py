@@ -76,7 +76,6 @@ ALLOWED = {
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
-    "graph": {"errors", "threads", "graph"},
     "commands": {
         "whole",
         "archive",
