@@ -72,6 +72,7 @@ ACTIVATIONS = [
     case("Elu", spread(3, 4), alpha=0.7),
     case("Selu", spread(3, 4), alpha=1.5, gamma=0.8),
     case("Celu", spread(3, 4), alpha=0.7),
+    case("Shrink", spread(3, 4), lambd=0.52, bias=0.1),
     case("ThresholdedRelu", spread(3, 4), alpha=0.51),
     case("HardSigmoid", spread(3, 4), alpha=0.4, beta=0.3),
     case("HardSwish", 2.5 * spread(3, 4), opset=14),

@@ -14,17 +14,13 @@ from srmfast.errors import InputError
 from srmfast.graph import load_model, model, open_model
 from srmfast.graph.outline import outline
 from tests import onnx_models as made
+from tests.onnx_models import saved
 
 
 def refused(source, match):
     with pytest.raises(InputError, match=match) as found:
         load_model(source)
     assert "\n" not in str(found.value)
-
-
-def saved(proto, path):
-    path.write_bytes(proto.SerializeToString())
-    return path
 
 
 def test_a_model_is_loaded_from_a_path_and_from_memory(tmp_path):

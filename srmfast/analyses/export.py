@@ -154,7 +154,7 @@ def _create(folder, inference, keys, unit, layers, model):
             keys[name], shape=(inference.n, *rest), chunks=(min(unit, inference.n), *(max(1, size) for size in rest)),
             dtype=inference.dtypes[name], config={"write_empty_chunks": True},
         )  # fmt: skip
-    for name, source in inference.inputs.sources.items():
+    for name, source in (inference.inputs.sources | inference.inputs.beside).items():
         if len(source.shape) <= _COLUMN_AXES and source.shape[:1] == (inference.n,) and source.dtype.kind in "biu":
             values = source.read(tuple(slice(0, size) for size in source.shape))
             key = _keys([*inference.names, name])[name]

@@ -1,4 +1,4 @@
-"""ONNX graphs without torch: read, listed, run and differentiated; see `load_model`, `layers`, `export` and `gradient`."""
+"""ONNX models without torch: read, listed, run and differentiated; see `layers`, `load_model` and `gradient`."""
 
 import importlib
 
@@ -7,8 +7,8 @@ _HOME = {
     "Layer": "listing",
     "Model": "model",
     "choose_layers": "listing",
-    "gradient": "gradient",
-    "gradient_name": "gradient",
+    "gradient": "reverse",
+    "gradient_name": "reverse",
     "layers": "listing",
     "load_model": "model",
     "open_model": "model",
@@ -21,9 +21,7 @@ __all__ = sorted(_HOME)
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # `gradient` is a module too, which importing it puts here
-    return value
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__():

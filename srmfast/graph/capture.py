@@ -51,6 +51,8 @@ class Capture:
     names : tuple of str
     inputs : tuple of Input
         Those that the tensors depend on.
+    others : tuple of Input
+        Those that only other tensors depend on.
     converted : dict of str to str
         Tensors of types that onnxruntime does not hand out (bfloat16), which are read as float32: name -> own type.
     runtime : str
@@ -74,6 +76,9 @@ class Capture:
             given = {tensor.name for tensor in self.proto.graph.initializer}
             inputs = [value for value in self.proto.graph.input if value.name not in given]
             self.inputs = tuple(Input(value.name, *shapes.described(value)) for value in inputs)
+            known = {*given, *(tensor.name for tensor in model.proto.graph.initializer), *(one.name for one in inputs)}
+            others = [value for value in model.proto.graph.input if value.name not in known]
+            self.others = tuple(Input(value.name, *shapes.described(value)) for value in others)
         for one in self.inputs:
             if one.dtype not in shapes.RUN:
                 raise InputError(

@@ -159,7 +159,7 @@ def table(source, pattern=None, op=None):
         f"{value.name} ({', '.join(_said(value))})" for value in model.proto.graph.input if value.name not in given
     ]
     out = sum(not layer.reachable for layer in found)
-    tail = f"{len(found):,} tensors" + (f", {out:,} out of reach" if out else "")
+    tail = f"{len(found):,} tensor{'s' * (len(found) > 1)}" + (f", {out:,} out of reach" if out else "")
     return "\n".join([f"inputs: {', '.join(inputs) or 'none'}", *lines, tail])
 
 

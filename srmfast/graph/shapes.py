@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 
 from srmfast.graph import order, tensors
 
@@ -12,6 +13,7 @@ NAMES = {
     17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
     23: "float4_e2m1", 24: "float8_e8m0", 25: "uint2", 26: "int2",
 }  # fmt: skip
+_MADE_UP = re.compile(r"^unk__|_dim_[0-9]+$")  # names of sizes that inference and exporters give without meaning
 RUN = (
     "float32",
     "uint8",
@@ -92,7 +94,7 @@ def described(value):
 def _size(dim):
     if dim.HasField("dim_value"):
         return dim.dim_value if dim.dim_value >= 0 else None
-    return None if dim.dim_param.startswith("unk__") else dim.dim_param or None  # a name that the inference made up
+    return None if _MADE_UP.search(dim.dim_param) else dim.dim_param or None
 
 
 def constant_bytes(proto):

@@ -1,5 +1,6 @@
 """The inputs of a model: arrays by the names of its inputs, given to it in batches of items."""
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -23,12 +24,14 @@ class Inputs:
     wanted : sequence of srmfast.graph.capture.Input
     location : str
         Of the model, shown in errors.
-    batch : int, optional
-        Items that the model is given at once, when it leaves that open.
+    others : sequence of str
+        Inputs that are not needed, but opened where they lie beside the others: a mask tells of padding before it is used.
 
     Attributes
     ----------
     sources : dict of str to Source
+    beside : dict of str to Source
+        Those of `others` that are there.
     n : int
         Items.
     fixed : int or None
@@ -42,9 +45,9 @@ class Inputs:
         When an input is not there, or has another rank, size or kind of numbers than the model says.
     """
 
-    def __init__(self, spec, wanted, location):
+    def __init__(self, spec, wanted, location, others=()):
         self._wanted, self._location = {one.name: one for one in wanted}, location
-        self.sources, self.notes = {}, []
+        self.sources, self.beside, self.notes = {}, {}, []
         try:
             for name in self._wanted:
                 self.sources[name] = self._open(spec, name)
@@ -54,6 +57,8 @@ class Inputs:
                 self._check_type(name)
             self.n = self._items()
             self.fixed = self._fixed()
+            for name in others:
+                self._open_beside(spec, name)
         except BaseException:
             self.close()
             raise
@@ -89,11 +94,12 @@ class Inputs:
 
     def close(self):
         """Release files."""
-        for source in self.sources.values():
+        for source in (*self.sources.values(), *self.beside.values()):
             source.close()
 
-    def _open(self, spec, name):
-        several = len(self._wanted) > 1
+    def _open(self, spec, name, alone=True):
+        """Open the array of an input; one that is alone needs no name."""
+        several = len(self._wanted) > 1 or not alone
         named = ", ".join(map(str, self._wanted.values()))
         if spec is None:
             raise InputError(f"{self._location} is a model and needs its inputs, {named}; give {HOW}")
@@ -124,6 +130,21 @@ class Inputs:
             named = ", ".join(map(str, self._wanted.values()))
             raise InputError(f"{self._location} needs {named}, and {path} holds no {name!r}; give {HOW}")
         return _open_path(path)
+
+    def _open_beside(self, spec, name):
+        """Open an input that is not needed, if it is there under its name and has as many items."""
+        if isinstance(spec, (str, Path)):
+            plain, key = _registry.split(str(spec))
+            if key is not None or _registry.by_suffix(plain) is _registry.NPY:
+                return
+        elif not isinstance(spec, dict) or name not in spec:
+            return
+        with contextlib.suppress(InputError):
+            source = self._open(spec, name, alone=False)
+            if source.shape[:1] == (self.n,):
+                self.beside[name] = source
+            else:
+                source.close()
 
     def _is_same(self, name):
         """Tell whether an input is given to the model as it is with every batch: one number, or a table of its own."""

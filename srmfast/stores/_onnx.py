@@ -57,7 +57,8 @@ class Inference:
         self.model = open_model(source)
         self.names = tuple(names)
         self.capture = capture.Capture(self.model, self.names)
-        self.inputs = Inputs(inputs, self.capture.inputs, self.model.location)
+        others = [one.name for one in self.capture.others]
+        self.inputs = Inputs(inputs, self.capture.inputs, self.model.location, others)
         self._left_out = {}  # name -> why
         try:
             self._begin(batch, self.names if sure is None else sure)
@@ -241,13 +242,16 @@ class OnnxSource(Source):
         return self._inference.notes([self._name])
 
     def siblings(self):
-        return {name: (source.shape, source.dtype_name) for name, source in self._inference.inputs.sources.items()}
+        return {name: (source.shape, source.dtype_name) for name, source in self._beside().items()}
 
     def sibling(self, key):
-        sources = self._inference.inputs.sources
+        sources = self._beside()
         if key not in sources:
             raise InputError(f"{self.location} has no input {key!r} beside it; it has {', '.join(sources)}")
         return sources[key].read(tuple(slice(0, size) for size in sources[key].shape))
+
+    def _beside(self):
+        return self._inference.inputs.sources | self._inference.inputs.beside
 
     def close(self):
         self._inference.inputs.close()

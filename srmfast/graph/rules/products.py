@@ -118,10 +118,7 @@ def _axis(tape, name, term, label):
 
 
 def _ones(tape, name, axis):
-    import onnx
-
-    value = onnx.numpy_helper.from_array(tape.dtype(name).type([1]))
-    return tape.op("ConstantOfShape", tape.length(name, axis), value=value)
+    return tape.filled(tape.length(name, axis), name, 1)
 
 
 RULES = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}
