@@ -55,8 +55,8 @@ class Inputs:
             for name in self.sources:
                 self._check_shape(name)
                 self._check_type(name)
-            self.n = self._items()
             self.fixed = self._fixed()
+            self.n = self._items()
             for name in others:
                 self._open_beside(spec, name)
         except BaseException:
