@@ -11,8 +11,9 @@ BASE = {
     "n": 3,
     "layers": ["linear n", "latent", "activation", "linear d"],
     "activation": {"kind": "generalised-tanh"},
-    "basis": {"kind": "thompson", "count": 12},
+    "basis": {"kind": "simplex"},
 }
+ICOSAHEDRON = ("basis.kind=thompson", "basis.count=12")
 
 
 def told(*changes):
@@ -20,7 +21,7 @@ def told(*changes):
 
 
 def test_the_papers_choices_privilege_the_basis_of_the_activation_alone():
-    found = told()
+    found = told(*ICOSAHEDRON)
     assert [one.part for one in found.values() if one.privileges] == ["activation behind the latent layer"]
     activation = found["activation behind the latent layer"]
     assert activation.privileges == "its own, thompson:12 in 3 dimensions"
@@ -41,7 +42,7 @@ def test_the_papers_choices_privilege_the_basis_of_the_activation_alone():
         ("activation.kind=relu", "activation behind the latent layer", "the standard basis"),
         ("activation.kind=isotropic-tanh", "activation behind the latent layer", ""),
         ("activation.kind=isotropic-relu", "activation behind the latent layer", ""),
-        ("activation.kind=averaged-tanh", "activation behind the latent layer", "its own, thompson:12 in 3 dimensions"),
+        ("activation.kind=averaged-tanh", "activation behind the latent layer", "its own, simplex in 3 dimensions"),
         ("data.range=[0, 255]", "data", "the axes of the data, a little"),
     ],
 )
@@ -61,7 +62,7 @@ def test_one_hot_targets_and_activations_before_the_latent_layer_are_told():
 
 
 def test_a_correction_that_does_not_do_what_it_is_for_is_told():
-    reason = told("basis.count=8")["activation behind the latent layer"].reason
+    reason = told("basis.kind=thompson", "basis.count=8")["activation behind the latent layer"].reason
     assert "it jumps where x·b_i = 0, and its correction misses σ(2·b_j) = tanh(2)·b_j by up to 0.16" in reason
     assert (
         "misses" not in told("basis.count=8", "activation.corrected=false")["activation behind the latent layer"].reason

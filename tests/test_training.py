@@ -441,6 +441,30 @@ def test_the_command_trains_tells_and_goes_on(rows, tmp_path, srmfast_main):
     assert ended.rc == 0 and "isotropic-tanh" in ended.stdout
 
 
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, srmfast_main, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srmfast.training.loop.train", interrupted)
+    ended = srmfast_main(f"train small-mnist -o {tmp_path}/t")
+    assert ended.rc == 130
+    assert ended.stderr == ("srmfast: interrupted; finished epochs are kept: the same line with --resume goes on\n")
+
+
+def test_the_latent_layer_of_a_checkpoint_is_measured_by_the_next_command(rows, tmp_path, srmfast_main):
+    np.save(tmp_path / "rows.npy", rows)
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('layers = ["linear 3", "latent", "activation", "linear d"]\n[basis]\nkind = "simplex"\n')
+    ended = srmfast_main(f"train {recipe} --data {tmp_path}/rows.npy -o {tmp_path}/t --epochs 2 --progress none")
+    following = ended.stdout.splitlines()[-1].removeprefix("next: srmfast ")
+    following = following.replace("ROWS", f"{tmp_path}/rows.npy").replace("latents.zarr", f"{tmp_path}/o.zarr")
+    assert srmfast_main(f"{following} --progress none").rc == 0
+    session = onnxruntime.InferenceSession(tmp_path / "t" / "epoch-0002.onnx", providers=["CPUExecutionProvider"])
+    (latent,) = session.run(["latent"], {"input": rows})
+    wanted = srmfast.run(latent, np.load(tmp_path / "t" / "basis.npy"), epsilon=0.7)
+    assert (srmfast.load(tmp_path / "o.zarr").total == wanted.total).all()
+
+
 def test_the_public_name_trains_in_memory(rows):
     trained = srmfast.train(SMALL, data=rows, changes={"layers": ["linear 3", "latent", "isotropic-tanh", "linear d"]})
     session = onnxruntime.InferenceSession(

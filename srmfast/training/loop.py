@@ -163,7 +163,8 @@ class _Training:
             done, values, self._log = before.epoch, before.values, list(before.log)
         order = np.arange(len(self._rows.rows))
         self._runner.begin(order, values)
-        count = sum(self._runner.state()[name].size for name in self._network.parameters)
+        state = self._runner.state()
+        count = sum(state[name].size for name in self._network.parameters)
         self._tell(TrainingStarted(self._recipe["name"] or "network", done, self._epochs, len(order), count))
         if before is None:
             self._finish(0, math.nan, time.perf_counter())
@@ -210,8 +211,8 @@ class _Training:
     def _finish(self, epoch, loss, began):
         test = math.nan
         if self._test is not None:
-            parameters = {name: self._runner.state()[name] for name in self._network.parameters}
-            self._test.begin(self._test_order, parameters)
+            state = self._runner.state()
+            self._test.begin(self._test_order, {name: state[name] for name in self._network.parameters})
             self._test.run(math.ceil(len(self._test_order) / _TEST_BATCH))
             test = self._test.loss / (len(self._test_order) * self._values_a_row())
         self._log.append((epoch, loss, test))
