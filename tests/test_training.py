@@ -250,6 +250,19 @@ def test_going_on_gives_the_bits_of_never_stopping(kind, rows, tmp_path):
     assert len(trained.log) == 7 and set(trained.checkpoints) == {4, 6}
 
 
+def test_going_on_keeps_the_basis_that_was_found(rows, tmp_path, monkeypatch):
+    layers = '["linear 6", "activation", "linear n", "latent", "activation", "linear n", "activation", "linear d"]'
+    changes = [f"layers={layers}", "basis.kind=thompson", "basis.count=9"]
+    train(SMALL, tmp_path / "t", changes=changes, data=rows, epochs=1)
+    kept = contents(tmp_path / "t")
+    assert kept["basis/layer4"] == kept["basis/layer6"] != kept["basis/layer1"]
+    monkeypatch.setattr("srmfast.training.network.layer_basis", None)  # as on a CPU that would find other bits
+    train(SMALL, tmp_path / "t", changes=changes, data=rows, epochs=2, resume=True)
+    assert {name: data for name, data in contents(tmp_path / "t").items() if "basis" in name} == {
+        name: data for name, data in kept.items() if "basis" in name
+    }
+
+
 def test_a_training_survives_being_killed(rows, tmp_path, srmfast_env):
     np.save(tmp_path / "rows.npy", rows)
     (tmp_path / "r.toml").write_text(

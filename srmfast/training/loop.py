@@ -15,7 +15,7 @@ from srmfast.errors import InputError
 from srmfast.spec import differing
 from srmfast.training.data import load_data
 from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, ignore
-from srmfast.training.folder import Folder
+from srmfast.training.folder import Folder, State
 from srmfast.training.network import build
 from srmfast.training.recipe import load_recipe
 from srmfast.training.runner import Runner
@@ -112,16 +112,21 @@ def train(
     if resume and out is None:
         raise InputError("resume needs the folder that holds the training: give out")
     rows, test_rows = load_data(recipe, data)
-    network = build(recipe, rows)
+    network = None if resume else build(recipe, rows)
     identity = _identity(recipe, rows, test_rows)
     with contextlib.ExitStack() as stack:
         folder = None if out is None else stack.enter_context(Folder(out, resume=resume, force=force))
         before = folder.state() if folder is not None else None
         if before is not None and (other := differing(before.identity, identity)):
             raise InputError(f"{out} is of another training: {other}; use --force to replace it, or another folder")
+        network = network or build(recipe, rows, before.bases if before is not None else None)
         if folder is not None:
-            folder.begin(recipe, {name: basis.vectors for name, basis in network.bases.items()}, network.basis)
+            folder.begin(recipe, _vectors(network), network.basis)
         return _Training(recipe, network, rows, test_rows, folder, identity, on_event).run(before)
+
+
+def _vectors(network):
+    return {layer: basis.vectors for layer, basis in network.bases.items()}
 
 
 def _given(seed, epochs):
@@ -252,4 +257,5 @@ class _Training:
 
     def _save(self, epoch):
         if self._folder is not None:
-            self._folder.save(epoch, self._runner.state(), self._log, self._identity)
+            bases = _vectors(self._network)
+            self._folder.save(State(epoch, self._runner.state(), self._log, self._identity, bases))
