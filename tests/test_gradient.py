@@ -271,6 +271,20 @@ def test_dropout_in_training_passes_what_its_mask_does(rng):
     assert 0 < np.mean(got == 0) < 1
 
 
+@pytest.mark.parametrize("gather", ["Gather (x, i)", "GatherElements <axis = 0> (x, all)", "GatherND (x, column)"])
+def test_rows_gathered_many_times_are_added_in_turn(gather, rng):
+    model = parsed(
+        f"f (float[V, 64] x, int64[N] i, int64[N, 64] all, int64[N, 1] column) => (float[N, 64] y) {{ y = {gather} }}"
+    )
+    result = gradient(model, "y", "x", cotangent="w")
+    assert "ScatterND" not in kinds(result), "onnxruntime adds from several threads at once there and loses terms"
+    i, w = rng.integers(0, 3, 5000), rng.integers(-8, 9, (5000, 64)).astype(np.float32)
+    truth = np.zeros((5, 64), np.float32)
+    np.add.at(truth, i, w)
+    feeds = {"x": 0 * truth, "i": i, "w": w, "column": i[:, None], "all": np.tile(i[:, None], 64)}
+    np.testing.assert_array_equal(runtime(result, feeds)[1], truth)
+
+
 def test_softmax_before_opset_13_normalises_from_axis_1_on(rng):
     x = rng.normal(size=(2, 3, 4)).astype(np.float32)
     w = rng.normal(size=(2, 3, 4)).astype(np.float32)
