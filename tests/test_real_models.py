@@ -67,10 +67,10 @@ def test_exports_are_what_the_runtime_computes_by_itself(name, tmp_path):
     wanted = dict(zip(outputs, session.run(outputs, feeds), strict=True))
     group, compared = zarr.open_group(str(tmp_path / "acts.zarr"), mode="r"), 0
     for key, (own, shape, _) in done.layers.items():
-        assert group[key].shape == shape and len(group[key]) == N
+        assert group[key].shape == shape and shape[0] == N
         if own in wanted:
             scale = np.abs(wanted[own]).max()
-            assert np.allclose(group[key][...], wanted[own], rtol=1e-3, atol=1e-4 * scale), own
+            assert np.allclose(group[key][...], wanted[own], rtol=1e-3, atol=max(1e-4 * scale, 1e-6)), own
             compared += 1
     assert compared
     if width:
