@@ -8,11 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Several tests run at once: threads of BLAS that wait for one another would hold the cores that the others need.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import srmfast
-from srmfast import cli
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import srmfast  # noqa: E402
+from srmfast import cli  # noqa: E402
 
 ROOT = Path(srmfast.__file__).parents[1]
 

@@ -21,12 +21,11 @@ from tools import measure_run
 
 @pytest.fixture
 def script(srmfast_env):
-    """`script("tools/make_store.py", …)` in a process of its own, where BLAS does not wait for cores that tests hold."""
+    """`script("tools/make_store.py", …)` in a process of its own."""
 
     def call(name, *words):
         command = [sys.executable, str(ROOT / name), *map(str, words)]
-        env = srmfast_env | {"OPENBLAS_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+        return subprocess.run(command, capture_output=True, text=True, env=srmfast_env, timeout=300)
 
     return call
 

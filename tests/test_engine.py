@@ -351,20 +351,22 @@ def test_the_suggested_epsilon_does_not_depend_on_resources(rng):
 
 
 def test_overlapping_runs_give_blas_its_threads_back(rng):
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     from srmfast.engine.loop import _ONE_BLAS_THREAD
 
     def threads():
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
-    before = threads()
-    _ONE_BLAS_THREAD.__enter__()
-    _ONE_BLAS_THREAD.__enter__()
-    _ONE_BLAS_THREAD.__exit__()
-    assert 1 in threads()
-    _ONE_BLAS_THREAD.__exit__()
-    assert threads() == before
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        assert 2 in before
+        _ONE_BLAS_THREAD.__enter__()
+        _ONE_BLAS_THREAD.__enter__()
+        _ONE_BLAS_THREAD.__exit__()
+        assert 1 in threads()
+        _ONE_BLAS_THREAD.__exit__()
+        assert threads() == before
 
 
 def test_progress_counts_the_rows_that_are_read(rng):
