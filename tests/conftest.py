@@ -48,10 +48,27 @@ def srmfast_cli(srmfast_env):
 
     def call(command, **options):
         words = [sys.executable, "-W", "error", "-m", "srmfast", *shlex.split(command)]
-        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=600, **options)
+        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=200, **options)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return call
+
+
+@pytest.fixture
+def start():
+    """`start([word, …], **options)` is subprocess.Popen; what is still there when the test ends is killed."""
+    started = []
+
+    def call(words, **options):
+        started.append(subprocess.Popen(words, **options))
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+            stream.close()  # not read to its end: a grandchild may hold the other one
 
 
 @pytest.fixture

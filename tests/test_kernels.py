@@ -52,7 +52,7 @@ def test_no_decider_fuses_a_product_with_a_sum(cpu, tmp_path):
     if cpu == "generic":
         environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     done = subprocess.run(
-        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
     fused = dict(line.split() for line in done.stdout.splitlines())
