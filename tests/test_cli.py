@@ -351,7 +351,7 @@ OUTPUTS = {
     "basis standard --dim 6 -o x.npy": "must not exist yet, got x.npy",
     "basis standard --dim 6 -o no/o.npy": "output folder must exist",
     "basis standard --dim 6 -o /proc/o.npy": "must be writable",
-    "basis standard --dim 99999999 -o o.npy": "ran out of memory",
+    "basis standard --dim 9999999 -o o.npy": "ran out of memory",
     "inspect absent.npy": "absent.npy does not exist",
     "inspect flat.npy": "two free axes",
     "inspect torn.zarr": "cannot be decoded",
