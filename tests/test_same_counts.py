@@ -172,7 +172,7 @@ def scheduler():
 
 
 @pytest.mark.filterwarnings("ignore")  # those of a library that shuts processes down
-@pytest.mark.parametrize("part, block", enumerate(BLOCKS))
+@pytest.mark.parametrize("part, block", list(enumerate(BLOCKS)))
 def test_two_workers_have_the_same_counts(scheduler, part, block, stores, expected):
     from srmfast.engine.cluster import Cluster
 
