@@ -108,3 +108,11 @@ def test_a_checkpoint_tells_its_recipe(rng):
         BASE, data=rng.normal(size=(40, 5)).astype(np.float32), changes={"optimiser.kind": "adam"}, epochs=1
     )
     assert choices(trained.checkpoints[1]) == choices(BASE, {"optimiser.kind": "adam", "training.epochs": 1})
+    for damaged, words in (
+        ("{", "must be JSON"),
+        ("[]", "must be JSON"),
+        ('{"layers": 3}', "layers must be a list, got 3"),
+    ):
+        onnx.helper.set_model_props(trained.checkpoints[1], {"srmfast.recipe": damaged})
+        with pytest.raises(InputError, match=words):
+            choices(trained.checkpoints[1])
