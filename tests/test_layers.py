@@ -30,7 +30,8 @@ ALLOWED = {
     "tally": {"errors", "spec"},
     "norms": set(),
     "repeats": set(),
-    "stores": {"errors", "stores"},
+    "graph": {"errors", "threads", "graph"},
+    "stores": {"errors", "stores", "graph"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
     "archive": {"errors", "results", "spec", "whole"},
     "engine": {
@@ -54,6 +55,9 @@ ALLOWED = {
         "engine",
     },
     "analyses": {
+        "",
+        "graph",
+        "whole",
         "archive",
         "stores",
         "tally",
@@ -73,7 +77,6 @@ ALLOWED = {
     "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
-    "graph": {"errors", "threads", "graph"},
     "commands": {
         "whole",
         "archive",
@@ -81,6 +84,7 @@ ALLOWED = {
         "heap",
         "spec",
         "engine",
+        "graph",
         "results",
         "plots",
         "report",

@@ -34,6 +34,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error"
     )
+    parser.set_defaults(interrupted="finished epochs are kept: the same line with --resume goes on")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="checkpoints (.onnx), basis, log and state")
 
 
@@ -63,5 +64,6 @@ def call(arguments):
     )
     print(trained.summary())
     last = os.path.join(arguments.out, f"epoch-{trained.log[-1][0]:04}.onnx")
-    print(f"its latent layer: the tensor latent of {last}")
+    basis = "" if trained.basis is None else f" --basis {os.path.join(arguments.out, 'basis.npy')}"
+    print(f"next: srmfast run {last}::latent --inputs ROWS{basis} --epsilon 0.7 -o latents.zarr")
     return 0

@@ -3,8 +3,12 @@
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.tensors import is_external
 
 SMALL = 1024  # elements: larger constants are no part of a shape, and are kept out of the inference
+
+INVENTED = "unk__"  # how symbols begin that ONNX gives to lengths it does not know
+UNKNOWN = -(2**40)  # in place of a length that is not known
 
 # Operators of which shapes are computed; one whose inputs are all known constants is evaluated.
 _FOLDED = (
@@ -35,6 +39,7 @@ class Known:
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name not in variable}
         self._producers = {name: node for node in model.graph.node for name in node.output if name}
         self._values = {}  # name -> array or None
+        self._same = {}  # symbol -> the symbol or number that it is
         for node in model.graph.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
                 tensor = _tensor_of(node)
@@ -46,28 +51,95 @@ class Known:
         for info in (*graph.input, *graph.output, *graph.value_info):
             if info.type.WhichOneof("value"):
                 self._types.setdefault(info.name, info.type)
+        for node in model.graph.node:
+            self._infer_again(node)
 
     def add(self, node):
         """Take in a node appended to the graph, inferring its outputs where ONNX can."""
+        self._producers |= {name: node for name in node.output if name}
+        self._types |= self._of_outputs(node)
+
+    def _infer_again(self, node):
+        """Follow lengths that ONNX gave up: through constants that were evaluated and a Reshape of one free axis.
+
+        A symbol found to be another, or a number, is replaced by it in what follows.
+        """
+        for name in filter(None, node.output):
+            self._rename(name)
+        vague = [name for name in node.output if name and self._is_vague(name)]
+        if not vague:
+            return
+        found = self._of_outputs(node)
+        for name in vague:
+            before = self.extents(name)
+            if name in found and found[name].tensor_type.HasField("shape"):
+                after = _extents(found[name])
+                if before is None:
+                    self._types[name] = found[name]
+                elif len(after) == len(before):
+                    self._identify(before, after)
+                    self._rename(name, after)
+            if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
+                self._follow_free_axis(node.input[0], name)
+        if node.op_type == "Split" and self.extents(node.input[0]) is not None:
+            for name in node.output:
+                self.declare_rank(name, len(self.extents(node.input[0])))
+
+    def _is_vague(self, name):
+        extents = self.extents(name)
+        return extents is None or any(extent is None or str(extent).startswith(INVENTED) for extent in extents)
+
+    def _identify(self, before, after):
+        """Note which symbols that ONNX invented are other symbols or numbers."""
+        for old, new in zip(before, after, strict=True):
+            if isinstance(old, str) and old.startswith(INVENTED) and new is not None and new != old:
+                self._same.setdefault(old, new)
+
+    def _follow_free_axis(self, source, name):
+        """Identify the one free axis of a tensor with that of its source, where the others hold as many elements."""
+        one, other = self.extents(source), self.extents(name)
+        if one is None or other is None:
+            return
+        free = [extent for extent in one if not isinstance(extent, int)]
+        left = [i for i, extent in enumerate(other) if not isinstance(extent, int)]
+        sizes = [np.prod([e for e in extents if isinstance(e, int)], dtype=float) for extents in (one, other)]
+        if len(free) == len(left) == 1 and sizes[0] == sizes[1] > 0 and free[0] is not None:
+            after = [free[0] if i == left[0] else None for i in range(len(other))]
+            self._identify(other, after)
+            self._rename(name, after)
+
+    def _rename(self, name, lengths=None):
+        """Put what is known of the lengths of a tensor into its type."""
+        if self.extents(name) is None:
+            return
+        shape = self._types[name].tensor_type.shape
+        for dim, length in zip(shape.dim, lengths or [None] * len(shape.dim), strict=True):
+            if not dim.HasField("dim_value"):
+                length = self._same.get(dim.dim_param, length)
+                if isinstance(length, int):
+                    dim.dim_value = length
+                elif length is not None and (not dim.dim_param or dim.dim_param.startswith(INVENTED)):
+                    dim.dim_param = length
+
+    def _of_outputs(self, node):
+        """Return the inferred types of a node's outputs, none where ONNX infers none."""
         import onnx
 
-        self._producers |= {name: node for name in node.output if name}
         schema = _schema(node, self.opsets)
         inputs = {name: self._types.get(name) for name in node.input if name}
         if schema is None or None in inputs.values():
-            return
+            return {}
         data = {name: self._constants[name] for name in inputs if self._is_small(name)}
         for name in inputs:
             if name not in data and (value := self.value(name)) is not None:
                 data[name] = onnx.numpy_helper.from_array(value, name)
         try:
-            found = onnx.shape_inference.infer_node_outputs(
+            return onnx.shape_inference.infer_node_outputs(
                 schema, node, inputs, data, None, self._imports, self._ir_version
             )
-        except (onnx.shape_inference.InferenceError, KeyError):
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, KeyError):
             # An omitted optional input ("") has no type to give; the shape stays unknown.
-            return
-        self._types |= found
+            return {}
 
     def add_constant(self, tensor):
         """Take in an initialiser appended to the graph."""
@@ -85,6 +157,13 @@ class Known:
             known.CopyFrom(self._types[like])
             known.tensor_type.elem_type = element or known.tensor_type.elem_type
             self._types[name] = known
+
+    def declare_rank(self, name, rank):
+        """Say how many dimensions a tensor has, where nothing is known of its shape."""
+        if name in self._types and self.extents(name) is None:
+            shape = self._types[name].tensor_type.shape
+            for _ in range(rank):
+                shape.dim.add()
 
     def imported(self, domain):
         """Take in the import of one more domain, in its first version."""
@@ -114,11 +193,7 @@ class Known:
     def extents(self, name):
         """Return the dimensions as a tuple of int, str (a symbol; equal symbols are equal) or None; None if unranked."""
         kind = self._types.get(name)
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            return None
-        return tuple(
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.tensor_type.shape.dim
-        )
+        return None if kind is None or not kind.tensor_type.HasField("shape") else _extents(kind)
 
     def is_floating(self, name):
         """Return whether a tensor can carry a gradient; an unknown type counts as one that can."""
@@ -146,7 +221,8 @@ class Known:
         return self._values[name]
 
     def _is_small(self, name):
-        return name in self._constants and np.prod(self._constants[name].dims, dtype=float) <= SMALL
+        tensor = self._constants.get(name)
+        return tensor is not None and not is_external(tensor) and np.prod(tensor.dims, dtype=float) <= SMALL
 
     def _is_folded(self, name):
         node = self._producers.get(name)
@@ -159,27 +235,52 @@ class Known:
 
     def _evaluated(self, name, node, sources):
         import onnx
-        from onnx.reference import ReferenceEvaluator
 
         if name in self._constants:
             return onnx.numpy_helper.to_array(self._constants[name]) if self._is_small(name) else None
         if node is not None and node.op_type in ("Shape", "Size"):
             extents = self.extents(node.input[0])
+            if extents is not None and node.op_type == "Shape":
+                extents = _shape_part(node, extents)
             if extents is None or not all(isinstance(extent, int) for extent in extents):
                 return None
             if node.op_type == "Size":
                 return np.array(np.prod(extents, dtype=np.int64))
-            start, stop = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
-            return np.array(extents[start:stop], np.int64)
-        if not self._is_folded(name) or any(self._values[source] is None for source in sources):
+            return np.array(extents, np.int64)
+        if node is not None and node.op_type in ("Gather", "Slice"):
+            shape = self._producers.get(node.input[0])
+            extents = self.extents(shape.input[0]) if shape is not None and shape.op_type == "Shape" else None
+            if extents is not None:
+                lengths = [extent if isinstance(extent, int) else UNKNOWN for extent in _shape_part(shape, extents)]
+                given = {node.input[0]: np.array(lengths, np.int64)}
+                value = self._run(node, given | {source: self._values[source] for source in sources[1:]})
+                return None if value is None or np.any(value == UNKNOWN) else value
+        if not self._is_folded(name):
             return None
-        version = self.opsets.get(node.domain, 1)
+        return self._run(node, {source: self._values[source] for source in sources})
+
+    def _run(self, node, values):
+        from onnx.reference import ReferenceEvaluator
+
+        if any(value is None for value in values.values()):
+            return None
         try:
-            return ReferenceEvaluator(node, opsets={node.domain: version}).run(
-                None, {source: self._values[source] for source in sources}
-            )[0]
+            return ReferenceEvaluator(node, opsets={node.domain: self.opsets.get(node.domain, 1)}).run(None, values)[0]
         except Exception:  # whatever a wrong node raises: it is met again, and told, when the graph runs
             return None
+
+
+def _shape_part(node, extents):
+    """Return the dimensions that a Shape node tells."""
+    start, stop = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
+    return extents[start:stop]
+
+
+def _extents(kind):
+    """Return the dimensions of a TypeProto with a shape."""
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.tensor_type.shape.dim
+    )
 
 
 def _tensor_of(node):
@@ -206,11 +307,13 @@ def _schema(node, opsets):
         return None
 
 
-def _inferred(model, variable):
-    """Return the model after shape inference, without the bytes of its large or variable initialisers."""
+def without_large(model, variable=frozenset()):
+    """Return a model whose large or variable initialisers are inputs, so that no call copies their bytes."""
     import onnx
 
-    light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
+    light = onnx.ModelProto(
+        ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions
+    )
     graph = light.graph
     graph.name = model.graph.name or "graph"
     graph.node.extend(model.graph.node)
@@ -219,12 +322,20 @@ def _inferred(model, variable):
     given = {tensor.name for tensor in model.graph.initializer}
     graph.input.extend(info for info in model.graph.input if info.name not in given)
     for tensor in model.graph.initializer:
-        if tensor.name not in variable and np.prod(tensor.dims, dtype=float) <= SMALL:
+        small = np.prod(tensor.dims, dtype=float) <= SMALL and not is_external(tensor)
+        if tensor.name not in variable and small:
             graph.initializer.append(tensor)
         else:
             kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
             graph.input.append(onnx.helper.make_value_info(tensor.name, kind))
+    return light
+
+
+def _inferred(model, variable):
+    """Return the model after shape inference."""
+    import onnx
+
     try:
-        return onnx.shape_inference.infer_shapes(light, data_prop=True)
+        return onnx.shape_inference.infer_shapes(without_large(model, variable), data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise InputError(f"the model is not a valid ONNX graph: {str(error).splitlines()[0]}") from error

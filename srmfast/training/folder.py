@@ -30,12 +30,15 @@ class State:
     log : list of (int, float, float)
     identity : dict
         What it is a training of.
+    bases : dict of str to ndarray
+        By layer: a basis found again on another CPU could differ in its last bits.
     """
 
     epoch: int
     values: dict
     log: list
     identity: dict
+    bases: dict
 
 
 class Folder:
@@ -103,11 +106,14 @@ class Folder:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
                 about = json.loads(str(held["about"]))
-                values = {name.removeprefix("value/"): held[name] for name in held.files if name != "about"}
+                values, bases = (
+                    {name.removeprefix(kind): held[name] for name in held.files if name.startswith(kind)}
+                    for kind in ("value/", "basis/")
+                )
             log = [(int(epoch), float(loss), float(test)) for epoch, loss, test in about["log"]]
-            return State(about["epoch"], values, log, about["identity"])
+            return State(about["epoch"], values, log, about["identity"], bases)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} cannot be gone on with ({error}); start again with --force") from None
 
@@ -124,15 +130,15 @@ class Folder:
         """Write a checkpoint."""
         self._write(f"epoch-{epoch:04}.onnx", model.SerializeToString(deterministic=True))
 
-    def save(self, epoch, values, log, identity):
+    def save(self, state):
         """Write the log, then the state: what the state says has happened is on the disk."""
-        lines = ["epoch,loss,test_loss", *(f"{epoch},{loss!r},{test!r}" for epoch, loss, test in log)]
+        lines = ["epoch,loss,test_loss", *(f"{epoch},{loss!r},{test!r}" for epoch, loss, test in state.log)]
         self._write(_LOG, ("\n".join(lines) + "\n").encode())
-        about = {"epoch": epoch, "log": log, "identity": identity}
+        about = {"epoch": state.epoch, "log": state.log, "identity": state.identity}
+        arrays = {f"value/{name}": value for name, value in state.values.items()}
+        arrays |= {f"basis/{name}": vectors for name, vectors in state.bases.items()}
         stream = io.BytesIO()
-        np.savez(
-            stream, about=np.array(json.dumps(about)), **{f"value/{name}": value for name, value in values.items()}
-        )
+        np.savez(stream, about=np.array(json.dumps(about)), **arrays)
         self._write(_STATE, stream.getvalue())
 
     def _write(self, name, content):

@@ -15,7 +15,7 @@ from srmfast.errors import InputError
 from srmfast.spec import differing
 from srmfast.training.data import load_data
 from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, ignore
-from srmfast.training.folder import Folder
+from srmfast.training.folder import Folder, State
 from srmfast.training.network import build
 from srmfast.training.recipe import load_recipe
 from srmfast.training.runner import Runner
@@ -109,17 +109,24 @@ def train(
     """
     changes = dict(changes) if hasattr(changes, "items") else list(changes)
     recipe = load_recipe(load_recipe(recipe, changes), _given(seed, epochs))
+    if resume and out is None:
+        raise InputError("resume needs the folder that holds the training: give out")
     rows, test_rows = load_data(recipe, data)
-    network = build(recipe, rows)
+    network = None if resume else build(recipe, rows)
     identity = _identity(recipe, rows, test_rows)
     with contextlib.ExitStack() as stack:
         folder = None if out is None else stack.enter_context(Folder(out, resume=resume, force=force))
         before = folder.state() if folder is not None else None
         if before is not None and (other := differing(before.identity, identity)):
             raise InputError(f"{out} is of another training: {other}; use --force to replace it, or another folder")
+        network = network or build(recipe, rows, before.bases if before is not None else None)
         if folder is not None:
-            folder.begin(recipe, {name: basis.vectors for name, basis in network.bases.items()}, network.basis)
+            folder.begin(recipe, _vectors(network), network.basis)
         return _Training(recipe, network, rows, test_rows, folder, identity, on_event).run(before)
+
+
+def _vectors(network):
+    return {layer: basis.vectors for layer, basis in network.bases.items()}
 
 
 def _given(seed, epochs):
@@ -156,19 +163,20 @@ class _Training:
 
     def run(self, before):
         """Run from the beginning, or go on from a state."""
-        epoch, values = 0, {}
+        done, values = 0, {}
         if before is not None:
-            epoch, values, self._log = before.epoch, before.values, list(before.log)
+            done, values, self._log = before.epoch, before.values, list(before.log)
         order = np.arange(len(self._rows.rows))
         self._runner.begin(order, values)
-        count = sum(self._runner.state()[name].size for name in self._network.parameters)
-        self._tell(TrainingStarted(self._recipe["name"] or "network", epoch, self._epochs, len(order), count))
+        state = self._runner.state()
+        count = sum(state[name].size for name in self._network.parameters)
+        self._tell(TrainingStarted(self._recipe["name"] or "network", done, self._epochs, len(order), count))
         if before is None:
             self._finish(0, math.nan, time.perf_counter())
-        elif epoch >= self._epochs:
-            self._checkpoint(epoch)
+        elif done >= self._epochs:
+            self._checkpoint(done)
         saved = time.monotonic()
-        for epoch in range(epoch + 1, self._epochs + 1):
+        for epoch in range(done + 1, self._epochs + 1):
             began = time.perf_counter()
             rng = np.random.Generator(np.random.PCG64([self._seed, epoch, 1]))
             loss = self._epoch(epoch, rng.permutation(len(order)))
@@ -208,8 +216,8 @@ class _Training:
     def _finish(self, epoch, loss, began):
         test = math.nan
         if self._test is not None:
-            parameters = {name: self._runner.state()[name] for name in self._network.parameters}
-            self._test.begin(self._test_order, parameters)
+            state = self._runner.state()
+            self._test.begin(self._test_order, {name: state[name] for name in self._network.parameters})
             self._test.run(math.ceil(len(self._test_order) / _TEST_BATCH))
             test = self._test.loss / (len(self._test_order) * self._values_a_row())
         self._log.append((epoch, loss, test))
@@ -249,4 +257,5 @@ class _Training:
 
     def _save(self, epoch):
         if self._folder is not None:
-            self._folder.save(epoch, self._runner.state(), self._log, self._identity)
+            bases = _vectors(self._network)
+            self._folder.save(State(epoch, self._runner.state(), self._log, self._identity, bases))

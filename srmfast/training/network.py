@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from srmfast.bases import Basis, load_basis, random_frame
+from srmfast.errors import InputError
 from srmfast.training import layers
 from srmfast.training.layers import IR_VERSION, OPSET, Nodes
 from srmfast.training.recipe import BASES, OF_A_BASIS
@@ -39,7 +40,7 @@ class Network:
     basis: Basis | None
 
 
-def build(recipe, data):
+def build(recipe, data, vectors=None):
     """Build the network of a recipe for rows like the given ones.
 
     Parameters
@@ -47,6 +48,8 @@ def build(recipe, data):
     recipe : Recipe
     data : Data
         Its shape, type and classes count, not its values.
+    vectors : dict of str to ndarray, optional
+        Bases by layer, in place of those that the recipe describes.
 
     Returns
     -------
@@ -74,9 +77,15 @@ def build(recipe, data):
             width = out
             continue
         kind = recipe["activation.kind"] if kind == "activation" else kind
-        at = _activation(nodes, recipe, kind, at, name, width, number, stages, bases)
+        at = _activation(nodes, recipe, kind, at, name, width, number, stages, bases, vectors or {})
         if latent_width is not None and behind is None:
             behind = bases.get(f"layer{number}")
+    wanted = data.width if recipe["training.loss"] == "mse" else len(data.names)
+    if width != wanted:
+        raise InputError(
+            f"with the loss {recipe['training.loss']} the last layer must be {wanted} wide, got {recipe['layers'][-1]!r}; "
+            "write 'linear d' for the width of the data, 'linear classes' for their classes"
+        )
     graph = onnx.helper.make_graph(
         nodes.nodes,
         recipe["name"] or "network",
@@ -137,12 +146,17 @@ def _scaled(nodes, recipe, data):
     return nodes.op("Add", at, nodes.constant(first - low * factor), name=SCALED)
 
 
-def _activation(nodes, recipe, kind, at, name, width, number, stages, bases):
+def _activation(nodes, recipe, kind, at, name, width, number, stages, bases, vectors):
     function = getattr(layers, kind.replace("-", "_"))
     options = {}
     if kind in OF_A_BASIS:
         own = stages[[stage for stage, _ in stages].index("latent") - 1][1] or width
-        bases[f"layer{number}"] = basis = layer_basis(recipe, width, own, number)
+        layer, alike = f"layer{number}", [basis for basis in bases.values() if basis.vectors.shape[1] == own == width]
+        if layer in vectors:
+            basis = load_basis(vectors[layer], width)
+        else:
+            basis = alike[0] if alike else layer_basis(recipe, width, own, number)
+        bases[layer] = basis
         options["basis"] = basis.vectors
     if kind == "generalised-tanh":
         options["corrected"] = recipe["activation.corrected"]

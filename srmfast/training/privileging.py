@@ -1,12 +1,14 @@
 """Which choices of a network and its training privilege a basis."""
 
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass
 
+from srmfast.errors import InputError
 from srmfast.training.activations import defect
 from srmfast.training.network import layer_basis
-from srmfast.training.recipe import ELEMENTWISE, ISOTROPIC, Recipe, load_recipe
+from srmfast.training.recipe import ELEMENTWISE, ISOTROPIC, load_recipe
 
 STANDARD = "the standard basis"
 _NOTABLE = 0.01  # defect of a generalised tanh that is told
@@ -32,14 +34,14 @@ _LOSSES = {
 }
 
 # Operators of a graph that single out axes: what they privilege, and why.
+_ELEMENTWISE = (
+    "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid Softplus Softsign "
+    "Swish Tanh ThresholdedRelu"
+)
 _OPERATORS = {
-    **dict.fromkeys(
-        "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid Softplus Softsign "
-        "Swish Tanh ThresholdedRelu".split(),
-        (STANDARD, "applied to every entry by itself"),
-    ),
+    **dict.fromkeys(_ELEMENTWISE.split(), (STANDARD, "applied to every entry by itself")),
     "Dropout": (STANDARD, "entries are dropped one by one"),
-    **dict.fromkeys(("BatchNormalization",), (STANDARD, "every entry is divided by its own standard deviation")),
+    "BatchNormalization": (STANDARD, "every entry is divided by its own standard deviation"),
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "SimplifiedLayerNormalization"),
         (STANDARD, "gains belong to entries, and the mean along (1, …, 1) is taken out"),
@@ -211,9 +213,13 @@ def _of_model(model):
     model = load_model(model)
     known = {entry.key: entry.value for entry in model.metadata_props}
     if "srmfast.recipe" in known:
-        import json
-
-        return _of_recipe(Recipe(json.loads(known["srmfast.recipe"])))
+        try:
+            values = json.loads(known["srmfast.recipe"])
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise InputError("the recipe in the metadata of a checkpoint must be JSON, it is damaged; train it again")
+        return _of_recipe(load_recipe(values))
     count, first = Counter(), {}
     for node in model.graph.node:
         if node.op_type in _OPERATORS:

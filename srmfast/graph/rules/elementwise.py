@@ -6,50 +6,55 @@ Max and Min give equal shares to the operands that tie, as `torch.maximum` does.
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.tape import Loose
 
 
 def _shared(node, tape, gradient):
     """Return one gradient for every input, summed to the shape of each."""
-    return [tape.unbroadcast(gradient, name) if tape.wanted(name) else None for name in node.input]
+    return [tape.settle(gradient, node, name) if tape.wanted(name) else None for name in node.input]
 
 
-def add(node, tape):
-    return _shared(node, tape, tape.of(node))
+def _add(node, tape):
+    return _shared(node, tape, tape.of(node, loose=True))
 
 
-def mean(node, tape):
-    gradient = tape.of(node)
+def _mean(node, tape):
+    gradient = tape.of(node, loose=True)
     return _shared(node, tape, tape.op("Mul", gradient, tape.number(1 / len(node.input), gradient)))
 
 
-def subtract(node, tape):
-    gradient = tape.of(node)
+def _subtract(node, tape):
+    gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
-        tape.unbroadcast(gradient, a) if tape.wanted(a) else None,
-        tape.op("Neg", tape.unbroadcast(gradient, b)) if tape.wanted(b) else None,
+        tape.settle(gradient, node, a) if tape.wanted(a) else None,
+        _negative(tape, tape.settle(gradient, node, b)) if tape.wanted(b) else None,
     ]
 
 
-def multiply(node, tape):
-    gradient = tape.of(node)
+def _negative(tape, gradient):
+    return Loose(tape.op("Neg", gradient.gradient)) if isinstance(gradient, Loose) else tape.op("Neg", gradient)
+
+
+def _multiply(node, tape):
+    gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
-        tape.unbroadcast(tape.op("Mul", gradient, by), name) if tape.wanted(name) else None
+        tape.settle(tape.op("Mul", gradient, by), node, name) if tape.wanted(name) else None
         for name, by in ((a, b), (b, a))
     ]
 
 
-def divide(node, tape):
+def _divide(node, tape):
     a, b = node.input
-    over = tape.op("Div", tape.of(node), b)
+    over = tape.op("Div", tape.of(node, loose=True), b)
     return [
-        tape.unbroadcast(over, a) if tape.wanted(a) else None,
+        tape.settle(over, node, a) if tape.wanted(a) else None,
         tape.op("Neg", tape.unbroadcast(tape.op("Mul", over, node.output[0]), b)) if tape.wanted(b) else None,
     ]
 
 
-def power(node, tape):
+def _power(node, tape):
     base, exponent = node.input
     return [
         _of_base(node, tape, base, exponent) if tape.wanted(base) else None,
@@ -58,17 +63,18 @@ def power(node, tape):
 
 
 def _of_base(node, tape, base, exponent):
-    gradient, value = tape.of(node), tape.value(exponent)
+    value = tape.value(exponent)
     if value is not None and value.size == 1 and value.ndim <= tape.rank(base):
+        gradient = tape.of(node, loose=True)
         p = float(value.ravel()[0])
         if p == 0:
             return None
         if p == 1:
-            return gradient
+            return tape.of(node)
         if p == 0.5:
             return tape.op("Div", tape.op("Mul", gradient, tape.number(0.5, base)), node.output[0])
         lower = base if p == 2 else tape.op("Pow", base, tape.number(p - 1, base))
-        return tape.op("Mul", gradient, tape.op("Mul", lower, tape.number(p, base)))
+        return tape.op("Mul", tape.op("Mul", gradient, tape.number(p, base)), lower)
     if value is not None:
         value = value.astype(tape.dtype(base))
         exponent, lower = tape.constant(value), tape.constant(np.where(value == 0, 1, value - 1).astype(value.dtype))
@@ -79,7 +85,7 @@ def _of_base(node, tape, base, exponent):
         none = tape.cast(equal(tape, exponent, tape.number(0, base)), base)
         lower = tape.op("Add", tape.op("Sub", exponent, one), tape.op("Add", none, none))
     slope = tape.op("Mul", exponent, tape.op("Pow", base, lower))
-    return tape.unbroadcast(tape.op("Mul", gradient, slope), base)
+    return tape.unbroadcast(tape.op("Mul", tape.of(node), slope), base)
 
 
 def _of_exponent(node, tape, base, exponent):
@@ -90,7 +96,7 @@ def _of_exponent(node, tape, base, exponent):
     return tape.cast(tape.unbroadcast(tape.op("Mul", tape.of(node), slope), exponent), exponent)
 
 
-def modulo(node, tape):
+def _modulo(node, tape):
     """Of x - trunc(x / b) b, the one remainder ONNX defines for floating-point tensors."""
     gradient = tape.of(node)
     a, b = node.input
@@ -101,11 +107,11 @@ def modulo(node, tape):
     return gradients
 
 
-def maximum(node, tape):
+def _maximum(node, tape):
     return _extreme(node, tape, "Less")
 
 
-def minimum(node, tape):
+def _minimum(node, tape):
     return _extreme(node, tape, "Greater")
 
 
@@ -125,7 +131,7 @@ def _extreme(node, tape, beaten):
     ]
 
 
-def clip(node, tape):
+def _clip(node, tape):
     """Of a tensor and its bounds; an element on a bound passes its gradient."""
     gradient, output = tape.of(node), node.output[0]
     x, low, high = node.input[0], tape.given(node, 1), tape.given(node, 2)
@@ -137,7 +143,7 @@ def clip(node, tape):
     return gradients
 
 
-def parametric_relu(node, tape):
+def _parametric_relu(node, tape):
     gradient = tape.of(node)
     x, slope = node.input
     gradients = [None, None]
@@ -164,16 +170,16 @@ def refuse(node, why):
 
 
 RULES = {
-    "Add": add,
-    "Clip": clip,
-    "Div": divide,
-    "Max": maximum,
-    "Mean": mean,
-    "Min": minimum,
-    "Mod": modulo,
-    "Mul": multiply,
-    "PRelu": parametric_relu,
-    "Pow": power,
-    "Sub": subtract,
-    "Sum": add,
+    "Add": _add,
+    "Clip": _clip,
+    "Div": _divide,
+    "Max": _maximum,
+    "Mean": _mean,
+    "Min": _minimum,
+    "Mod": _modulo,
+    "Mul": _multiply,
+    "PRelu": _parametric_relu,
+    "Pow": _power,
+    "Sub": _subtract,
+    "Sum": _add,
 }

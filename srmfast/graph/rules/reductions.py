@@ -7,6 +7,7 @@ zero is zero.
 import numpy as np
 
 from srmfast.graph.rules.elementwise import equal
+from srmfast.graph.tape import Loose
 
 
 def _rule(derivative):
@@ -38,7 +39,7 @@ def _with_axes(node, tape, name, axes):
 
 
 def _sum(tape, gradient, x, output, axes):
-    return tape.expand(gradient, x)
+    return Loose(gradient)
 
 
 def _mean(tape, gradient, x, output, axes):
@@ -48,7 +49,7 @@ def _mean(tape, gradient, x, output, axes):
     else:
         count = tape.reduce("ReduceProd", tape.vector([tape.length(x, axis) for axis in axes]), [0])
         share = tape.op("Div", gradient, tape.cast(count, x))
-    return tape.expand(share, x)
+    return Loose(share)
 
 
 def _extreme(tape, gradient, x, output, axes):
@@ -80,14 +81,14 @@ def _log_sum_exp(tape, gradient, x, output, axes):
 
 
 def _log_sum(tape, gradient, x, output, axes):
-    return tape.expand(tape.op("Div", gradient, tape.op("Exp", output)), x)
+    return Loose(tape.op("Div", gradient, tape.op("Exp", output)))
 
 
 def _sum_square(tape, gradient, x, output, axes):
     return tape.op("Mul", x, tape.op("Mul", gradient, tape.number(2, x)))
 
 
-def cumulative_sum(node, tape):
+def _cumulative_sum(node, tape):
     return [
         tape.op(
             "CumSum",
@@ -99,7 +100,7 @@ def cumulative_sum(node, tape):
     ]
 
 
-def top_k(node, tape):
+def _top_k(node, tape):
     gradient = tape.of(node, 0)
     if gradient is None:
         return [None]
@@ -110,7 +111,7 @@ def top_k(node, tape):
 
 
 RULES = {
-    "CumSum": cumulative_sum,
+    "CumSum": _cumulative_sum,
     "ReduceL1": _rule(_l1),
     "ReduceL2": _rule(_l2),
     "ReduceLogSum": _rule(_log_sum),
@@ -121,5 +122,5 @@ RULES = {
     "ReduceProd": _rule(_product),
     "ReduceSum": _rule(_sum),
     "ReduceSumSquare": _rule(_sum_square),
-    "TopK": top_k,
+    "TopK": _top_k,
 }

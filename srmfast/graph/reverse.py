@@ -4,9 +4,12 @@ import difflib
 from collections import Counter
 
 from srmfast.errors import InputError
+from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
+from srmfast.graph.model import load_model
+from srmfast.graph.order import needs
 from srmfast.graph.rules import RULES, stops
-from srmfast.graph.tape import Tape
+from srmfast.graph.tape import Loose, Tape
 
 OLDEST = 9  # opset: Where and the broadcasting of today
 
@@ -32,7 +35,7 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     Parameters
     ----------
     model : onnx.ModelProto or path
-        Not changed. Functions of the model are inlined.
+        Not changed. Functions of the model are inlined, as are operators without a rule that ONNX defines by others.
     of : str
         A floating-point tensor of the graph: an output or any tensor inside.
     wrt : str or sequence of str
@@ -81,18 +84,15 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
         raise InputError(
             f"gradients need opset {OLDEST} or later, got {opset}; onnx.version_converter.convert_version raises it"
         )
-    known = Known(model, variable=set(parameters))
+    _check(model.graph, of, wrt, cotangent, parameters)
+    model, known, route, wanted = _routed(model, of, wrt, parameters)
     taken = _names(model.graph)
-    _check(model.graph, known, taken, of, wrt, cotangent, parameters)
-
-    route, wanted = _route(model.graph.node, known, of, wrt)
-    _refuse_without_rules(route, of, wrt)
     tape = Tape(known, taken | {cotangent} | {gradient_name(w) for w in wrt}, wanted)
     if cotangent is not None:
         known.declare(cotangent, of)
-    tape.arrive(of, cotangent if cotangent is not None else tape.full(1, of))
+    tape.arrive(of, Loose(tape.number(1, of)) if cotangent is None else cotangent)
     for node in reversed(route):
-        if any(tape.of(node, i) is not None for i in range(len(node.output))):
+        if any(tape.of(node, i, loose=True) is not None for i in range(len(node.output))):
             for name, part in zip(node.input, RULES[_kind(node)](node, tape), strict=False):
                 if part is not None and name in wanted:
                     tape.arrive(name, part)
@@ -102,12 +102,8 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
 
 
 def _loaded(model):
-    import onnx
-    import onnx.inliner
-
-    if not isinstance(model, onnx.ModelProto):
-        model = onnx.load(model)
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    model = load_model(model)
+    return expand_local(model) if model.functions else model
 
 
 def _kind(node):
@@ -115,40 +111,21 @@ def _kind(node):
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _sources(node):
-    """Return the names a node reads, those that its nested graphs take from outside included."""
-    import onnx
-
-    names, graphs = [name for name in node.input if name], []
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            graphs.append(attribute.g)
-        graphs += attribute.graphs
-    for graph in graphs:
-        inner = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
-        inner |= {name for nested in graph.node for name in nested.output}
-        read = [name for nested in graph.node for name in _sources(nested)] + [info.name for info in graph.output]
-        names += [name for name in read if name not in inner]
-    return names
-
-
 def _names(graph):
     """Return every name of a tensor in the graph."""
     names = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
     names |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return names | {name for node in graph.node for name in (*node.output, *_sources(node)) if name}
+    return names | {name for node in graph.node for name in (*node.output, *needs(node)) if name}
 
 
-def _check(graph, known, taken, of, wrt, cotangent, parameters):
-    initialisers = {tensor.name for tensor in graph.initializer}
+def _check(graph, of, wrt, cotangent, parameters):
+    taken, initialisers = _names(graph), {tensor.name for tensor in graph.initializer}
     for name in (of, *wrt):
         if name not in taken:
             near = difflib.get_close_matches(str(name), taken, n=3)
             raise InputError(
                 f"the graph has no tensor {name!r}" + (f"; near: {', '.join(map(repr, near))}" if near else "")
             )
-        if not known.is_floating(name):
-            raise InputError(f"a gradient needs floating-point tensors, and {name!r} is {known.dtype(name)}")
     for name in parameters:
         if name not in initialisers:
             raise InputError(f"parameters names initialisers of the graph, and {name!r} is none")
@@ -160,16 +137,35 @@ def _check(graph, known, taken, of, wrt, cotangent, parameters):
             raise InputError(f"the name {name!r} of the result is taken by a tensor of the graph: rename that")
 
 
+def _routed(model, of, wrt, parameters):
+    """Return the model, what is known of it, and the route from `of` to `wrt`.
+
+    Operators on the route without a rule that ONNX defines by others are replaced by those.
+    """
+    while True:
+        known = Known(model, variable=set(parameters))
+        for name in (of, *wrt):
+            if not known.is_floating(name):
+                raise InputError(f"a gradient needs floating-point tensors, and {name!r} is {known.dtype(name)}")
+        route, wanted = _route(model.graph.node, known, of, wrt)
+        missing = {node.op_type for node in route if _kind(node) not in RULES and not node.domain}
+        expanded = expand(model, missing) if missing else None
+        if expanded is None:
+            _refuse_without_rules(route, of, wrt)
+            return model, known, route, wanted
+        model = expanded
+
+
 def _route(nodes, known, of, wrt):
     """Return the nodes through which gradients flow from `of` to `wrt`, and the tensors that need one."""
     depends = set(wrt)
     for node in nodes:
-        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(_sources(node)):
+        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(needs(node)):
             depends.update(name for name in node.output if name and known.is_floating(name))
     reaching, route = {of} & depends, []
     for node in reversed(nodes):
         if not reaching.isdisjoint(node.output) and RULES.get(_kind(node)) is not stops:
-            sources = depends.intersection(_sources(node))
+            sources = depends.intersection(needs(node))
             if sources:
                 reaching |= sources
                 route.append(node)
@@ -213,7 +209,7 @@ def _assembled(onnx, model, tape, of, wrt, cotangent, parameters):
     for node in reversed([*graph.node, *tape.nodes]):
         if not used.isdisjoint(node.output):
             nodes.append(node)
-            used.update(_sources(node))
+            used.update(needs(node))
     result = onnx.ModelProto(
         ir_version=max(model.ir_version, 4), producer_name="srmfast", opset_import=model.opset_import
     )
