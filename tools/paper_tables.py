@@ -196,13 +196,13 @@ def class_ranges(numbers):
 
 
 def orders(numbers):
-    """Return the table of the classes at the neurons with the widest range, seed 0."""
+    """Return the table of the classes at the neuron with the widest range, mean subtracted at two of them, seed 0."""
     head = ["network", "rows", "neuron", "classes from the most positive, signed share in %"]
     lines = []
     for name, told in numbers["classes"].items():
         for way in WORDS:
             one = told["seeds"]["0"][way]
-            for neuron in np.argsort(-np.asarray(one["range"]), kind="stable")[:2]:
+            for neuron in np.argsort(-np.asarray(one["range"]), kind="stable")[: 1 + (way == "centred")]:
                 words = ", ".join(
                     f"{label} {100 * value:+.0f}" for label, value in order_of(one, told["names"], neuron)
                 )
