@@ -128,7 +128,9 @@ def networks(numbers):
         "saturated",
         "cosine (rotated)",
     ]
-    head += ["rows", "near, ε .75", "cover", "A .75", "in phase / antiphase / neither", "phase .75", "phase .5"]
+    head += ["rows", "near, ε .75", "cover"]
+    head += [words for epsilon in (".7", ".75") for words in (f"A {epsilon}", "in phase / antiphase / neither")]
+    head += ["phase .5"]
     lines, at = [], _reader(numbers)
     for group in sorted(numbers["nets"].values(), key=_order):
         seeds = list(group["seeds"].values())
@@ -150,8 +152,15 @@ def networks(numbers):
                 (first if way == "raw" else [""] * len(first))
                 + [WORDS[way], _spread([at(one["near"], 0.75) for one in parts], _share)]
                 + [_several(at(one["cover"], 0.75) for one in parts)]
-                + [_spread([at(one["A"], 0.75) for one in parts], _milli), _verdicts(parts, numbers)]
-                + [_spread([at(one["phase"], epsilon) for one in parts], "{:+.2f}") for epsilon in (0.75, 0.5)]
+                + [
+                    cell
+                    for epsilon in (0.7, 0.75)
+                    for cell in (
+                        _spread([at(one["A"], epsilon) for one in parts], _milli),
+                        _verdicts(parts, numbers, epsilon),
+                    )
+                ]
+                + [_spread([at(one["phase"], 0.5) for one in parts], "{:+.2f}")]
             )
     return _table(head, lines)
 
