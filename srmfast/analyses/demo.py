@@ -1,4 +1,4 @@
-"""The whole way on real activations inside the package: store, results, figures and what they say."""
+"""The whole way on a small trained network inside the package: ONNX models, activations, results, figures, words."""
 
 import shutil
 import time
@@ -11,19 +11,19 @@ from srmfast.engine import Request, run, run_many
 from srmfast.engine.events import ignore
 from srmfast.errors import InputError
 
-STORE = "qwen2.5-0.5b.zarr"
-DATA = "qwen2.5-0.5b-layer12.npz"
-WIDE, NARROW = 0.15, 0.9  # epsilons: 81 and 26 degrees
-MASSIVE = 10.0  # a row whose norm exceeds the median this many times carries a massive activation
+DATA = "untrained.onnx", "trained.onnx", "basis.npy", "digits.npz"
+OWN, NEURONS = "own basis", "neurons"
+EPSILON = 0.7  # a cone of 46 degrees
+WIDE = 0.5  # and one of 60
 
 
 def demo(out, *, force=False, on_event=ignore):
-    """Analyse 500 word vectors of a language model and say what Spotlight Resonance shows.
+    """Count what the latent layer of a small autoencoder makes of 3,000 digits, and say what that shows.
 
     Parameters
     ----------
     out : str or Path
-        Folder to be made: a Zarr store, two results and three figures.
+        Folder to be made: two models, the basis of their activation function, digits, three results and three figures.
     force : bool
         Replace the folder of an earlier demo.
     on_event : callable
@@ -40,24 +40,32 @@ def demo(out, *, force=False, on_event=ignore):
     """
     began = time.perf_counter()
     out = _make_folder(Path(out), force)
-    activations, categories, ordinary = _write_store(out / STORE)
-    rows = f"{out / STORE}::layer12"
-    everything = run(rows, "standard", epsilon=(NARROW, 0.5), keep="hit", on_event=on_event)
-    neuron = _busiest(everything)
-    plane = np.array([[neuron, 0 if neuron else 1]])
-    by_category = run(rows, "standard", labels="categories", planes=plane, on_event=on_event)
-    request = Request(epsilon=WIDE, angles=360, planes="random:20000", mask="ordinary", centre=True, keep="hit")
-    bases = {"neurons": "standard", "random rotation": f"random:{activations.shape[1]}"}
-    controlled = run_many({"": rows}, bases, request, on_event=on_event)
-    everything.save(out / "all-rows.zarr")
-    controlled.save(out / "ordinary-rows-centred.zarr")
-    everything.plot(out / "all-rows.png", epsilon=NARROW)
-    by_category.plot(out / "categories.png")
-    controlled.plot(out / "neurons-and-rotation.png")
-    lines = _tell(activations, ordinary, everything, controlled, by_category, neuron)
+    for name in DATA:
+        (out / name).write_bytes(files("srmfast").joinpath("data", name).read_bytes())
+    layers = {name: f"{out / name}.onnx::latent" for name in ("untrained", "trained")}
+    bases = {OWN: out / "basis.npy", NEURONS: "plusminus"}
+    images, labels = (f"{out / 'digits.npz'}::{key}" for key in ("images", "digits"))
+
+    stored, centred = (
+        run_many(
+            layers, bases, Request(epsilon=(EPSILON, WIDE), inputs=images, labels=labels, centre=centre),
+            on_event=on_event,
+        )
+        for centre in (False, True)
+    )  # fmt: skip
+    shares = _shares(stored["trained", OWN])[:, 0]
+    pair = np.argsort(-np.average(shares, axis=0, weights=stored["trained", OWN].rows), kind="stable")[:2]
+    digits = run(
+        layers["trained"], out / "basis.npy", epsilon=EPSILON, planes=pair[None], inputs=images, labels=labels,
+        on_event=on_event,
+    )  # fmt: skip
+    for result, name in ((stored, "as-stored"), (centred, "mean-subtracted"), (digits, "digits")):
+        result.save(out / f"{name}.zarr")
+        result.plot(out / f"{name}.png", **({} if result is digits else {"epsilon": EPSILON}))
+    lines = _tell(stored, centred, pair)
     seconds = time.perf_counter() - began
     return "\n".join(
-        [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'all-rows.zarr'}"]
+        [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'as-stored.zarr'}"]
     )
 
 
@@ -65,7 +73,7 @@ def _make_folder(out, force):
     if out.exists():
         if not force:
             raise InputError(f"output must not exist yet, got {out}; use --force to replace it")
-        if not (out / STORE).is_dir():
+        if not all((out / name).is_file() for name in DATA):
             raise InputError(f"--force replaces an earlier demo only, and {out} is none; remove it yourself")
         shutil.rmtree(out)
     try:
@@ -75,56 +83,59 @@ def _make_folder(out, force):
     return out
 
 
-def _write_store(path):
-    """Write the embedded vectors as a Zarr group; return them, their categories and which are ordinary."""
-    import zarr
-
-    with files("srmfast").joinpath("data", DATA).open("rb") as file, np.load(file) as archive:
-        activations, categories = archive["activations"], archive["categories"]
-    norms = np.linalg.norm(activations, axis=1)
-    group = zarr.open_group(str(path), mode="w", zarr_format=2)
-    ordinary = norms < MASSIVE * np.median(norms)
-    for name, values in (("layer12", activations), ("categories", categories), ("ordinary", ordinary)):
-        group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(100, *values.shape[1:]))[...] = values
-    return activations, categories, ordinary
+def _shares(result):
+    """Return the share of each label's rows within the cone around each basis vector, (c, e, k)."""
+    _, first = np.unique(result.plane_i, return_index=True)  # at angle 0 every plane of a vector counts the same rows
+    return result.fraction()[:, :, first, 0]
 
 
-def _busiest(result):
-    """Return the basis vector whose own direction holds the most rows in the narrow cone."""
-    return int(result.plane_i[np.argmax(result.counts[0, 0, :, 0])])
-
-
-def _tell(activations, ordinary, everything, controlled, by_category, neuron):
-    n, d = activations.shape
-    narrow = everything.counts[0, 0, everything.plane_i == neuron, 0].max()
-    share = by_category.fraction()[:, 0, 0, 0]
-    order = np.argsort(-share, kind="stable")
-    full = ", ".join(str(by_category.label[c]) for c in order if share[c] == 1.0)
-    last = order[-1]
-    typical = np.median(np.linalg.norm(activations, axis=1))
-    neurons, rotated = controlled.values()
-    rows = activations[ordinary].astype(np.float64)
-    rows -= rows.mean(axis=0)
-    near = np.abs(rows) >= WIDE * np.linalg.norm(rows, axis=1, keepdims=True)
-    on, against, isotropic = (value.mean() for value in (neurons.mean(), rotated.mean(), neurons.null()))
+def _tell(stored, centred, pair):
+    (raw, neurons), (raw_centred, neurons_centred) = (
+        (found["trained", OWN], found["trained", NEURONS]) for found in (stored, centred)
+    )
+    untrained, untrained_centred = (found["untrained", OWN] for found in (stored, centred))
+    n, k = int(raw.rows.sum()), len(raw.basis)
+    shares = _shares(raw)[:, 0]
+    overall = np.average(shares, axis=0, weights=raw.rows)
+    first, second = pair
+    wide = _shares(raw_centred)[:, 1]
+    vector = int(np.argmax(np.average(wide, axis=0, weights=raw.rows)))
+    classes = np.argsort(-wide[:, vector], kind="stable")
     return [
-        f"{n} words, as Qwen2.5-0.5B holds them after layer 12: vectors of width {d}, {len(by_category.label)} categories.",
-        f"Basis: the {d} neurons. {everything.planes_total:,} planes, 360 angles, counted exactly.",
+        f"{n:,} handwritten digits in the latent layer of an autoencoder, 784 -> 16 -> 784: the tensor `latent` of trained.onnx.",
+        f"Its activation function squashes along {k} directions of its own, ± a rotated set of axes: that basis is privileged,",
+        f"the neurons are not. {raw.planes_total} planes, {raw.angle.size} angles, counted exactly.",
         "",
-        f"1. One neuron holds {narrow / n:.0%} of all words: within {_degrees(NARROW)} degrees of neuron {neuron} lie {narrow} of {n} rows,",
-        "   and in most planes no row is that close to anything. By category:",
-        f"   {full}: every word; {by_category.label[last]}: {share[last]:.0%}.",
-        f"   These rows carry one massive entry, up to {np.abs(activations).max():,.0f} where a typical row has norm {typical:.0f}.",
-        "   -> all-rows.png, categories.png",
+        f"1. A cone of {_degrees(EPSILON)} degrees along a vector of that basis holds {_along(raw):.2%} of the digits on average; if every digit",
+        f"   lay on some vector it would be {1 / k:.2%}. Midway between two vectors: {_along(raw, 45):.2%}. Before training: {_along(untrained):.2%}.",
+        f"   Along the neurons: {_along(neurons):.2%}.  -> as-stored.png",
         "",
-        f"2. Without them {neurons.rows[0]} rows are left. Their cloud lies off the origin, |mean|/rms = {neurons.offset:.2f}:",
-        "   as stored, a picture would show where that mean points. It is subtracted for what follows.",
+        f"2. Two of the {k} vectors hold {overall[pair].sum():.0%} of the digits. By digit, and this is how vectors pass for detectors:",
+        *(f"   vector {v}: {_ranked(raw.label, shares[:, v])}" for v in pair),
+        "   -> digits.png",
         "",
-        f"3. A cone of {_degrees(WIDE)} degrees turned through planes of neurons holds {on:.2%} of these rows on average,",
-        f"   {on / isotropic:.0f} times what isotropic rows give; through planes of a random rotation of the neurons it holds",
-        f"   {against:.4%}. {near.any(axis=1).sum()} of the rows come so close to one of {near.any(axis=0).sum()} neurons.  -> neurons-and-rotation.png",
-        "   Whether that is beyond chance, or beyond the covariance of the rows, is a question for a test.",
+        f"3. But the whole cloud lies off the origin: |mean|/rms = {raw.offset:.2f}, before training {untrained.offset:.2f}. The mean points between",
+        f"   these two vectors, and with it subtracted the cone holds {_along(raw_centred):.2%} along the basis, {_along(raw_centred, 45):.2%} midway,",
+        f"   {_along(neurons_centred):.2%} along the neurons, and {_along(untrained_centred):.2%} before training; {raw.null()[0]:.2%} of isotropic rows.  -> mean-subtracted.png",
+        "   What aligned with the basis is the mean of the digits; how they differ from each other did not.",
+        f"   Single vectors still tell digits apart: within {_degrees(WIDE)} degrees of vector {vector} lie",
+        f"   {', '.join(f'{wide[c, vector]:.0%} of the {raw.label[c]}s' for c in classes[:3])} and {wide[classes[3], vector]:.0%} or less of any other digit.",
+        "   One network of one seed; ten, with controls and other sizes: docs/paper.md.",
     ]
+
+
+def _along(result, degrees=0):
+    """Return the share of rows at an angle from b_i, b_j, -b_i and -b_j, the mean of all planes and labels."""
+    quarter = result.angle.size // 4
+    at = quarter * degrees // 90 + quarter * np.arange(4)
+    return result.total[:, 0, at].sum() / (result.rows.sum() * result.planes_total * 4)
+
+
+def _ranked(labels, shares):
+    order = np.argsort(-shares, kind="stable")
+    high, low = order[:2], order[-2:]
+    named = [f"{shares[c]:.0%} of the {labels[c]}s" for c in (*high, *low)]
+    return f"{named[0]}, {named[1]}, … {named[2]}, {named[3]}"
 
 
 def _degrees(epsilon):
