@@ -9,7 +9,7 @@ import numpy as np
 
 from srmfast.kernels.decode import USED
 from srmfast.kernels.hashing import hash_rows
-from srmfast.norms import NormHistogram
+from srmfast.norms import NormHistogram, NormsByLabel
 from srmfast.repeats import Repeats, looked_at, stride
 from srmfast.tally import TreeSums, aligned_intervals
 
@@ -68,9 +68,27 @@ class SharedNorms(_Shared):
         super().__init__()
         self._value = NormHistogram()
 
-    def add(self, norms, fate):
+    def add(self, norms, fate, labels):
         with self._lock:
             self._value.add(norms[fate == USED])
+
+
+class SharedNormsByLabel(_Shared):
+    """The same for each label, NormsByLabel.
+
+    Parameters
+    ----------
+    c : int
+    """
+
+    def __init__(self, c):
+        super().__init__(c)
+        self._value = NormsByLabel(c)
+
+    def add(self, norms, fate, labels):
+        used = fate == USED
+        with self._lock:
+            self._value.add(norms[used], labels[used])
 
 
 class SharedRepeats(_Shared):

@@ -10,16 +10,18 @@ from srmfast.engine.collect import SharedNorms, SharedRepeats, SharedSums
 from srmfast.engine.reading import Pass
 from srmfast.engine.stored import bits
 from srmfast.kernels.arcs import wrap_table
+from srmfast.kernels.arguments import Grid
 from srmfast.kernels.expand import add_counts
 from srmfast.planes import Geometry, choose_planes
 
 
-def warm(dtype, *, centred=False, counter=np.int32):
-    """Run every kernel once on two tiny rows, so that compiling happens in one thread and at a known time."""
+def warm(dtype, *, centred=False, counter=np.int32, task="count"):
+    """Run every kernel of a task once on two tiny rows, so that compiling happens in one thread and at a known time."""
     raw = np.ones((2, 2), bits(dtype))
     common = dict(
         dtype=dtype, d=2, selection=_AllRows(), epsilons=np.array([0.5]), table=wrap_table(*angle_table(8)),
         nonfinite="skip", block_rows=2, counter=counter,
+        grid=Grid(*(np.array(table) for table in angle_table(8)), 1, 1.0) if task == "project" else None,
     )  # fmt: skip
     add_counts(np.zeros((1, 1, 1, 9), counter), *np.zeros((2, 1), np.int64), 0, 1, np.zeros((1, 1, 1, 8), np.int64))
     passes = [(np.zeros(2), None)] if centred else [(None, SharedSums(2)), (None, None)]
