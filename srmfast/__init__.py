@@ -16,6 +16,7 @@ _HOMES = {
     "merge": "engine",
     "load_basis": "bases",
     "open_store": "stores",
+    "project": "engine.projecting",
     "run": "engine",
     "run_many": "engine",
 }

@@ -236,7 +236,7 @@ def _write(result, group):
         about = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
         if name in _UNITS:
             about["units"] = _UNITS[name]
-        if "plane" in dims and "angle" in dims:
+        if "plane" in dims and "angle" in dims:  # of a `Result`
             about["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
         array.attrs.put(about)
         checks[name] = _crc(values)

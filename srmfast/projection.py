@@ -130,7 +130,11 @@ class Projection(Presented):
         if null is None:
             expected = self.expected[:, :, None, :-1] * self.planes_total / pairs
         else:
-            if null.total.shape != self.total.shape or null.extent != self.extent or (null.epsilon != self.epsilon).any():
+            if (
+                null.total.shape != self.total.shape
+                or null.extent != self.extent
+                or (null.epsilon != self.epsilon).any()
+            ):
                 raise InputError(
                     f"a null must have the same labels, epsilons and cells, got {null.total.shape} to {null.extent:g} "
                     f"for {self.total.shape} to {self.extent:g}; give both runs the same --extent, --sectors and --rings"
@@ -178,7 +182,9 @@ class Projection(Presented):
     def check(self):
         """Raise ValueError when the sums do not hold."""
         everything = self.attrs["kept"] in ("all", "hit")
-        if everything and ((self.counts.sum(axis=2) != self.total).any() or (self.beyond.sum(axis=2) != self.total_beyond).any()):
+        if everything and (
+            (self.counts.sum(axis=2) != self.total).any() or (self.beyond.sum(axis=2) != self.total_beyond).any()
+        ):
             raise ValueError("counts do not add up to total")
 
 

@@ -32,7 +32,8 @@ ALLOWED = {
     "repeats": set(),
     "stores": {"errors", "stores"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
-    "archive": {"errors", "results", "spec", "whole"},
+    "archive": {"errors", "projection", "results", "spec", "whole"},
+    "projection": {"errors", "excerpts", "results", "discs"},
     "engine": {
         "whole",
         "interrupts",
@@ -51,6 +52,7 @@ ALLOWED = {
         "kernels",
         "stores",
         "results",
+        "projection",
         "engine",
     },
     "analyses": {
@@ -70,6 +72,7 @@ ALLOWED = {
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
+    "discs": {"errors", "results", "excerpts", "plots", "projection"},
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
     "commands": {
@@ -96,6 +99,8 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "engine"),
     ("results", "plots"),
     ("results", "report"),
+    ("archive", "projection"),
+    ("projection", "discs"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
@@ -149,7 +154,9 @@ def test_no_analysis_imports_another(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
-    if part(path) in ("kernels", "plots", "_panels") or path.stem == "_zarr_roots":  # made of it; imported lazily
+    if (
+        part(path) in ("kernels", "plots", "_panels", "discs") or path.stem == "_zarr_roots"
+    ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY
     assert not heavy

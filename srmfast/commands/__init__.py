@@ -6,6 +6,7 @@ NAMES = (
     "inspect",
     "basis",
     "mean",
+    "project",
     "show",
     "plot",
     "merge",

@@ -79,7 +79,9 @@ def project(
     return next(iter(found.values()))
 
 
-def project_many(stores, bases, request, resources, *, cells=(SECTORS, RINGS, None), points=None, on_event=ignore, apart=False):
+def project_many(
+    stores, bases, request, resources, *, cells=(SECTORS, RINGS, None), points=None, on_event=ignore, apart=False
+):
     """Project several stores on the planes of several bases in one reading of each store.
 
     Parameters
@@ -102,8 +104,12 @@ def project_many(stores, bases, request, resources, *, cells=(SECTORS, RINGS, No
     sectors, rings, extent = check_cells(*cells)
     _check(request)
     if points is not None and len(stores) * len(bases) > 1:
-        raise InputError(f"points are of one store and one basis, got {len(stores)} and {len(bases)}; write them one by one")
-    members = prepare(stores, bases, replace(request, angles=sectors * rings), resources, on_event=on_event, compiles=False)
+        raise InputError(
+            f"points are of one store and one basis, got {len(stores)} and {len(bases)}; write them one by one"
+        )
+    members = prepare(
+        stores, bases, replace(request, angles=sectors * rings), resources, on_event=on_event, compiles=False
+    )
     found, share = {}, resources.memory // max(1, sum(len(member.bases) for member in members))
     try:
         for number, member in enumerate(members):
@@ -125,7 +131,9 @@ def check_cells(sectors, rings, extent):
     if sectors % MIDDLES:
         raise InputError(f"sectors must be a multiple of {MIDDLES}, got {sectors}; try {sectors + -sectors % MIDDLES}")
     if sectors * rings > 1_000_000:
-        raise InputError(f"a plane may have 1,000,000 cells, got {sectors} x {rings} = {sectors * rings:,}; use fewer rings")
+        raise InputError(
+            f"a plane may have 1,000,000 cells, got {sectors} x {rings} = {sectors * rings:,}; use fewer rings"
+        )
     if extent is not None and not 0 < extent < np.inf:
         raise InputError(f"extent must be a finite distance above 0, got {extent}")
     return int(sectors), int(rings), None if extent is None else float(extent)
