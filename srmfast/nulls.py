@@ -102,10 +102,8 @@ def in_rings(epsilon, d, norms, counts, edges):
     """
     epsilon, d = _checked(epsilon, d)
     shares = np.maximum(edges[:, None] / norms, epsilon)
-    with np.errstate(invalid="ignore"):
-        reached = np.where(shares > 1, 0.0, ((1 - shares) * (1 + shares)) ** ((d - 2) / 2))
-    reached[shares <= 0] = 1.0
-    reached = reached @ counts
+    within = np.clip(shares, 0.0, 1.0)
+    reached = np.where(shares > 1, 0.0, ((1 - within) * (1 + within)) ** ((d - 2) / 2)) @ counts
     return np.append(reached[:-1] - reached[1:], reached[-1])
 
 

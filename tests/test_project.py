@@ -51,6 +51,8 @@ def test_a_search_with_planes_kept_by_hit_finds_the_same(rng, tmp_path):
 
 
 def test_isotropic_rows_are_accepted_as_often_as_the_formula_says(rng):
+    wide = project(rng.normal(size=(50, 768)), "standard", epsilon=0.05, extent=9.0, planes="random:9")
+    assert wide.expected.sum() * 72 / 50 == pytest.approx(0.9975**383, rel=1e-3)
     for d, epsilon, share in ((8, 0.8, 0.046656), (16, 0.85, 1.267e-4)):
         x = rng.normal(size=(100_000, d))
         found = project(x, "standard", epsilon=epsilon)
