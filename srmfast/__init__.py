@@ -15,6 +15,7 @@ _HOMES = {
     "load": "archive",
     "merge": "engine",
     "load_basis": "bases",
+    "neurons": "engine.members",
     "open_store": "stores",
     "project": "engine.projecting",
     "run": "engine",

@@ -37,7 +37,7 @@ VARIABLES = {
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
 }
-_OPTIONAL = ("counts_heldout", "centre")
+_OPTIONAL = ("counts_heldout", "centre", "p")
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
@@ -65,7 +65,7 @@ def check_output(path, *, force=False, folder=True):
         path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if path.exists() and not (_is_result(path) if folder else path.is_file()):
+    if path.exists() and not (is_result(path) if folder else path.is_file()):
         kind = "results" if folder else "files"
         raise InputError(f"--force replaces {kind} only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
@@ -160,7 +160,9 @@ def _wip(path):
     return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
 
 
-def _is_result(path):
+def is_result(path):
+    """Say whether there is a folder that `save` wrote."""
+    path = Path(path)
     try:
         attrs = json.loads((path / ".zattrs").read_text())
         return "format_version" in attrs and ("spec" in attrs or "results" in attrs)
@@ -277,10 +279,12 @@ def _made_of(kind):
     if kind is None:
         return Result, VARIABLES
     from srmfast.projection import Projection
+    from srmfast.selectivity import Neurons
 
-    if kind != Projection.KIND:
-        raise ValueError(f"it is of an unknown kind, {kind!r}")
-    return Projection, Projection.VARIABLES
+    for made in (Projection, Neurons):
+        if kind == made.KIND:
+            return made, made.VARIABLES
+    raise ValueError(f"it is of an unknown kind, {kind!r}")
 
 
 def _check_claim(name, dims, array, sizes):

@@ -31,8 +31,10 @@ ALLOWED = {
     "norms": set(),
     "repeats": set(),
     "stores": {"errors", "stores"},
-    "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
-    "archive": {"errors", "projection", "results", "spec", "whole"},
+    "results": {"errors", "nulls", "archive", "engine", "plots", "report", "selectivity"},
+    "enrichment": {"errors"},
+    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
+    "selectivity": {"errors", "excerpts", "results", "classmaps"},
     "projection": {"errors", "excerpts", "results", "discs"},
     "engine": {
         "whole",
@@ -53,6 +55,8 @@ ALLOWED = {
         "stores",
         "results",
         "projection",
+        "selectivity",
+        "enrichment",
         "engine",
     },
     "analyses": {
@@ -72,6 +76,7 @@ ALLOWED = {
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
+    "classmaps": {"errors", "results", "excerpts", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "plots", "projection"},
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
@@ -100,6 +105,9 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "plots"),
     ("results", "report"),
     ("archive", "projection"),
+    ("archive", "selectivity"),
+    ("results", "selectivity"),
+    ("selectivity", "classmaps"),
     ("projection", "discs"),
     ("bases", "thompson"),
 }
@@ -155,7 +163,7 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs") or path.stem == "_zarr_roots"
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps") or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY

@@ -7,6 +7,7 @@ NAMES = (
     "basis",
     "mean",
     "project",
+    "neurons",
     "show",
     "plot",
     "merge",

@@ -14,7 +14,7 @@ from srmfast.repeats import Repeats, looked_at, stride
 from srmfast.tally import TreeSums, aligned_intervals
 
 
-class _Shared:
+class Shared:
     """What a reading collects: a value and the lock of those who add to it."""
 
     def __init__(self, *made):
@@ -39,7 +39,7 @@ class _Shared:
             self._value = self._value + value
 
 
-class SharedSums(_Shared):
+class SharedSums(Shared):
     """The tree of sums of a pass's rows and of their squared norms, TreeSums.
 
     Parameters
@@ -61,7 +61,7 @@ class SharedSums(_Shared):
             self.add(level, index, np.zeros(self._value.width))
 
 
-class SharedNorms(_Shared):
+class SharedNorms(Shared):
     """The histogram of the norms of a pass's rows that are finite and not zero, NormHistogram."""
 
     def __init__(self):
@@ -73,7 +73,7 @@ class SharedNorms(_Shared):
             self._value.add(norms[fate == USED])
 
 
-class SharedNormsByLabel(_Shared):
+class SharedNormsByLabel(Shared):
     """The same for each label, NormsByLabel.
 
     Parameters
@@ -91,7 +91,7 @@ class SharedNormsByLabel(_Shared):
             self._value.add(norms[used], labels[used])
 
 
-class SharedRepeats(_Shared):
+class SharedRepeats(Shared):
     """The hashes of some of the rows used in a pass, Repeats.
 
     Parameters
