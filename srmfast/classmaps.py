@@ -213,7 +213,7 @@ def _ranking(axes, signed, names, colours):
     order = [c for c in np.argsort(-signed, kind="stable") if names[c] in colours]
     step = min(0.085, 0.96 / max(len(order), 1))
     for n, c in enumerate(order):
-        sign = "+" if signed[c] > 0 else "−" if signed[c] < 0 else " "
+        sign = "" if abs(signed[c]) < 0.005 else "+" if signed[c] > 0 else "−"
         axes.text(
             1.03, 0.98 - step * n, f"{shorten(names[c], 14)}  {sign}{abs(signed[c]):.2f}", transform=axes.transAxes, ha="left", va="top",
             fontsize=7, color=colours[names[c]], parse_math=False,
@@ -242,7 +242,7 @@ def _cloud(axes, cloud, colours):
             )  # fmt: skip
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{plural(len(points), 'row')}, {made}", loc="left")
+    axes.set_title(f"{plural(len(points), 'row')}\n{made}", loc="left")
 
 
 def _colours(names):

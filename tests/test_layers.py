@@ -89,6 +89,7 @@ ALLOWED = {
         "engine",
         "results",
         "plots",
+        "classmaps",
         "report",
         "progress",
         "analyses",

@@ -113,6 +113,18 @@ def floats(text):
         raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got {text!r}") from None
 
 
+def whole(text):
+    """Parse whole numbers separated by commas; None for None."""
+    from srmfast.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"vectors must be whole numbers separated by commas, got {text!r}") from None
+
+
 def seed(text):
     """Parse a seed."""
     if not text.isdecimal():

@@ -75,8 +75,14 @@ def unit_codes(groups, store, rows):
 
 def _read(spec, store):
     """Return concepts packed to bits, (m, bytes), how many there are, and for how many rows one entry stands."""
-    beside = isinstance(spec, str) and "::" not in spec and not os.path.exists(spec) and "://" not in spec
-    source = open_store(load_column(spec, store) if beside else spec if not isinstance(spec, Path) else str(spec))
+    path = isinstance(spec, (str, Path))
+    beside = path and "::" not in str(spec) and "://" not in str(spec) and not os.path.exists(spec)
+    values = load_column(spec, store) if beside or not path else None
+    if values is not None and (values.ndim == 1 or values.shape[-1] == 1):  # a single concept is no store
+        values = np.stack([values.reshape(-1), np.zeros(values.size, values.dtype)], axis=1)
+        bits, _, inner = _read(values, store)
+        return bits, 1, inner
+    source = open_store(spec if values is None else values)
     n, count = source.n, source.d
     fits = [np.prod(store.row_shape[:rank], dtype=int) for rank in range(1, len(store.row_shape) + 1)]
     if n not in fits:

@@ -33,7 +33,7 @@ class SharedMembers(Shared):
     def __init__(self, basis, epsilon, classes, block_rows, share, seed):
         super().__init__(basis, epsilon, classes, block_rows, share, seed)
         self.basis, self._epsilon, self._classes = basis, epsilon, classes
-        self._limit, self._seed = np.uint64(min(share, 1.0) * (2**63)), np.uint64(seed & (2**63 - 1))
+        self._limit, self._seed = np.uint64(min(share, 1.0) * (2**63)), seed
         together, k = max(1, _TILE // (4 * block_rows)), len(basis.vectors)
         self._tiles = [_tile(basis, low, min(low + together, k)) for low in range(0, k, together)]
         c = classes.names.size
@@ -115,9 +115,8 @@ def _tile(basis, low, high):
 
 def _mixed(rows, seed):
     """Return pseudo-random numbers below 2⁶³ that depend on the row and the seed alone."""
-    mixed = (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + seed * np.uint64(
-        0xD1342543DE82EF95
-    )
+    apart = np.uint64(seed * 0xD1342543DE82EF95 % (1 << 64))
+    mixed = (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + apart
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(1)
