@@ -61,6 +61,8 @@ def plot(what, path=None, *, vectors=None, epsilon=None, cloud=None, most=MOST, 
     with matplotlib.rc_context(STYLE):
         if isinstance(what, Result):
             figure = _curves(what, vectors, epsilon, cloud)
+        elif epsilon is not None and epsilon != what.epsilon:
+            raise InputError(f"neurons are those of ε = {what.epsilon:g}, got {epsilon:g}; count them again")
         else:
             figure = _map(what, vectors, cloud, most)
         if path is not None:

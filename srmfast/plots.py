@@ -262,10 +262,12 @@ def _joint_title(results, stores, bases, words):
 
 
 def basis_words(name):
+    """Name a basis in a title."""
     return f"{name} basis" if name == "standard" else f"basis {shorten(name, 28)}"
 
 
 def new_figure(width, height):
+    """Return an empty figure of so many inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)

@@ -1,5 +1,6 @@
 """Rows projected on planes: how many lie where, as integers, and what isotropic rows of the same lengths would give."""
 
+import csv
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -142,6 +143,17 @@ class Projection(Presented):
             expected = null.total / np.maximum(null.rows * null.planes_total, 1)[:, None, None, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.total / pairs / expected
+
+    def to_csv(self, path):
+        """Write a line for every cell of a kept plane that holds rows to a CSV file: middle of the cell, and how many."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["label", "epsilon", "plane_i", "plane_j", "angle", "distance", "count"])
+            for c, e, p, sector, ring in zip(*np.nonzero(self.counts), strict=True):
+                writer.writerow(
+                    [self.label[c], self.epsilon[e], self.plane_i[p], self.plane_j[p], self.sector[sector], self.ring[ring],
+                     self.counts[c, e, p, sector, ring]]
+                )  # fmt: skip
 
     def plot(self, path=None, **options):
         """Draw it as discs; see `srmfast.discs.plot` for the options."""

@@ -89,6 +89,7 @@ ALLOWED = {
         "engine",
         "results",
         "plots",
+        "projection",
         "classmaps",
         "report",
         "progress",

@@ -175,3 +175,16 @@ def test_the_command_writes_counts_points_and_a_strip(rng, tmp_path, srmfast_mai
     ended = srmfast_main(f"{words} -o {tmp_path}/p.zarr --points {tmp_path}/p.npy")
     assert ended.rc == 1 and "points are of one store and one basis" in ended.stderr
     assert not (tmp_path / "p.npy").exists() and not (tmp_path / "p.zarr").exists()
+
+
+def test_what_is_no_run_is_told_so_in_one_line(rng, tmp_path, srmfast_main):
+    project(rng.normal(size=(200, 4)), epsilon=0.8).save(tmp_path / "p.zarr")
+    np.save(tmp_path / "x.npy", rng.normal(size=(60, 4)))
+    for words in ("diff {0}/p.zarr {0}/p.zarr", "verify {0}/p.zarr", "reproduce {0}/p.zarr", "neurons {0}/p.zarr"):
+        ended = srmfast_main(words.format(tmp_path))
+        assert ended.rc == 1 and ended.stderr.startswith("srmfast: ") and ended.stderr.count("\n") == 1, words
+    ended = srmfast_main(f"plot {tmp_path}/p.zarr -o {tmp_path}/p.png --signed")
+    assert ended.rc == 1 and "takes no signed" in ended.stderr
+    assert srmfast_main(f"show {tmp_path}/p.zarr --csv {tmp_path}/p.csv").rc == 0
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0].startswith("label,epsilon,plane_i") and len(lines) > 50
