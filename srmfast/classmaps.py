@@ -97,10 +97,11 @@ def _map(neurons, vectors, cloud, most):
         notes.append(f"{classes.size - CLASSES:,} of {classes.size:,} classes with lower shares left out")
         classes = np.sort(classes[np.argsort(-reach, kind="stable")[:CLASSES]])
     values = signed[np.ix_(classes, chosen)].T
-    width = 0.34 * classes.size + 2.2
-    height = 0.24 * len(chosen) + 1.6
-    figure = new_figure(max(5.2, width + (4.2 if cloud else 0.4)), max(3.2, height))
-    grid = figure.add_gridspec(1, 2 if cloud else 1, width_ratios=[width, 3.6] if cloud else None)
+    short = all(len(str(neurons.label[c])) <= 3 for c in classes)
+    width = max(4.2, 0.26 * classes.size + 2.0)
+    height = max(3.2, 0.22 * len(chosen) + 1.7) + (0.0 if short else 0.9)
+    figure = new_figure(width + (4.4 if cloud else 0.0), height)
+    grid = figure.add_gridspec(1, 2 if cloud else 1, width_ratios=[width, 4.4] if cloud else None)
     axes = figure.add_subplot(grid[0, 0])
     top = max(float(np.abs(values).max(initial=0.0)), 1e-12)
     mesh = axes.pcolormesh(
@@ -108,8 +109,7 @@ def _map(neurons, vectors, cloud, most):
     )
     axes.invert_yaxis()
     axes.set_xticks(
-        np.arange(classes.size) + 0.5, [shorten(str(neurons.label[c]), 18) for c in classes], rotation=0 if _short(neurons, classes) else 90,
-        parse_math=False,
+        np.arange(classes.size) + 0.5, [shorten(str(neurons.label[c]), 18) for c in classes], rotation=0 if short else 90, parse_math=False,
     )  # fmt: skip
     axes.set_yticks(np.arange(len(chosen)) + 0.5, [str(i) for i in chosen])
     axes.tick_params(length=0)
@@ -117,17 +117,15 @@ def _map(neurons, vectors, cloud, most):
     axes.set(ylabel="basis vector", xlabel="concept" if neurons.attrs["several_classes"] else "class")
     _mark(axes, neurons, classes, chosen, notes)
     bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
-    bar.set_label("share at $b_i$ − share at $-b_i$")
+    bar.set_label("signed share of the class")
     bar.outline.set_visible(False)
     if cloud:
-        _cloud(figure.add_subplot(grid[0, 1]), cloud, _colours([str(neurons.label[c]) for c in classes]))
+        order = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:_NAMED]
+        names = [str(neurons.label[c]) for c in classes[np.sort(order)]]
+        _cloud(figure.add_subplot(grid[0, 1]), cloud, _colours(names))
     words = [shorten(str(neurons.attrs["store_name"]), 36), basis_words(str(neurons.attrs["basis_name"]))]
     words += [plural(int(neurons.rows_used.sum()), "row"), f"ε = {number(neurons.epsilon)}"]
     return finish(figure, " · ".join(words), _Lines(notes))
-
-
-def _short(neurons, classes):
-    return all(len(str(neurons.label[c])) <= 3 for c in classes)
 
 
 def _mark(axes, neurons, classes, chosen, notes):
@@ -136,17 +134,9 @@ def _mark(axes, neurons, classes, chosen, notes):
         notes.append(f"no test: {neurons.attrs['untested']}")
         return
     small = np.argwhere(neurons.p[np.ix_(classes, chosen)].min(axis=-1) <= 0.05)
-    axes.plot(
-        small[:, 1] * 0 + small[:, 0] + 0.5,
-        small[:, 1] + 0.5,
-        ls="",
-        marker="o",
-        ms=2.6,
-        color="black",
-        mfc="white",
-        mew=0.8,
-    )
-    notes.append("dots: class and cone meet more often than by chance, p ≤ .05 corrected for all classes and cones")
+    axes.plot(*(small.T + 0.5), ls="", marker="o", ms=2.6, color="black", mfc="white", mew=0.8)
+    said = "dots: class and cone meet" if small.size else "no class and cone meet"
+    notes.append(f"{said} more often than by chance, p ≤ .05 corrected for all classes and cones")
 
 
 # ---- curves of classes in planes through a neuron ------------------------------------------------------
@@ -236,12 +226,20 @@ def _cloud(axes, cloud, colours):
     points, classes, made = cloud
     for name in [*(set(classes.tolist()) - set(colours)), *colours]:
         some = points[classes == name]
-        axes.plot(*some.T, ls="", marker=".", ms=1.6, mew=0, color=colours.get(name, _OTHER), rasterized=True)
-        if name in colours and len(some):
-            axes.text(
-                *np.median(some, axis=0), shorten(str(name), 14), ha="center", va="center", fontsize=7.5, fontweight="bold",
-                color=colours[name], parse_math=False, bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.6},
-            )  # fmt: skip
+        axes.plot(
+            *some.T,
+            ls="",
+            marker=".",
+            ms=2.2 if len(points) > 1500 else 4,
+            mew=0,
+            color=colours.get(name, _OTHER),
+            rasterized=True,
+        )
+    for n, (name, colour) in enumerate(colours.items()):
+        axes.text(
+            1.02, 0.98 - 0.075 * n, shorten(str(name), 18), transform=axes.transAxes, ha="left", va="top", fontsize=7.5,
+            color=colour, parse_math=False,
+        )  # fmt: skip
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(f"{plural(len(points), 'row')}\n{made}", loc="left")

@@ -188,3 +188,10 @@ def test_what_is_no_run_is_told_so_in_one_line(rng, tmp_path, srmfast_main):
     assert srmfast_main(f"show {tmp_path}/p.zarr --csv {tmp_path}/p.csv").rc == 0
     lines = (tmp_path / "p.csv").read_text().splitlines()
     assert lines[0].startswith("label,epsilon,plane_i") and len(lines) > 50
+
+
+@pytest.mark.parametrize("scale", [2.0**-500, 2.0**400])
+def test_rows_at_the_ends_of_float64_fall_into_the_cells_of_the_definition(scale, rng):
+    x, b = rng.normal(size=(300, 6)) * scale, rng.normal(size=(5, 6))
+    found = project(x, b, epsilon=0.7, sectors=16, rings=5, extent=2.0 * scale)
+    assert (cells(found)[0] == definition(x, found)).all() and found.accepted.sum() > 100

@@ -14,7 +14,7 @@ MOST = 4096  # rows drawn
 _RUNS = 64  # places in the store where they are read, so that sorted classes are all met
 
 
-def look_from_above(source, kind, request, resources, *, concepts=None, concept_names=None):
+def look_from_above(source, kind, request, resources, *, limit=None, concepts=None, concept_names=None):
     """Place some rows in two dimensions.
 
     Parameters
@@ -24,6 +24,8 @@ def look_from_above(source, kind, request, resources, *, concepts=None, concept_
         UMAP needs umap-learn.
     request, resources : Request, Resources
         Which rows take part, and their labels.
+    limit : float, optional
+        Rows with a longer norm are left out: what `max_norm` of the request has come to.
     concepts, concept_names : optional
         As in `srmfast.neurons`; a row is drawn in the colour of its first concept.
 
@@ -39,7 +41,7 @@ def look_from_above(source, kind, request, resources, *, concepts=None, concept_
     umap = require("umap", purpose="a UMAP of the rows", extra="umap") if kind == "umap" else None
     (member,) = prepare([("", source)], [], request, resources, compiles=False)
     try:
-        rows, absolute = _some_rows(member)
+        rows, absolute = _some_rows(member, np.inf if limit is None else limit)
         classes = Classes.of(member, concepts, concept_names)
         names = np.append(classes.names, "none")
         table = classes.table(absolute)
@@ -61,7 +63,7 @@ def look_from_above(source, kind, request, resources, *, concepts=None, concept_
     return points, names[codes], f"principal components ({first:.0%}, {second:.0%})"
 
 
-def _some_rows(member):
+def _some_rows(member, limit):
     """Return the usable ones of some rows at fixed places, (n, d) float64, and their absolute numbers."""
     store, size = member.store, MOST // _RUNS
     found, numbers = [np.empty((0, store.d))], [np.empty(0, np.int64)]
@@ -74,5 +76,6 @@ def _some_rows(member):
     rows, numbers = np.concatenate(found), np.concatenate(numbers)
     numbers, first = np.unique(numbers, return_index=True)
     rows = rows[first]
-    good = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+    norms = np.sqrt((rows**2).sum(axis=1))
+    good = (norms > 0) & (norms <= limit) & np.isfinite(norms)
     return rows[good], numbers[good]

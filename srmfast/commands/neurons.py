@@ -90,7 +90,8 @@ def _of_store(arguments):
     if arguments.map:
         from srmfast.analyses.cloud import look_from_above
 
-        cloud = look_from_above(arguments.store, arguments.map, request, resources, **several)
+        limit = (found.attrs["spec"]["max_norm"] or {}).get("limit")
+        cloud = look_from_above(arguments.store, arguments.map, request, resources, limit=limit, **several)
     _show(arguments, found, found, cloud)
 
 
