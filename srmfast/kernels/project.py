@@ -4,13 +4,17 @@ import math
 
 import numpy as np
 
-from srmfast.kernels._jit import jit
+from srmfast.kernels._jit import jit, jit_screen
 from srmfast.kernels.arcs import TINY, turn_of
-from srmfast.kernels.count import SMALL_NORM, _place
+from srmfast.kernels.count import SMALL_NORM, _place, _second_axis
+from srmfast.kernels.ends import polar
 from srmfast.kernels.pairs import LISTED, exact_point, geometry, plane_number, wander
 
-_ROUNDED = 1e-12  # far above what float64 arithmetic and the norm add to the error of float32 coordinates
-_POLYNOMIAL = 2e-8  # turns by which `turn_of` may be off, and more
+_CHUNK = 512  # candidates at a time: their arrays stay in the first cache
+_DOUBT = np.int32(-1)  # the cell of a point that is not known well enough
+_ONE, _HALF, _TENTH = np.float32(1.0), np.float32(0.5), np.float32(0.1)
+_MOVED = np.float32(0.2)  # above 1/2π: radians to turns
+_ROUNDED = np.float32(2.0**-20)  # far above what the float32 arithmetic below adds, and the polynomial of `polar`
 
 
 @jit
@@ -37,35 +41,42 @@ def sector(u, v, cos, sin):
     return best
 
 
-@jit
-def _guess(u, v, norm, error, epsilons, grid):
-    """Return the distance from the origin and the cell of a point known up to `error`; −1 when it is in doubt.
+@jit_screen
+def _guess(turn, radius, eta, reach, sectors, rings, cell):
+    """Write the cells of many points, _DOUBT where a border lies within the error.
 
     Parameters
     ----------
-    u, v : float64
-        In-plane coordinates divided by the norm.
-    norm, error : float64
-    epsilons : (e,) float64
-    grid : Grid
+    turn, radius : (m,) float32
+        From `polar`, of rows divided by their norms.
+    eta : (m,) float32
+        Bound on the error of the point; infinite where nothing is known.
+    reach : (m,) float32
+        Norm of the row times the scale of the rings.
+    sectors, rings : int
+    cell : (m,) int32, filled
     """
-    radius = math.sqrt(u * u + v * v)
-    for e in range(epsilons.shape[0]):
-        if abs(radius - epsilons[e]) <= error:
-            return radius, -1
-    a, rings = grid.cos.shape[0], grid.rings
-    place, slack = radius * norm * grid.scale, (error + _ROUNDED * radius) * norm * grid.scale
-    if place - slack >= rings:
-        return radius, a * rings
-    if place + slack >= rings or radius <= 10.0 * error:
-        return radius, -1
-    ring = math.floor(place)
-    position = turn_of(u, v) * a
-    nearest = round(position)
-    doubt = (0.2 * error / radius + _POLYNOMIAL) * a  # 0.2 > 1/2π
-    if place - ring <= slack or ring + 1 - place <= slack or 0.5 - abs(position - nearest) <= doubt:
-        return radius, -1
-    return radius, (nearest % a) * rings + ring
+    steps, last, turned, beyond = np.float32(sectors), np.float32(rings), np.int32(sectors), np.int32(sectors * rings)
+    for n in range(turn.shape[0]):
+        place = radius[n] * reach[n]
+        slack = eta[n] * reach[n] + place * _ROUNDED
+        ring = np.floor(place)
+        position = turn[n] * steps
+        nearest = np.rint(position)
+        doubt = steps * (_MOVED * eta[n] / radius[n] + _ROUNDED)
+        sure = (min(place - ring, ring + _ONE - place) > slack) & (place + slack < last)
+        sure &= (_HALF - abs(position - nearest) > doubt) & (eta[n] < _TENTH * radius[n])
+        at = np.int32(nearest if sure else _ONE)
+        at = at + turned if at < np.int32(0) else at
+        inside = at * np.int32(rings) + np.int32(ring if sure else _ONE)
+        cell[n] = inside if sure else beyond if place - slack >= last else _DOUBT
+
+
+@jit_screen
+def _doubt_acceptance(radius, eta, epsilon, cell):
+    """Doubt the points whose distance is as near to `epsilon` as their error."""
+    for n in range(radius.shape[0]):
+        cell[n] = _DOUBT if abs(radius[n] - epsilon) <= eta[n] + _ROUNDED else cell[n]
 
 
 @jit
@@ -91,68 +102,89 @@ def project(candidates, m, coordinates, stride, step, block, frame, pairs, cut, 
     """
     firsts, seconds, row, pair_of = candidates.first, candidates.second, candidates.row, candidates.pair
     rows, norms, labels, folds = block.rows, block.norms, block.labels, block.folds
-    vectors, columns, signs = frame.vectors, frame.columns, frame.signs
-    forward, reverse, listed = pairs.forward, pairs.reverse, pairs.numbering == LISTED
+    vectors, columns, signs, orthogonal = frame.vectors, frame.columns, frame.signs, frame.orthogonal
+    forward, reverse, listed, both = pairs.forward, pairs.reverse, pairs.numbering == LISTED, pairs.both
     slots, planes, state = counts.slots, counts.numbers, counts.state
-    totals, cells = counts.totals, counts.differences
+    totals, kept = counts.totals.reshape(counts.totals.size), counts.differences.reshape(counts.differences.size)
+    places, c, e, width = (
+        counts.differences.shape[0],
+        counts.totals.shape[1],
+        counts.totals.shape[2],
+        counts.totals.shape[3],
+    )
     cos, sin, rings, scale = grid.cos, grid.sin, grid.rings, grid.scale
-    k, e, beyond = vectors.shape[0], epsilons.shape[0], cos.shape[0] * rings
+    k, sectors, beyond = vectors.shape[0], cos.shape[0], cos.shape[0] * rings
     wanted, filled = points.number.shape[0] > 0, 0
-    guessing = not wanted and columns.shape[0] == 0
     smallest = np.inf
     for epsilon in range(e):
         smallest = min(smallest, epsilons[epsilon])
+    x, y, v = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
+    slant, shrink = np.empty(_CHUNK, np.float32), np.empty((2, _CHUNK), np.float32)
+    eta, reach = np.empty((2, _CHUNK), np.float32), np.empty(_CHUNK, np.float32)
+    turn, radius, cell = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.int32)
+    number = np.empty((2, _CHUNK), np.int64)
     last_i, last_j, ahead, behind = -1, -1, -1, -1
     g, s, s_back = 0.0, 1.0, 1.0
-    error = error_back = wander(frame.delta, 0.0, 1.0) + _ROUNDED
-    for at in range(m):
-        i, j, r, pair = np.int64(firsts[at]), np.int64(seconds[at]), np.int64(row[at]), np.int64(pair_of[at])
-        if i != last_i or j != last_j:
-            last_i, last_j = i, j
-            if listed:
-                ahead, behind = forward[pair], reverse[pair]
-            else:
-                ahead = plane_number(i, j, k, pairs.numbering)
-                behind = plane_number(j, i, k, pairs.numbering) if pairs.both else -1
-            if not frame.orthogonal:
-                g, s, s_back = geometry(frame, pairs, i, j, pair)
-                if s == 0.0 or (pair < 0 and abs(g) > cut):  # a list holds the pairs beyond the cut
-                    ahead, behind = -1, -1
+    error = error_back = wander(frame.delta, 0.0, 1.0)
+    unknown = np.float32(np.inf)
+    stop = 0
+    while stop < m:
+        begin, stop = stop, min(stop + _CHUNK, m)
+        size, any_behind = stop - begin, False
+        for at in range(begin, stop):
+            i, j, r, n = np.int64(firsts[at]), np.int64(seconds[at]), np.int64(row[at]), at - begin
+            if i != last_i or j != last_j:
+                last_i, last_j, pair = i, j, np.int64(pair_of[at])
+                if listed:
+                    ahead, behind = forward[pair], reverse[pair]
                 else:
-                    error = wander(frame.delta, g, s) + _ROUNDED
-                    error_back = wander(frame.delta, g, s_back) + _ROUNDED
-        norm = norms[r]
-        for side in range(2):
-            number = behind if side else ahead
-            if number < 0:
-                continue
-            radius, cell = 0.0, -1
-            if guessing and norm >= SMALL_NORM:
-                x = np.float64(coordinates[i * stride + r * step])
-                y = np.float64(coordinates[j * stride + r * step])
-                if side:
-                    radius, cell = _guess(y, (x - g * y) / s_back, norm, error_back, epsilons, grid)
-                else:
-                    radius, cell = _guess(x, (y - g * x) / s, norm, error, epsilons, grid)
-                radius *= norm
-            if cell < 0:
-                if side:
-                    u, v = exact_point(rows, r, vectors, columns, signs, j, i, g, s_back)
-                else:
-                    u, v = exact_point(rows, r, vectors, columns, signs, i, j, g, s)
-                radius = math.sqrt(u * u + v * v)
-                cell = beyond
-                if radius * scale < rings:
-                    cell = sector(u, v, cos, sin) * rings + np.int64(radius * scale)
-                if wanted and radius >= smallest * norm:
-                    points.number[filled], points.row[filled] = number, r
-                    points.u[filled], points.v[filled] = u, v
-                    filled += 1
+                    ahead = plane_number(i, j, k, pairs.numbering)
+                    behind = plane_number(j, i, k, pairs.numbering) if both else -1
+                if not orthogonal:
+                    g, s, s_back = geometry(frame, pairs, i, j, pair)
+                    if s == 0.0 or (pair < 0 and abs(g) > cut):  # a list holds the pairs beyond the cut
+                        ahead, behind = -1, -1
+                    else:
+                        error, error_back = wander(frame.delta, g, s), wander(frame.delta, g, s_back)
+            number[0, n], number[1, n] = ahead, behind
+            any_behind |= behind >= 0
+            x[n], y[n], slant[n] = coordinates[i * stride + r * step], coordinates[j * stride + r * step], g
+            certain = norms[r] >= SMALL_NORM and not wanted
+            if ahead >= 0 or behind >= 0:
+                shrink[0, n], shrink[1, n] = 1.0 / s, 1.0 / s_back
+            eta[0, n], eta[1, n] = error if certain else unknown, error_back if certain else unknown
+            reach[n] = norms[r] * scale
+        for side in range(2 if any_behind else 1):
+            u, w = (y, x) if side else (x, y)
+            _second_axis(u, w, slant, shrink[side], v[:size])
+            polar(u[:size], v[:size], turn[:size], radius[:size])
+            _guess(turn[:size], radius[:size], eta[side, :size], reach[:size], sectors, rings, cell[:size])
             for epsilon in range(e):
-                if radius >= epsilons[epsilon] * norm:
-                    totals[folds[r], labels[r], epsilon, cell] += 1
-                    state[0] += 1
-                    if cells.shape[0]:
-                        place = _place(number, slots, planes, state, cells.shape[0])
-                        cells[place, labels[r], epsilon, cell] += 1
+                _doubt_acceptance(radius[:size], eta[side, :size], np.float32(epsilons[epsilon]), cell[:size])
+            for n in range(size):
+                if number[side, n] < 0:
+                    continue
+                at = begin + n
+                r, found, distance, norm = np.int64(row[at]), np.int64(cell[n]), np.float64(radius[n]), 1.0
+                if found < 0:
+                    i, j = np.int64(firsts[at]), np.int64(seconds[at])
+                    g_here, s_here, s_back_here = geometry(frame, pairs, i, j, np.int64(pair_of[at]))
+                    if side:
+                        i, j, s_here = j, i, s_back_here
+                    exact_u, exact_v = exact_point(rows, r, vectors, columns, signs, i, j, g_here, s_here)
+                    distance, norm, found = math.sqrt(exact_u * exact_u + exact_v * exact_v), norms[r], beyond
+                    if distance * scale < rings:
+                        found = sector(exact_u, exact_v, cos, sin) * rings + np.int64(distance * scale)
+                    if wanted and distance >= smallest * norm:
+                        points.number[filled], points.row[filled] = number[side, n], r
+                        points.u[filled], points.v[filled] = exact_u, exact_v
+                        filled += 1
+                label, fold = np.int64(labels[r]), np.int64(folds[r])
+                for epsilon in range(e):
+                    if distance >= epsilons[epsilon] * norm:
+                        totals[((fold * c + label) * e + epsilon) * width + found] += 1
+                        state[0] += 1
+                        if places:
+                            place = _place(number[side, n], slots, planes, state, places)
+                            kept[((place * c + label) * e + epsilon) * width + found] += 1
     return filled
