@@ -243,3 +243,11 @@ def test_umap_names_its_pip_command(rng, tmp_path, srmfast_main, monkeypatch):
     np.save(tmp_path / "x.npy", rng.normal(size=(50, 4)))
     ended = srmfast_main(f"neurons {tmp_path}/x.npy --epsilon 0.5 --plot {tmp_path}/n.png --map umap --progress none")
     assert ended.rc == 1 and "pip install 'srmfast[umap]'" in ended.stderr
+
+
+def test_the_tool_that_calibrates_the_test_works():
+    from tools.calibrate_neurons import KINDS, share_found
+
+    found = {kind: share_found(kind, 4, 39) for kind in KINDS}
+    assert found["isotropic"][0] <= 0.5 and found["documents as rows"][0] == 1.0
+    assert found["two selective classes"][1] >= 0.5

@@ -88,14 +88,10 @@ def count_members(
         basis = basis_for(name, spec, member.store, request)
         classes = Classes.of(member, concepts, concept_names)
         _check_memory(basis, classes, member.plan, resources)
-        passes = Passes(member, request, resources.memory, on_event)
-        passes.find_limit()
-        if request.centre is True:
-            passes.find_mean()
+        passes = _Cones(member, request, resources.memory, on_event)
         share = tested / max(member.selection.seen(), 1) if permutations else 0.0
         shared = SharedMembers(basis, epsilon, classes, member.plan.block_rows, share, request.seed)
-        sums = passes._sums()
-        counted = passes._read("count", member, (), (), members=shared, sums=sums)
+        counted, sums = passes.collect(shared)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(counted.rows, member.store.location, request.zero_rows)
         p, why = (
@@ -124,6 +120,18 @@ def count_members(
         )  # fmt: skip
     finally:
         close([member])
+
+
+class _Cones(Passes):
+    """The readings of one store for its cones: for its norms, for its mean, for the members."""
+
+    def collect(self, shared):
+        """Fill a SharedMembers; return the worker that holds the accounting of the rows, and the sums of the rows."""
+        self.find_limit()
+        if self.request.centre is True:
+            self.find_mean()
+        sums = self._sums()
+        return self._read("count", self.member, (), (), members=shared, sums=sums), sums
 
 
 def _check(request, concepts, permutations, tested):
