@@ -72,6 +72,7 @@ ALLOWED = {
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
+    "graph": {"errors", "threads", "graph"},
     "commands": {
         "whole",
         "archive",
