@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from srmfast.graph.rules.windows import Windows, crop, pad, padded_at_run_time, same_pads, transposed, windows
+from srmfast.graph.rules.windows import (
+    Windows,
+    crop,
+    pad,
+    padded_at_run_time,
+    same_pads,
+    transposed,
+    unpadded,
+    windows,
+)
 
 
 def convolution(node, tape):
@@ -14,19 +23,10 @@ def convolution(node, tape):
     if made.begin is None:
         over, made, before = padded_at_run_time(node, tape, x)
     return [
-        _unpadded(tape, transposed(tape, gradient, weight, made, group, over), before, x) if tape.wanted(x) else None,
+        unpadded(tape, transposed(tape, gradient, weight, made, group, over), before, x) if tape.wanted(x) else None,
         _by_weight(tape, over, gradient, made, group, weight) if tape.wanted(weight) else None,
         *_by_bias(node, tape, gradient),
     ]
-
-
-def _unpadded(tape, gradient, before, like):
-    """Return the part of a gradient that belongs to the tensor before it was padded at run time."""
-    if before is None:
-        return gradient
-    axes = range(2, tape.rank(like))
-    stops = [tape.op("Add", start, tape.length(like, axis)) for start, axis in zip(before, axes, strict=True)]
-    return tape.slice(gradient, tape.vector(before), tape.vector(stops), axes)
 
 
 def _by_bias(node, tape, gradient):

@@ -113,12 +113,18 @@ def padded_at_run_time(node, tape, name):
 
 def pad(tape, name, pads):
     """Return a tensor with zeros around it; `pads` names an int64 vector."""
-    if tape.opset >= 11:
-        return tape.op("Pad", name, pads)
-    values = tape.value(pads)
-    if values is None:
+    if tape.opset < 11:
         raise InputError(f"the gradient of this graph needs opset 11 or later, got {tape.opset}")
-    return tape.op("Pad", name, pads=values.tolist())
+    return tape.op("Pad", name, pads)
+
+
+def unpadded(tape, gradient, before, like):
+    """Return the part of a gradient that belongs to the tensor before `padded_at_run_time`."""
+    if before is None:
+        return gradient
+    axes = range(2, tape.rank(like))
+    stops = [tape.op("Add", start, tape.length(like, axis)) for start, axis in zip(before, axes, strict=True)]
+    return tape.slice(gradient, tape.vector(before), tape.vector(stops), axes)
 
 
 def transposed(tape, gradient, weight, made, group, like):
@@ -153,15 +159,21 @@ def transposed(tape, gradient, weight, made, group, like):
             group=group,
             like=like,
         )
-    extra, unsure = [], []
+    extra, cut = [], []
     for axis, (stride, reach, begin, end) in enumerate(
         zip(made.strides, made.reach, made.begin, made.end, strict=True), 2
     ):
-        length = tape.dims(like)[axis]
-        sure = stride == 1 or length is not None
-        extra.append((length + begin + end - reach) % stride if stride > 1 and sure else stride - 1)
-        unsure += [] if sure else [axis]
-    made_gradient = tape.op(
+        length, count = tape.dims(like)[axis], tape.dims(gradient)[axis]
+        if stride == 1:  # a window begins at every position
+            missing = 0
+        elif length is None or count is None:
+            missing = stride - 1
+            cut.append(axis)
+        else:
+            missing = length - (stride * (count - 1) + reach - begin - end)
+            cut += [axis] if missing < 0 else []  # the last window reaches beyond the padding
+        extra.append(max(0, missing))
+    wide = tape.op(
         "ConvTranspose",
         gradient,
         weight,
@@ -171,9 +183,9 @@ def transposed(tape, gradient, weight, made, group, like):
         pads=made.pads,
         output_padding=extra if any(extra) else None,
         group=group,
-        like=None if unsure else like,
+        like=None if cut else like,
     )
-    return crop(tape, made_gradient, like, unsure)
+    return crop(tape, wide, like, cut)
 
 
 def _flips(tape, weight, made, group):
@@ -208,3 +220,17 @@ def crop(tape, name, like, axes):
         return name
     stops = tape.vector([tape.length(like, axis) for axis in axes])
     return tape.slice(name, [0] * len(axes), stops, axes)
+
+
+def convolved(node, tape, image, weight, gradient):
+    """Return a convolution of an image with the windows of a node, one value for each of the node's."""
+    made = windows(node, tape)
+    shared = {"kernel_shape": made.kernel, "strides": made.strides, "dilations": made.dilations}
+    if made.begin is None:
+        return tape.op("Conv", image, weight, auto_pad=tape.attribute(node, "auto_pad"), **shared)
+    end, cut = list(made.end), []
+    if tape.attribute(node, "ceil_mode", 0):  # the last window may reach beyond the padding
+        end = [pad + stride - 1 for pad, stride in zip(made.end, made.strides, strict=True)]
+        cut = range(2, 2 + len(end))
+    wide = tape.op("Conv", image, weight, pads=[*made.begin, *end], **shared)
+    return crop(tape, wide, gradient, cut)
