@@ -8,7 +8,7 @@ def stops(node, tape):
 
 _STOPPING = (
     "And ArgMax ArgMin Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Constant ConstantOfShape Equal "
-    "EyeLike Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Multinomial NonZero Not Or RandomNormalLike "
-    "RandomUniformLike Round Shape Sign Size Xor"
+    "EyeLike Floor Greater GreaterOrEqual Hardmax IsInf IsNaN Less LessOrEqual Multinomial NonZero Not Or RandomNormalLike "
+    "RandomUniformLike Range Round Shape Sign Size Xor"
 )
 RULES = dict.fromkeys(_STOPPING.split(), stops)
