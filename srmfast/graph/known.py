@@ -206,6 +206,15 @@ def _schema(node, opsets):
         return None
 
 
+def _inferable(node):
+    """Return a node in whose place the inference meets an Identity where ONNX infers nothing, and both agree."""
+    import onnx
+
+    if node.op_type not in ("GroupNormalization", "MeanVarianceNormalization") or node.domain not in ("", "ai.onnx"):
+        return node
+    return onnx.helper.make_node("Identity", node.input[:1], node.output[:1])
+
+
 def _inferred(model, variable):
     """Return the model after shape inference, without the bytes of its large or variable initialisers."""
     import onnx
@@ -213,7 +222,7 @@ def _inferred(model, variable):
     light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
     graph = light.graph
     graph.name = model.graph.name or "graph"
-    graph.node.extend(model.graph.node)
+    graph.node.extend(map(_inferable, model.graph.node))
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     given = {tensor.name for tensor in model.graph.initializer}

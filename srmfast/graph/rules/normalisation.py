@@ -159,8 +159,7 @@ def group_normalization(node, tape):
         cut = tape.vector([n, tape.integers(groups), each, size])
     split = tape.op("Reshape", x, cut)
     flowing = tape.op("Reshape", gradient, cut)
-    # opset 18 has one scale a group, 21 one a channel
-    shape = tape.integers(groups, 1, 1) if tape.opset < 21 else tape.integers(groups, -1, 1)
+    shape = tape.integers(groups, -1, 1)
     normal, inverse = _standardised(tape, split, [2, 3], tape.attribute(node, "epsilon", 1e-5))
     by_x = None
     if tape.wanted(x):

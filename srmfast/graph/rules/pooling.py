@@ -18,7 +18,8 @@ def max_pool(node, tape):
     apart = [-(-length // step) for step, length in zip(strides, reach, strict=True)]
 
     def unpooled(gradient, places):
-        return tape.op("MaxUnpool", gradient, places, tape.shape(x), kernel_shape=kernel, strides=strides, like=x)
+        # a kernel of 1: onnxruntime compares the size it would reach with the shape
+        return tape.op("MaxUnpool", gradient, places, tape.shape(x), kernel_shape=[1] * len(kernel), like=x)
 
     if max(apart) == 1:  # no element is in two windows
         return [unpooled(gradient, places)]
@@ -37,9 +38,7 @@ def max_pool(node, tape):
 def _row_major(node, tape):
     """Return the places of the largest elements of a pool that counts them by columns, by rows."""
     names = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
-    return tape.op(
-        "MaxPool", node.input[0], outputs=2, **{name: tape.attribute(node, name) for name in names}
-    )[1]
+    return tape.op("MaxPool", node.input[0], outputs=2, **{name: tape.attribute(node, name) for name in names})[1]
 
 
 def average_pool(node, tape):
@@ -90,7 +89,9 @@ def _back(node, tape, gradient):
             tape.op("Reshape", name, tape.vector([tape.integers(-1, 1), *tape.lengths(name)[2:]]))
             for name in (gradient, over)
         ]
-        spread = tape.op("Reshape", transposed(tape, single[0], _ones(tape, 1, made, x), made, 1, single[1]), tape.shape(over))
+        spread = tape.op(
+            "Reshape", transposed(tape, single[0], _ones(tape, 1, made, x), made, 1, single[1]), tape.shape(over)
+        )
     return unpadded(tape, spread, before, x)
 
 
@@ -138,9 +139,7 @@ def global_lp_pool(node, tape):
     safe = tape.op("Where", tape.op("Equal", y, tape.number(0, x)), tape.number(1, x), y)
     ratio = tape.op("Div", x, safe)
     if p != 2:
-        ratio = tape.op(
-            "Mul", tape.op("Sign", x), tape.op("Pow", tape.op("Abs", ratio), tape.number(p - 1, x))
-        )
+        ratio = tape.op("Mul", tape.op("Sign", x), tape.op("Pow", tape.op("Abs", ratio), tape.number(p - 1, x)))
     return [tape.op("Mul", ratio, gradient, like=x)]
 
 

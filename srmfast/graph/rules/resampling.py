@@ -15,9 +15,8 @@ def _identity(tape, length, like):
     return tape.op("EyeLike", square)
 
 
-def _resampled_back(tape, gradient, matrix, axis):
-    """Return the products of a matrix (source, result) with a gradient along one axis."""
-    rank = tape.rank(gradient)
+def _resampled_back(tape, gradient, matrix, axis, rank):
+    """Return the products of a matrix (source, result) with a gradient along one of its axes."""
     if axis == rank - 1:
         return tape.op("MatMul", gradient, tape.transpose(matrix, (1, 0)))
     order = list(range(rank))
@@ -52,15 +51,15 @@ def resize(node, tape):
             ends = [_element(tape, roi, place), _element(tape, roi, place + len(axes))]
             frame = [np.zeros(3), ends[0], np.ones(3), ends[1]]
         matrix = _resized_identity(node, tape, length, scales, sizes, place, frame)
-        gradient = _resampled_back(tape, gradient, matrix, axis)
+        gradient = _resampled_back(tape, gradient, matrix, axis, rank)
     return [gradient]
 
 
 def _keeps(node, tape, axis, place, scales):
     """Return whether an axis is known to stay as it is."""
     if scales is None:
-        source, result = (tape.extents(name)[axis] for name in (node.input[0], node.output[0]))
-        return source is not None and source == result
+        source, result = tape.extents(node.input[0]), tape.known.extents(node.output[0])
+        return result is not None and source[axis] is not None and source[axis] == result[axis]
     value = tape.value(scales)
     return value is not None and np.ravel(value)[place] == 1
 
@@ -97,10 +96,11 @@ def _resized_identity(node, tape, length, scales, sizes, place, frame):
 
 def upsample(node, tape):
     x, gradient, scales = node.input[0], tape.of(node), node.input[1]
-    for axis in range(tape.rank(x)):
+    rank = tape.rank(x)
+    for axis in range(rank):
         if not _keeps(node, tape, axis, axis, scales):
             matrix = _resized_identity(node, tape, tape.length(x, axis), scales, None, axis, None)
-            gradient = _resampled_back(tape, gradient, matrix, axis)
+            gradient = _resampled_back(tape, gradient, matrix, axis, rank)
     return [gradient]
 
 
@@ -108,16 +108,13 @@ def pad(node, tape):
     """Crop the gradient where zeros were added, fold it back where elements were repeated."""
     x, gradient = node.input[0], tape.of(node)
     rank, mode = tape.rank(x), tape.attribute(node, "mode", "constant")
-    if tape.opset < 11:
-        pads = tape.integers(*tape.attribute(node, "pads"))
-    else:
-        pads = node.input[1]
+    pads = tape.integers(*tape.attribute(node, "pads")) if tape.opset < 11 else node.input[1]
     axes = range(rank)
     if tape.given(node, 3):
         axes = tape.axes(node, 3, rank=rank)
     if mode != "constant":
         return [_folded(node, tape, gradient, pads, axes, mode)]
-    by_x = by_value = None
+    by_value = None
     if tape.opset < 11:
         by_x = tape.op("Pad", gradient, pads=[-width for width in tape.attribute(node, "pads")], like=x)
     else:
@@ -137,6 +134,7 @@ def _negated(tape, pads):
 def _folded(node, tape, gradient, pads, axes, mode):
     """Return the gradient of a pad that repeats elements."""
     x, nothing = node.input[0], tape.integers(0)
+    rank = tape.rank(x)
     for place, axis in enumerate(axes):
         ends = [_element(tape, pads, place), _element(tape, pads, place + len(axes))]
         values = [tape.value(end) for end in ends]
@@ -148,7 +146,7 @@ def _folded(node, tape, gradient, pads, axes, mode):
             matrix = tape.op("Pad", identity, pads=[0, ahead, 0, behind], mode=mode)
         else:
             matrix = tape.op("Pad", identity, tape.vector([nothing, ends[0], nothing, ends[1]]), mode=mode)
-        gradient = _resampled_back(tape, gradient, matrix, axis)
+        gradient = _resampled_back(tape, gradient, matrix, axis, rank)
     return gradient
 
 
