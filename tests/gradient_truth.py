@@ -11,7 +11,6 @@ import onnx
 from corrected_reference import evaluator
 from onnx import helper
 
-
 from srmfast.graph import gradient, gradient_name
 
 VARIANTS = ("static", "batch", "dynamic")

@@ -74,7 +74,7 @@ def _joined(tape, pieces, like):
 def _resized_identity(node, tape, length, scales, sizes, place, frame):
     """Return the identity with its columns resized as the node resizes an axis: (source, result)."""
     x = node.input[0]
-    names = "antialias coordinate_transformation_mode cubic_coeff_a exclude_outside mode nearest_mode".split()
+    names = ["antialias", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "mode", "nearest_mode"]
     attributes = {name: tape.attribute(node, name) for name in names}
     one = tape.integers(1)
     image = tape.op("Reshape", _identity(tape, length, x), tape.vector([one, one, length, length]))
