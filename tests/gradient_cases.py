@@ -49,7 +49,7 @@ ARITHMETIC = [
     case("Clip", spread(3, 4), np.array(-0.7), np.array(0.9)),
     case("Clip", spread(3, 4), None, np.array(0.9)),
     case("Clip", spread(3, 4), np.array(-0.7), None, fixed=(1,), wrt=(0,)),
-    case("Clip", spread(3, 4), opset=9, min=-0.5, max=1.0),
+    case("Clip", spread(3, 4), opset=9, min=-0.4, max=1.0),
     case("PRelu", spread(2, 3, 4), between(0.1, 0.5, 3, 1)),
 ]
 
@@ -72,6 +72,7 @@ ACTIVATIONS = [
     case("Elu", spread(3, 4), alpha=0.7),
     case("Selu", spread(3, 4), alpha=1.5, gamma=0.8),
     case("Celu", spread(3, 4), alpha=0.7),
+    case("Shrink", spread(3, 4), lambd=0.52, bias=0.1),
     case("ThresholdedRelu", spread(3, 4), alpha=0.51),
     case("HardSigmoid", spread(3, 4), alpha=0.4, beta=0.3),
     case("HardSwish", 2.5 * spread(3, 4), opset=14),
@@ -79,7 +80,7 @@ ACTIVATIONS = [
     case("Gelu", spread(3, 4), opset=20, approximate="tanh"),
     case("Swish", spread(3, 4), opset=24),
     case("Swish", spread(3, 4), opset=24, alpha=1.4),
-    *(case(op, normal(2, 3, 4), opset=v) for op in ("Softmax", "LogSoftmax") for v in (11, 17)),
+    *(case(op, normal(2, 3, 4), opset=v) for op in ("Softmax", "LogSoftmax") for v in (17,)),
     *(
         case(op, normal(2, 3, 4), opset=v, axis=a)
         for op in ("Softmax", "LogSoftmax")
@@ -153,8 +154,7 @@ PRODUCTS = [
             ("ij,jk", (3, 4), (4, 2)),
             ("bij,bjk->bik", (2, 3, 4), (2, 4, 2)),
             ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)),
-            ("...ij,...jk->...ik", (2, 3, 4), (4, 2)),
-            ("...ij,...jk->...ik", (1, 3, 4), (2, 4, 2)),
+            ("...ij,...jk->...ik", (2, 3, 4), (2, 4, 2)),
             ("i...,i...->...", (3, 2), (3, 2)),
             ("ij->i", (3, 4)),
             ("ij->ji", (3, 4)),
@@ -168,10 +168,13 @@ PRODUCTS = [
     ),
 ]
 
+PRODUCTS += [  # ONNX infers a first axis of 1 for the batch variant
+    case("Einsum", normal(1, 3, 4), normal(2, 4, 2), equation="...ij,...jk->...ik", variants=("static", "dynamic")),
+]
+
 SHAPES = [
     *(case(op, normal(3, 4)) for op in ("Identity",)),
-    case("Cast", normal(3, 4), to=10, runtime=False, tag="half", variants=()),
-    case("Cast", normal(3, 4), to=1, variants=()),
+    case("Cast", normal(3, 4), to=11),
     case("CastLike", normal(3, 4), normal(1), wrt=(0,), runtime=False),
     case("Reshape", normal(3, 4), ints(2, 6)),
     case("Reshape", normal(3, 4), ints(0, -1, 2)),
@@ -274,18 +277,33 @@ SELECTION = [
         )
     ),
     case("Gather", normal(4, 5), ints(0, 2, 2), fixed=(), axis=1, tag="computed"),
-    case("GatherElements", normal(3, 4), ints(0, 1, 1, -1, 2, 0, shape=(2, 3)), axis=1),
+    case("GatherElements", normal(3, 4), ints(0, 1, 1, -1, 2, 0, shape=(3, 2)), axis=1),
     case("GatherElements", normal(3, 4), ints(0, 1, 1, 2, shape=(1, 4)), axis=0, opset=18),
     case("GatherND", normal(3, 4), ints(0, 1, 2, 3, 0, 1, shape=(3, 2))),
     case("GatherND", normal(3, 4), ints(0, 2, 0, shape=(3, 1))),
     case("GatherND", normal(2, 3, 4), ints(1, 0, shape=(2, 1)), batch_dims=1),
     case("GatherND", normal(2, 3, 4), ints(1, 0, 0, 2, 1, 1, shape=(2, 3, 1)), batch_dims=2),
-    case("ScatterElements", normal(3, 4), ints(0, 2, 1, 0, shape=(2, 2)), normal(2, 2), axis=1),
-    case("ScatterElements", normal(3, 4), ints(0, 2, 1, 1, shape=(2, 2)), normal(2, 2), axis=0, reduction="add"),
+    case("ScatterElements", normal(3, 4), ints(0, 2, 1, 0, 3, 2, shape=(3, 2)), normal(3, 2), axis=1),
+    case(
+        "ScatterElements",
+        normal(3, 4),
+        ints(0, 2, 1, 1, 0, 1, 1, 2, shape=(2, 4)),
+        normal(2, 4),
+        axis=0,
+        reduction="add",
+    ),
     case("ScatterND", normal(3, 4), ints(0, 2, shape=(2, 1)), normal(2, 4)),
     case("ScatterND", normal(3, 4), ints(0, 2, 0, 2, shape=(2, 2)), normal(2), reduction="add", opset=18),
-    case("OneHot", ints(0, 2, 1), ints(3), np.array([0.5, 2.0]), axis=-1, wrt=(2,), fixed=(0, 1)),
-    case("OneHot", ints(0, 2, 1, 1, shape=(2, 2)), ints(3), np.array([0.5, 2.0]), axis=0, wrt=(2,), fixed=(0, 1)),
+    case("OneHot", ints(0, 2, 1), ints(3, shape=()), np.array([0.5, 2.0]), axis=-1, wrt=(2,), fixed=(0, 1)),
+    case(
+        "OneHot",
+        ints(0, 2, 1, 1, shape=(2, 2)),
+        ints(3, shape=()),
+        np.array([0.5, 2.0]),
+        axis=0,
+        wrt=(2,),
+        fixed=(0, 1),
+    ),
     case("Trilu", normal(2, 3, 4), upper=0),
     case("Trilu", normal(2, 3, 4), ints(1, shape=())),
 ]

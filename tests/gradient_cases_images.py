@@ -117,8 +117,6 @@ NORMALISATIONS = [
     case("LpNormalization", spread(3, 4, 5), axis=1, p=1),
     case("LRN", normal(2, 6, 3, 2), size=3, alpha=0.5, beta=0.6, bias=1.5),
     case("LRN", normal(2, 6, 3, 2), size=4, alpha=0.5, runtime=False),
-    case("MeanVarianceNormalization", normal(2, 3, 4, 5)),
-    case("MeanVarianceNormalization", normal(2, 3, 4), axes=[0, 2]),
 ]
 NONE = np.zeros(0)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from corrected_reference import evaluator
 from onnx import helper
+from onnx.reference import ReferenceEvaluator
+from reference_image_operators import image_operators
+from reference_operators import operators
 
 from srmfast.graph import gradient, gradient_name
 
@@ -36,7 +38,7 @@ class Case:
     outputs, of : int
         Number of outputs, and the one that is differentiated.
     variants : tuple of str
-        static: every dimension known. batch: the first of each input symbolic. dynamic: no dimension known.
+        static: every dimension known. batch: the first of each floating input symbolic. dynamic: no dimension known.
     runtime : bool
         Whether onnxruntime has kernels for all of it.
     tag : str
@@ -107,7 +109,7 @@ def _fixed(case):
 
 
 def _shape(array, variant):
-    if variant == "static" or not array.shape:
+    if variant == "static" or not array.shape or (variant == "batch" and not _is_floating(array)):
         return array.shape
     if variant == "dynamic":
         return [None] * array.ndim
@@ -150,9 +152,16 @@ def _fed(case, dtype):
     return {name: array for name, array in _arrays(case, dtype).items() if name not in fixed}
 
 
+def evaluator(model):
+    """Return the function (feeds) -> outputs of a model under ONNX's reference implementation."""
+    version = max(entry.version for entry in model.opset_import if not entry.domain)
+    session = ReferenceEvaluator(model, new_ops=[*operators(version), *image_operators(version)])
+    return lambda feeds: session.run(None, feeds)
+
+
 def cotangent_of(case, dtype=np.float64):
     """Return random weights of the shape of the output."""
-    shape = np.shape(evaluator(model_of(case, "static", np.float64)).run(None, _fed(case, np.float64))[0])
+    shape = np.shape(evaluator(model_of(case, "static", np.float64))(_fed(case, np.float64))[0])
     return np.random.default_rng(7).normal(size=shape).astype(dtype)
 
 
@@ -161,7 +170,7 @@ def differences(case):
     """Return the central differences of sum(output * cotangent) with respect to each input of `wrt`, in float64."""
     fed, weights = _fed(case, np.float64), cotangent_of(case)
     fixed_values = _arrays(case, np.float64)
-    run = evaluator(model_of(case, "static", np.float64)).run
+    run = evaluator(model_of(case, "static", np.float64))
     results = []
     for i in _wrt(case):
         name = f"x{i}"
@@ -171,11 +180,11 @@ def differences(case):
                 inputs = [*case.inputs]
                 inputs[i] = array
                 moved = Case(**{**vars(case), "inputs": tuple(inputs)})
-                return evaluator(model_of(moved, "static", np.float64)).run(None, fed)[0]
+                return evaluator(model_of(moved, "static", np.float64))(fed)[0]
         else:
 
             def value(array, name=name):
-                return run(None, fed | {name: array})[0]
+                return run(fed | {name: array})[0]
 
         base = fixed_values[name]
         result = np.zeros_like(base)
@@ -193,12 +202,13 @@ def gradients(case, variant, dtype, run):
     names = [f"x{i}" for i in _wrt(case)]
     model = gradient(model_of(case, variant, dtype), f"y{case.of}", names, cotangent="weights")
     assert [output.name for output in model.graph.output] == [f"y{case.of}", *map(gradient_name, names)]
-    return run(model, _fed(case, dtype) | {"weights": cotangent_of(case, dtype)})[1:]
+    kind = helper.tensor_dtype_to_np_dtype(model.graph.input[-1].type.tensor_type.elem_type)
+    return run(model, _fed(case, dtype) | {"weights": cotangent_of(case, dtype).astype(kind)})[1:]
 
 
 def reference(model, feeds):
     """Run under ONNX's reference implementation."""
-    return evaluator(model).run(None, feeds)
+    return evaluator(model)(feeds)
 
 
 def runtime(model, feeds):

@@ -4,6 +4,7 @@ import difflib
 from collections import Counter
 
 from srmfast.errors import InputError
+from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
 from srmfast.graph.rules import RULES, stops
 from srmfast.graph.tape import Tape
@@ -32,7 +33,7 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     Parameters
     ----------
     model : onnx.ModelProto or path
-        Not changed. Functions of the model are inlined.
+        Not changed. Functions of the model are inlined, as are operators without a rule that ONNX defines by others.
     of : str
         A floating-point tensor of the graph: an output or any tensor inside.
     wrt : str or sequence of str
@@ -82,12 +83,9 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
         raise InputError(
             f"gradients need opset {OLDEST} or later, got {opset}; onnx.version_converter.convert_version raises it"
         )
-    known = Known(model, variable=set(parameters))
+    _check(model.graph, of, wrt, cotangent, parameters)
+    model, known, route, wanted = _routed(model, of, wrt, parameters)
     taken = _names(model.graph)
-    _check(model.graph, known, taken, of, wrt, cotangent, parameters)
-
-    route, wanted = _route(model.graph.node, known, of, wrt)
-    _refuse_without_rules(route, of, wrt)
     tape = Tape(known, taken | {cotangent} | {gradient_name(w) for w in wrt}, wanted)
     if cotangent is not None:
         known.declare(cotangent, of)
@@ -104,11 +102,10 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
 
 def _loaded(model):
     import onnx
-    import onnx.inliner
 
     if not isinstance(model, onnx.ModelProto):
         model = onnx.load(model)
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return expand_local(model) if model.functions else model
 
 
 def _kind(node):
@@ -140,16 +137,14 @@ def _names(graph):
     return names | {name for node in graph.node for name in (*node.output, *_sources(node)) if name}
 
 
-def _check(graph, known, taken, of, wrt, cotangent, parameters):
-    initialisers = {tensor.name for tensor in graph.initializer}
+def _check(graph, of, wrt, cotangent, parameters):
+    taken, initialisers = _names(graph), {tensor.name for tensor in graph.initializer}
     for name in (of, *wrt):
         if name not in taken:
             near = difflib.get_close_matches(str(name), taken, n=3)
             raise InputError(
                 f"the graph has no tensor {name!r}" + (f"; near: {', '.join(map(repr, near))}" if near else "")
             )
-        if not known.is_floating(name):
-            raise InputError(f"a gradient needs floating-point tensors, and {name!r} is {known.dtype(name)}")
     for name in parameters:
         if name not in initialisers:
             raise InputError(f"parameters names initialisers of the graph, and {name!r} is none")
@@ -159,6 +154,25 @@ def _check(graph, known, taken, of, wrt, cotangent, parameters):
     for name in (*([] if cotangent is None else [cotangent]), *map(gradient_name, wrt)):
         if not name or name in taken:
             raise InputError(f"the name {name!r} of the result is taken by a tensor of the graph: rename that")
+
+
+def _routed(model, of, wrt, parameters):
+    """Return the model, what is known of it, and the route from `of` to `wrt`.
+
+    Operators on the route without a rule that ONNX defines by others are replaced by those.
+    """
+    while True:
+        known = Known(model, variable=set(parameters))
+        for name in (of, *wrt):
+            if not known.is_floating(name):
+                raise InputError(f"a gradient needs floating-point tensors, and {name!r} is {known.dtype(name)}")
+        route, wanted = _route(model.graph.node, known, of, wrt)
+        missing = {node.op_type for node in route if _kind(node) not in RULES and not node.domain}
+        expanded = expand(model, missing) if missing else None
+        if expanded is None:
+            _refuse_without_rules(route, of, wrt)
+            return model, known, route, wanted
+        model = expanded
 
 
 def _route(nodes, known, of, wrt):

@@ -6,6 +6,8 @@ from srmfast.errors import InputError
 
 SMALL = 1024  # elements: larger constants are no part of a shape, and are kept out of the inference
 
+UNKNOWN = -(2**40)  # in place of a length that is not known
+
 # Operators of which shapes are computed; one whose inputs are all known constants is evaluated.
 _FOLDED = (
     "Add Cast Concat ConstantOfShape Div Expand Equal Floor Gather Identity Mul Neg Range ReduceProd Reshape Shape "
@@ -46,28 +48,47 @@ class Known:
         for info in (*graph.input, *graph.output, *graph.value_info):
             if info.type.WhichOneof("value"):
                 self._types.setdefault(info.name, info.type)
+        for node in model.graph.node:
+            self._infer_again(node)
 
     def add(self, node):
         """Take in a node appended to the graph, inferring its outputs where ONNX can."""
+        self._producers |= {name: node for name in node.output if name}
+        self._types |= self._of_outputs(node)
+
+    def _infer_again(self, node):
+        """Infer the outputs of a node anew where lengths are unknown: constants that were evaluated may tell them."""
+        before = {name: _count(self.extents(name)) for name in node.output if name}
+        if any(found is None or found[1] < found[0] for found in before.values()):
+            for name, kind in self._of_outputs(node).items():
+                if kind.tensor_type.HasField("shape"):
+                    old, self._types[name] = self._types.get(name), kind
+                    new = _count(self.extents(name))
+                    if old is not None and before[name] is not None and new[1] <= before[name][1]:
+                        self._types[name] = old
+        if node.op_type == "Split" and self.extents(node.input[0]) is not None:
+            for name in node.output:
+                self.declare_rank(name, len(self.extents(node.input[0])))
+
+    def _of_outputs(self, node):
+        """Return the inferred types of a node's outputs, none where ONNX infers none."""
         import onnx
 
-        self._producers |= {name: node for name in node.output if name}
         schema = _schema(node, self.opsets)
         inputs = {name: self._types.get(name) for name in node.input if name}
         if schema is None or None in inputs.values():
-            return
+            return {}
         data = {name: self._constants[name] for name in inputs if self._is_small(name)}
         for name in inputs:
             if name not in data and (value := self.value(name)) is not None:
                 data[name] = onnx.numpy_helper.from_array(value, name)
         try:
-            found = onnx.shape_inference.infer_node_outputs(
+            return onnx.shape_inference.infer_node_outputs(
                 schema, node, inputs, data, None, self._imports, self._ir_version
             )
-        except (onnx.shape_inference.InferenceError, KeyError):
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, KeyError):
             # An omitted optional input ("") has no type to give; the shape stays unknown.
-            return
-        self._types |= found
+            return {}
 
     def add_constant(self, tensor):
         """Take in an initialiser appended to the graph."""
@@ -85,6 +106,13 @@ class Known:
             known.CopyFrom(self._types[like])
             known.tensor_type.elem_type = element or known.tensor_type.elem_type
             self._types[name] = known
+
+    def declare_rank(self, name, rank):
+        """Say how many dimensions a tensor has, where nothing is known of its shape."""
+        if name in self._types and self.extents(name) is None:
+            shape = self._types[name].tensor_type.shape
+            for _ in range(rank):
+                shape.dim.add()
 
     def imported(self, domain):
         """Take in the import of one more domain, in its first version."""
@@ -159,27 +187,50 @@ class Known:
 
     def _evaluated(self, name, node, sources):
         import onnx
-        from onnx.reference import ReferenceEvaluator
 
         if name in self._constants:
             return onnx.numpy_helper.to_array(self._constants[name]) if self._is_small(name) else None
         if node is not None and node.op_type in ("Shape", "Size"):
             extents = self.extents(node.input[0])
+            if extents is not None and node.op_type == "Shape":
+                extents = _shape_part(node, extents)
             if extents is None or not all(isinstance(extent, int) for extent in extents):
                 return None
             if node.op_type == "Size":
                 return np.array(np.prod(extents, dtype=np.int64))
-            start, stop = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
-            return np.array(extents[start:stop], np.int64)
-        if not self._is_folded(name) or any(self._values[source] is None for source in sources):
+            return np.array(extents, np.int64)
+        if node is not None and node.op_type in ("Gather", "Slice"):
+            shape = self._producers.get(node.input[0])
+            extents = self.extents(shape.input[0]) if shape is not None and shape.op_type == "Shape" else None
+            if extents is not None:
+                lengths = [extent if isinstance(extent, int) else UNKNOWN for extent in _shape_part(shape, extents)]
+                given = {node.input[0]: np.array(lengths, np.int64)}
+                value = self._run(node, given | {source: self._values[source] for source in sources[1:]})
+                return None if value is None or np.any(value == UNKNOWN) else value
+        if not self._is_folded(name):
             return None
-        version = self.opsets.get(node.domain, 1)
+        return self._run(node, {source: self._values[source] for source in sources})
+
+    def _run(self, node, values):
+        from onnx.reference import ReferenceEvaluator
+
+        if any(value is None for value in values.values()):
+            return None
         try:
-            return ReferenceEvaluator(node, opsets={node.domain: version}).run(
-                None, {source: self._values[source] for source in sources}
-            )[0]
+            return ReferenceEvaluator(node, opsets={node.domain: self.opsets.get(node.domain, 1)}).run(None, values)[0]
         except Exception:  # whatever a wrong node raises: it is met again, and told, when the graph runs
             return None
+
+
+def _shape_part(node, extents):
+    """Return the dimensions that a Shape node tells."""
+    start, stop = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
+    return extents[start:stop]
+
+
+def _count(extents):
+    """Return the number of dimensions and how many of them are known; None where no shape is."""
+    return None if extents is None else (len(extents), sum(isinstance(extent, int) for extent in extents))
 
 
 def _tensor_of(node):
@@ -207,19 +258,21 @@ def _schema(node, opsets):
 
 
 def _inferable(node):
-    """Return a node in whose place the inference meets an Identity where ONNX infers nothing, and both agree."""
+    """Return an Identity in the place of a node of which ONNX infers no shape, and that has the shape of its input."""
     import onnx
 
-    if node.op_type not in ("GroupNormalization", "MeanVarianceNormalization") or node.domain not in ("", "ai.onnx"):
+    if node.op_type != "GroupNormalization" or node.domain not in ("", "ai.onnx"):
         return node
     return onnx.helper.make_node("Identity", node.input[:1], node.output[:1])
 
 
-def _inferred(model, variable):
-    """Return the model after shape inference, without the bytes of its large or variable initialisers."""
+def without_large(model, variable=frozenset()):
+    """Return a model whose large or variable initialisers are inputs, so that no call copies their bytes."""
     import onnx
 
-    light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
+    light = onnx.ModelProto(
+        ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions
+    )
     graph = light.graph
     graph.name = model.graph.name or "graph"
     graph.node.extend(map(_inferable, model.graph.node))
@@ -233,7 +286,14 @@ def _inferred(model, variable):
         else:
             kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
             graph.input.append(onnx.helper.make_value_info(tensor.name, kind))
+    return light
+
+
+def _inferred(model, variable):
+    """Return the model after shape inference."""
+    import onnx
+
     try:
-        return onnx.shape_inference.infer_shapes(light, data_prop=True)
+        return onnx.shape_inference.infer_shapes(without_large(model, variable), data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise InputError(f"the model is not a valid ONNX graph: {str(error).splitlines()[0]}") from error

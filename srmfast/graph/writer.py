@@ -158,12 +158,14 @@ class Writer:
         """
         return self.op("Mul", gradient, self.cast(condition, gradient))
 
-    def blank(self, shape, like):
-        """Return zeros of a shape, an int64 vector, and of the dtype of a tensor."""
+    def filled(self, shape, like, value=0):
+        """Return a tensor of one value, of a shape (an int64 vector) and of the dtype of another tensor."""
         import onnx
 
-        filler = onnx.numpy_helper.from_array(np.zeros(1, self.dtype(like)))
-        return self.op("ConstantOfShape", shape, value=filler)
+        dtype = self.dtype(like)
+        direct = dtype.kind == "f" or self.opset >= 20  # bfloat16 only from then on
+        filler = onnx.numpy_helper.from_array(np.array([value], dtype if direct else np.float32))
+        return self.cast(self.op("ConstantOfShape", shape, value=filler), like)
 
     def zeros(self, like):
         """Return zeros of the shape and dtype of a tensor."""
@@ -171,10 +173,9 @@ class Writer:
 
     def full(self, value, like):
         """Return a tensor of the shape and dtype of another, filled with one value."""
-        import onnx
-
-        filler = onnx.numpy_helper.from_array(np.array([value], self.dtype(like)))
-        return self.op("ConstantOfShape", self.shape(like), value=filler, like=like)
+        made = self.filled(self.shape(like), like, value)
+        self.known.declare(made, like)
+        return made
 
     def reshape(self, name, like):
         """Return a tensor in the shape of another of as many elements."""

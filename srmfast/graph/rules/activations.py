@@ -18,6 +18,12 @@ def thresholded_relu(node, tape):
     return [tape.mask(tape.of(node), tape.op("Greater", x, bound))]
 
 
+def shrink(node, tape):
+    x = node.input[0]
+    bound = tape.number(tape.attribute(node, "lambd", 0.5), x)
+    return [tape.mask(tape.of(node), tape.op("Greater", tape.op("Abs", x), bound))]
+
+
 def leaky_relu(node, tape):
     alpha = tape.attribute(node, "alpha", 0.01)
     return [tape.op("Mul", tape.of(node), _blend(tape, node.input[0], alpha, tape.number(alpha, node.input[0])))]
@@ -131,6 +137,7 @@ RULES = {
     "LogSoftmax": log_softmax,
     "Relu": relu,
     "Selu": selu,
+    "Shrink": shrink,
     "Softmax": softmax,
     "Swish": swish,
     "ThresholdedRelu": thresholded_relu,

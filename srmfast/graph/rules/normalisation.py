@@ -181,16 +181,6 @@ def lp_normalization(node, tape):
     return [tape.mask(tape.op("Div", tape.op("Sub", gradient, along), safe), tape.op("Not", nothing))]
 
 
-def mean_variance_normalization(node, tape):
-    """Divide by σ + 1e-9, as the definition of the operator does."""
-    gradient, x = tape.of(node), node.input[0]
-    axes = tape.attribute(node, "axes", [0, 2, 3])
-    centre = tape.op("Sub", x, tape.reduce("ReduceMean", x, axes))
-    deviation = tape.op("Sqrt", tape.reduce("ReduceMean", tape.op("Mul", centre, centre), axes))
-    inverse = tape.op("Reciprocal", tape.op("Add", deviation, tape.number(1e-9, x)))
-    return [_centred(tape, gradient, tape.op("Mul", centre, inverse), inverse, axes)]
-
-
 def local_response_normalization(node, tape):
     """y = x s^-β with s = bias + α/size Σ x² over neighbouring channels c - a … c + b: a and b change places for x."""
     gradient, x = tape.of(node), node.input[0]
@@ -220,6 +210,5 @@ RULES = {
     "LRN": local_response_normalization,
     "LayerNormalization": layer_normalization,
     "LpNormalization": lp_normalization,
-    "MeanVarianceNormalization": mean_variance_normalization,
     "RMSNormalization": rms_normalization,
 }

@@ -90,6 +90,14 @@ def einsum(node, tape):
         if "..." in term and not spread:
             refuse(node, "axes under an ellipsis that are summed have no rule")
         made = tape.op("Einsum", *operands, equation=f"{','.join(sources)}->{target}")
+        if spread:
+            ranks = [len(source.replace("...", "")) for source in sources]
+            hidden = max(
+                tape.rank(operand) - rank
+                for operand, rank, source in zip(operands, ranks, sources, strict=True)
+                if "..." in source
+            )
+            tape.known.declare_rank(made, hidden + len(target.replace("...", "")))
         gradients.append(tape.unbroadcast(made, name) if spread else made)
     return gradients
 
@@ -110,10 +118,7 @@ def _axis(tape, name, term, label):
 
 
 def _ones(tape, name, axis):
-    import onnx
-
-    value = onnx.numpy_helper.from_array(tape.dtype(name).type([1]))
-    return tape.op("ConstantOfShape", tape.length(name, axis), value=value)
+    return tape.filled(tape.length(name, axis), name, 1)
 
 
 RULES = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}

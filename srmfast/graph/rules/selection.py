@@ -39,7 +39,7 @@ def gather(node, tape):
     rest = [tape.length(data, i) for i in range(rank) if i != axis]
     target = tape.vector([tape.length(data, axis), *rest])
     if tape.opset >= 16:
-        zeros = tape.blank(target, gradient)
+        zeros = tape.filled(target, gradient)
         total = tape.op("ScatterND", zeros, tape.unsqueeze(indices, [many]), front, reduction="add")
     else:
         total = tape.op("Reshape", _product(tape, indices, front, many, tape.length(data, axis)), target)

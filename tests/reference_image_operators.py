@@ -9,7 +9,6 @@ MaxUnpool ignores its output shape, Upsample knows nearest only.
 import itertools
 
 import numpy as np
-from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 
@@ -245,14 +244,6 @@ class BatchNormalization(OpRun):
         return (y.astype(x.dtype), mean.ravel(), variance.ravel(), mean.ravel(), variance.ravel())[: len(self.output)]
 
 
-class MeanVarianceNormalization(OpRun):
-    op_domain = ""
-
-    def _run(self, x, axes=None):
-        axes = tuple(axes)
-        return ((x - x.mean(axis=axes, keepdims=True)) / (x.std(axis=axes, keepdims=True) + 1e-9),)
-
-
 class Upsample(OpRun):
     op_domain = ""
 
@@ -279,7 +270,6 @@ CORRECTED = [
     LpPool,
     MaxPool,
     MaxUnpool,
-    MeanVarianceNormalization,
     Pad,
     Upsample,
 ]
@@ -289,7 +279,6 @@ class Resize(Upsample):  # of operator set 10, which took the place of Upsample
     pass
 
 
-def evaluator(model):
-    """Return ONNX's reference evaluator of a model, corrected."""
-    version = max(entry.version for entry in model.opset_import if entry.domain == "")
-    return ReferenceEvaluator(model, new_ops=[*CORRECTED, Resize] if version == 10 else CORRECTED)
+def image_operators(opset):
+    """Return the operators to hand to the reference implementation for a version."""
+    return [*CORRECTED, Resize] if opset == 10 else CORRECTED
