@@ -11,7 +11,7 @@ from srmfast.errors import InputError
 
 def _identity(tape, length, like):
     """Return the identity of a length, an int64 vector of one element."""
-    square = tape.blank(tape.vector([length, length]), like)
+    square = tape.filled(tape.vector([length, length]), like)
     return tape.op("EyeLike", square)
 
 
