@@ -9,6 +9,7 @@ MaxUnpool ignores its output shape, Upsample knows nearest only.
 import itertools
 
 import numpy as np
+import onnx
 from onnx.reference.op_run import OpRun
 
 
@@ -276,7 +277,7 @@ CORRECTED = [
 
 
 class Resize(Upsample):  # of operator set 10, which took the place of Upsample
-    pass
+    op_schema = onnx.defs.get_schema("Resize", 10)
 
 
 def image_operators(opset):
