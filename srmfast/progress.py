@@ -86,7 +86,13 @@ class Progress:
         total, counted = max(self._pass.rows, 1), self._before + self._rows
         share = min(1.0, counted / total)
         left = seconds * max(total - counted, 0) / self._rows if self._rows else float("inf")
-        what = {"norms": "norms of", "mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
+        what = {
+            "norms": "norms of",
+            "mean": "mean of",
+            "choose": "planes of",
+            "count": "counting",
+            "export": "exporting",
+        }[self._pass.purpose]
         numbers = (
             f"{counted:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
             f"{self._nbytes / seconds / 1e6:,.0f} MB/s, {_clock(left)} left"

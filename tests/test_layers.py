@@ -30,7 +30,8 @@ ALLOWED = {
     "tally": {"errors", "spec"},
     "norms": set(),
     "repeats": set(),
-    "stores": {"errors", "stores"},
+    "graph": {"errors", "threads", "graph"},
+    "stores": {"errors", "stores", "graph"},
     "results": {"errors", "nulls", "archive", "engine", "plots", "report"},
     "archive": {"errors", "results", "spec", "whole"},
     "engine": {
@@ -54,6 +55,9 @@ ALLOWED = {
         "engine",
     },
     "analyses": {
+        "",
+        "graph",
+        "whole",
         "archive",
         "stores",
         "tally",
@@ -72,7 +76,6 @@ ALLOWED = {
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
     "progress": {"engine"},
     "compat": {"errors", "bases", "planes", "engine"},
-    "graph": {"errors", "threads", "graph"},
     "commands": {
         "whole",
         "archive",
@@ -80,6 +83,7 @@ ALLOWED = {
         "heap",
         "spec",
         "engine",
+        "graph",
         "results",
         "plots",
         "report",

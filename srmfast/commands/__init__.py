@@ -4,6 +4,8 @@ NAMES = (
     "run",
     "demo",
     "inspect",
+    "layers",
+    "export",
     "basis",
     "mean",
     "show",

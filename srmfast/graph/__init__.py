@@ -1,10 +1,18 @@
-"""ONNX graphs without torch: gradients at graph level; see `gradient`."""
+"""ONNX models without torch: read, listed, run and differentiated; see `layers`, `load_model` and `gradient`."""
 
 import importlib
 
 _HOME = {
-    "gradient": "gradient",
-    "gradient_name": "gradient",
+    "Capture": "capture",
+    "Layer": "listing",
+    "Model": "model",
+    "choose_layers": "listing",
+    "gradient": "reverse",
+    "gradient_name": "reverse",
+    "layers": "listing",
+    "load_model": "model",
+    "open_model": "model",
+    "table": "listing",
 }
 
 __all__ = sorted(_HOME)
@@ -13,9 +21,7 @@ __all__ = sorted(_HOME)
 def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__():

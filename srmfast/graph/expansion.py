@@ -19,11 +19,17 @@ def expand(model, op_types):
     op_types : set of str
         Of the default domain.
     """
+    import onnx
     import onnx.inliner
 
-    light = without_large(model)
+    # As inputs the initialisers have types, which some definitions depend on.
+    light = without_large(model, variable={tensor.name for tensor in model.graph.initializer})
+    light = onnx.shape_inference.infer_shapes(light, data_prop=True)
     wanted = [("", op_type) for op_type in sorted(op_types)]
-    made = onnx.inliner.inline_selected_functions(light, wanted, exclude=False, inline_schema_functions=True)
+    try:
+        made = onnx.inliner.inline_selected_functions(light, wanted, exclude=False, inline_schema_functions=True)
+    except RuntimeError:  # a definition that depends on a type nobody knows
+        return None
     left = [node.op_type for node in made.graph.node]
     if left == [node.op_type for node in model.graph.node]:
         return None

@@ -3,9 +3,11 @@
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.tensors import is_external
 
 SMALL = 1024  # elements: larger constants are no part of a shape, and are kept out of the inference
 
+INVENTED = "unk__"  # how symbols begin that ONNX gives to lengths it does not know
 UNKNOWN = -(2**40)  # in place of a length that is not known
 
 # Operators of which shapes are computed; one whose inputs are all known constants is evaluated.
@@ -37,6 +39,7 @@ class Known:
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name not in variable}
         self._producers = {name: node for node in model.graph.node for name in node.output if name}
         self._values = {}  # name -> array or None
+        self._same = {}  # symbol -> the symbol or number that it is
         for node in model.graph.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
                 tensor = _tensor_of(node)
@@ -57,18 +60,66 @@ class Known:
         self._types |= self._of_outputs(node)
 
     def _infer_again(self, node):
-        """Infer the outputs of a node anew where lengths are unknown: constants that were evaluated may tell them."""
-        before = {name: _count(self.extents(name)) for name in node.output if name}
-        if any(found is None or found[1] < found[0] for found in before.values()):
-            for name, kind in self._of_outputs(node).items():
-                if kind.tensor_type.HasField("shape"):
-                    old, self._types[name] = self._types.get(name), kind
-                    new = _count(self.extents(name))
-                    if old is not None and before[name] is not None and new[1] <= before[name][1]:
-                        self._types[name] = old
+        """Follow lengths that ONNX gave up: through constants that were evaluated and a Reshape of one free axis.
+
+        A symbol found to be another, or a number, is replaced by it in what follows.
+        """
+        for name in filter(None, node.output):
+            self._rename(name)
+        vague = [name for name in node.output if name and self._is_vague(name)]
+        if not vague:
+            return
+        found = self._of_outputs(node)
+        for name in vague:
+            before = self.extents(name)
+            if name in found and found[name].tensor_type.HasField("shape"):
+                after = _extents(found[name])
+                if before is None:
+                    self._types[name] = found[name]
+                elif len(after) == len(before):
+                    self._identify(before, after)
+                    self._rename(name, after)
+            if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
+                self._follow_free_axis(node.input[0], name)
         if node.op_type == "Split" and self.extents(node.input[0]) is not None:
             for name in node.output:
                 self.declare_rank(name, len(self.extents(node.input[0])))
+
+    def _is_vague(self, name):
+        extents = self.extents(name)
+        return extents is None or any(extent is None or str(extent).startswith(INVENTED) for extent in extents)
+
+    def _identify(self, before, after):
+        """Note which symbols that ONNX invented are other symbols or numbers."""
+        for old, new in zip(before, after, strict=True):
+            if isinstance(old, str) and old.startswith(INVENTED) and new is not None and new != old:
+                self._same.setdefault(old, new)
+
+    def _follow_free_axis(self, source, name):
+        """Identify the one free axis of a tensor with that of its source, where the others hold as many elements."""
+        one, other = self.extents(source), self.extents(name)
+        if one is None or other is None:
+            return
+        free = [extent for extent in one if not isinstance(extent, int)]
+        left = [i for i, extent in enumerate(other) if not isinstance(extent, int)]
+        sizes = [np.prod([e for e in extents if isinstance(e, int)], dtype=float) for extents in (one, other)]
+        if len(free) == len(left) == 1 and sizes[0] == sizes[1] > 0 and free[0] is not None:
+            after = [free[0] if i == left[0] else None for i in range(len(other))]
+            self._identify(other, after)
+            self._rename(name, after)
+
+    def _rename(self, name, lengths=None):
+        """Put what is known of the lengths of a tensor into its type."""
+        if self.extents(name) is None:
+            return
+        shape = self._types[name].tensor_type.shape
+        for dim, length in zip(shape.dim, lengths or [None] * len(shape.dim), strict=True):
+            if not dim.HasField("dim_value"):
+                length = self._same.get(dim.dim_param, length)
+                if isinstance(length, int):
+                    dim.dim_value = length
+                elif length is not None and (not dim.dim_param or dim.dim_param.startswith(INVENTED)):
+                    dim.dim_param = length
 
     def _of_outputs(self, node):
         """Return the inferred types of a node's outputs, none where ONNX infers none."""
@@ -142,11 +193,7 @@ class Known:
     def extents(self, name):
         """Return the dimensions as a tuple of int, str (a symbol; equal symbols are equal) or None; None if unranked."""
         kind = self._types.get(name)
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            return None
-        return tuple(
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.tensor_type.shape.dim
-        )
+        return None if kind is None or not kind.tensor_type.HasField("shape") else _extents(kind)
 
     def is_floating(self, name):
         """Return whether a tensor can carry a gradient; an unknown type counts as one that can."""
@@ -174,7 +221,8 @@ class Known:
         return self._values[name]
 
     def _is_small(self, name):
-        return name in self._constants and np.prod(self._constants[name].dims, dtype=float) <= SMALL
+        tensor = self._constants.get(name)
+        return tensor is not None and not is_external(tensor) and np.prod(tensor.dims, dtype=float) <= SMALL
 
     def _is_folded(self, name):
         node = self._producers.get(name)
@@ -228,9 +276,11 @@ def _shape_part(node, extents):
     return extents[start:stop]
 
 
-def _count(extents):
-    """Return the number of dimensions and how many of them are known; None where no shape is."""
-    return None if extents is None else (len(extents), sum(isinstance(extent, int) for extent in extents))
+def _extents(kind):
+    """Return the dimensions of a TypeProto with a shape."""
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.tensor_type.shape.dim
+    )
 
 
 def _tensor_of(node):
@@ -281,7 +331,8 @@ def without_large(model, variable=frozenset()):
     given = {tensor.name for tensor in model.graph.initializer}
     graph.input.extend(info for info in model.graph.input if info.name not in given)
     for tensor in model.graph.initializer:
-        if tensor.name not in variable and np.prod(tensor.dims, dtype=float) <= SMALL:
+        small = np.prod(tensor.dims, dtype=float) <= SMALL and not is_external(tensor)
+        if tensor.name not in variable and small:
             graph.initializer.append(tensor)
         else:
             kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))

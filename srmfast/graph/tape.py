@@ -28,6 +28,15 @@ class Piece(NamedTuple):
     start: int | str
 
 
+class Loose(NamedTuple):
+    """A gradient that is to be broadcast to the shape of its tensor; a rule may return it in place of a name.
+
+    It is broadcast only where a rule needs the whole: products and sums do that by themselves.
+    """
+
+    gradient: str
+
+
 class Tape(Writer):
     """Gradients that flow backwards through a graph, and the nodes that compute them.
 
@@ -91,9 +100,25 @@ class Tape(Writer):
         """Return a node of the forward graph with the outputs that rules asked for."""
         return self._fuller.get(next(filter(None, node.output), None), node)
 
-    def of(self, node, i=0):
-        """Return the gradient of output i of a node, or None when nothing flows there."""
-        return self.arrived(node.output[i]) if i < len(node.output) and node.output[i] else None
+    def of(self, node, i=0, *, loose=False):
+        """Return the gradient of output i of a node, or None when nothing flows there.
+
+        Where `loose`, its shape is one that broadcasts to that of the output.
+        """
+        name = self.given_output(node, i)
+        return None if name is None else self.arrived(name, loose=loose)
+
+    def settle(self, made, node, name):
+        """Return the gradient of an operand from a product with a loose gradient of the node's output.
+
+        Summed over the axes along which the operand was broadcast.
+        """
+        output = node.output[0]
+        if not isinstance(self._arriving[output][0], Loose) or self.same_shape(made, output):
+            return self.unbroadcast(made, name)
+        if self.same_shape(name, output):
+            return Loose(made)
+        return self.unbroadcast(self.expand(made, output), name)
 
     def axes(self, node, i=1, *, rank):
         """Return the axes of a node, an attribute or its input i, as a list of int >= 0; None when it names none.
@@ -188,23 +213,30 @@ class Tape(Writer):
         return self.op("Pad", gradient, pads=self.value(pads).tolist(), like=like)
 
     def arrive(self, name, gradient):
-        """Let a gradient arrive at a tensor: a name or a `Piece`."""
+        """Let a gradient arrive at a tensor: a name, a `Piece` or a `Loose` gradient."""
         self._arriving.setdefault(name, []).append(gradient)
 
-    def arrived(self, name):
+    def arrived(self, name, *, loose=False):
         """Return the sum of the gradients that arrived at a tensor, or None."""
         parts = self._arriving.get(name)
         if not parts:
             return None
-        if any(isinstance(part, Piece) for part in parts):
-            whole = [part for part in parts if not isinstance(part, Piece)]
-            parts = whole + self._joined([part for part in parts if isinstance(part, Piece)], name)
-            self._arriving[name] = parts
-        if len(parts) > 1:
-            self._arriving[name] = parts = [self.op("Add" if len(parts) == 2 else "Sum", *parts)]
-        if self.known.type(name) is not None and not self.same_shape(parts[0], name):
-            self.known.declare(parts[0], name)
-        return parts[0]
+        total = self._sum(parts, name)
+        self._arriving[name] = [total]
+        if isinstance(total, Loose):
+            return total.gradient if loose else self.expand(total.gradient, name)
+        if self.known.type(name) is not None and not self.same_shape(total, name):
+            self.known.declare(total, name)
+        return total
+
+    def _sum(self, parts, name):
+        """Return the sum of gradients of all kinds."""
+        whole = [part for part in parts if isinstance(part, str)]
+        whole += self._joined([part for part in parts if isinstance(part, Piece)], name)
+        small = [part.gradient for part in parts if isinstance(part, Loose)]
+        both = whole + small
+        total = both[0] if len(both) == 1 else self.op("Add" if len(both) == 2 else "Sum", *both)
+        return total if whole else Loose(total)
 
     def _joined(self, pieces, like):
         """Return gradients of the shape of `like` made of pieces, neighbours joined to one."""

@@ -8,36 +8,40 @@ import math
 
 
 def relu(node, tape):
-    gradient, output = tape.of(node), node.output[0]
+    gradient, output = tape.of(node, loose=True), node.output[0]
     return [tape.mask(gradient, tape.op("Greater", output, tape.number(0, output)))]
 
 
 def thresholded_relu(node, tape):
     x = node.input[0]
     bound = tape.number(tape.attribute(node, "alpha", 1.0), x)
-    return [tape.mask(tape.of(node), tape.op("Greater", x, bound))]
+    return [tape.mask(tape.of(node, loose=True), tape.op("Greater", x, bound))]
 
 
 def shrink(node, tape):
     x = node.input[0]
     bound = tape.number(tape.attribute(node, "lambd", 0.5), x)
-    return [tape.mask(tape.of(node), tape.op("Greater", tape.op("Abs", x), bound))]
+    return [tape.mask(tape.of(node, loose=True), tape.op("Greater", tape.op("Abs", x), bound))]
 
 
 def leaky_relu(node, tape):
     alpha = tape.attribute(node, "alpha", 0.01)
-    return [tape.op("Mul", tape.of(node), _blend(tape, node.input[0], alpha, tape.number(alpha, node.input[0])))]
+    return [
+        tape.op("Mul", tape.of(node, loose=True), _blend(tape, node.input[0], alpha, tape.number(alpha, node.input[0])))
+    ]
 
 
 def elu(node, tape):
-    return [tape.op("Mul", tape.of(node), _elu_slope(tape, node.input[0], tape.attribute(node, "alpha", 1.0)))]
+    return [
+        tape.op("Mul", tape.of(node, loose=True), _elu_slope(tape, node.input[0], tape.attribute(node, "alpha", 1.0)))
+    ]
 
 
 def selu(node, tape):
     x = node.input[0]
     alpha = tape.attribute(node, "alpha", 1.67326319217681884765625)
     gamma = tape.attribute(node, "gamma", 1.05070102214813232421875)
-    gradient = tape.op("Mul", tape.of(node), tape.number(gamma, x))
+    gradient = tape.op("Mul", tape.of(node, loose=True), tape.number(gamma, x))
     return [tape.op("Mul", gradient, _elu_slope(tape, x, alpha))]
 
 
@@ -45,7 +49,7 @@ def celu(node, tape):
     x = node.input[0]
     negative = tape.op("Min", x, tape.number(0, x))
     alpha = tape.attribute(node, "alpha", 1.0)
-    return [tape.op("Mul", tape.of(node), tape.op("Exp", tape.op("Div", negative, tape.number(alpha, x))))]
+    return [tape.op("Mul", tape.of(node, loose=True), tape.op("Exp", tape.op("Div", negative, tape.number(alpha, x))))]
 
 
 def _elu_slope(tape, x, alpha):
@@ -62,14 +66,14 @@ def _blend(tape, x, alpha, slope):
 def hard_sigmoid(node, tape):
     output = node.output[0]
     alpha = tape.number(tape.attribute(node, "alpha", 0.2), output)
-    return [tape.op("Mul", tape.mask(tape.of(node), _inside(tape, output)), alpha)]
+    return [tape.op("Mul", tape.mask(tape.of(node, loose=True), _inside(tape, output)), alpha)]
 
 
 def hard_swish(node, tape):
     x = node.input[0]
     hard = tape.op("HardSigmoid", x, alpha=1 / 6, beta=0.5)
     slope = tape.mask(tape.op("Mul", x, tape.number(1 / 6, x)), _inside(tape, hard))
-    return [tape.op("Mul", tape.of(node), tape.op("Add", hard, slope))]
+    return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", hard, slope))]
 
 
 def _inside(tape, hard):
@@ -87,7 +91,7 @@ def gelu(node, tape):
         half = tape.op("Mul", tape.op("Erf", tape.op("Mul", x, number(math.sqrt(0.5)))), number(0.5))
         normal = tape.op("Add", half, number(0.5))
         bell = tape.op("Mul", tape.op("Exp", tape.op("Mul", square, number(-0.5))), number(1 / math.sqrt(2 * math.pi)))
-        return [tape.op("Mul", tape.of(node), tape.op("Add", normal, tape.op("Mul", x, bell)))]
+        return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", normal, tape.op("Mul", x, bell)))]
     root = math.sqrt(2 / math.pi)
     inner = tape.op("Add", tape.op("Mul", square, number(0.044715 * root)), number(root))
     t = tape.op("Tanh", tape.op("Mul", x, inner))
@@ -95,7 +99,7 @@ def gelu(node, tape):
     steep = tape.op("Sub", number(1), tape.op("Mul", t, t))
     slope = tape.op("Mul", tape.op("Mul", tape.op("Mul", x, outer), steep), number(0.5))
     flat = tape.op("Mul", tape.op("Add", t, number(1)), number(0.5))
-    return [tape.op("Mul", tape.of(node), tape.op("Add", flat, slope))]
+    return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", flat, slope))]
 
 
 def swish(node, tape):
@@ -103,12 +107,12 @@ def swish(node, tape):
     s = tape.op("Sigmoid", x if alpha == 1 else tape.op("Mul", x, tape.number(alpha, x)))
     rest = tape.op("Mul", node.output[0], tape.op("Sub", tape.number(1, x), s))
     rest = rest if alpha == 1 else tape.op("Mul", rest, tape.number(alpha, x))
-    return [tape.op("Mul", tape.of(node), tape.op("Add", s, rest))]
+    return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", s, rest))]
 
 
 def softmax(node, tape):
     output = node.output[0]
-    product = tape.op("Mul", tape.of(node), output)
+    product = tape.op("Mul", tape.of(node, loose=True), output)
     total = tape.reduce("ReduceSum", product, softmax_axes(node, tape))
     return [tape.op("Sub", product, tape.op("Mul", output, total))]
 

@@ -6,45 +6,50 @@ Max and Min give equal shares to the operands that tie, as `torch.maximum` does.
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.tape import Loose
 
 
 def _shared(node, tape, gradient):
     """Return one gradient for every input, summed to the shape of each."""
-    return [tape.unbroadcast(gradient, name) if tape.wanted(name) else None for name in node.input]
+    return [tape.settle(gradient, node, name) if tape.wanted(name) else None for name in node.input]
 
 
 def add(node, tape):
-    return _shared(node, tape, tape.of(node))
+    return _shared(node, tape, tape.of(node, loose=True))
 
 
 def mean(node, tape):
-    gradient = tape.of(node)
+    gradient = tape.of(node, loose=True)
     return _shared(node, tape, tape.op("Mul", gradient, tape.number(1 / len(node.input), gradient)))
 
 
 def subtract(node, tape):
-    gradient = tape.of(node)
+    gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
-        tape.unbroadcast(gradient, a) if tape.wanted(a) else None,
-        tape.op("Neg", tape.unbroadcast(gradient, b)) if tape.wanted(b) else None,
+        tape.settle(gradient, node, a) if tape.wanted(a) else None,
+        _negative(tape, tape.settle(gradient, node, b)) if tape.wanted(b) else None,
     ]
 
 
+def _negative(tape, gradient):
+    return Loose(tape.op("Neg", gradient.gradient)) if isinstance(gradient, Loose) else tape.op("Neg", gradient)
+
+
 def multiply(node, tape):
-    gradient = tape.of(node)
+    gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
-        tape.unbroadcast(tape.op("Mul", gradient, by), name) if tape.wanted(name) else None
+        tape.settle(tape.op("Mul", gradient, by), node, name) if tape.wanted(name) else None
         for name, by in ((a, b), (b, a))
     ]
 
 
 def divide(node, tape):
     a, b = node.input
-    over = tape.op("Div", tape.of(node), b)
+    over = tape.op("Div", tape.of(node, loose=True), b)
     return [
-        tape.unbroadcast(over, a) if tape.wanted(a) else None,
+        tape.settle(over, node, a) if tape.wanted(a) else None,
         tape.op("Neg", tape.unbroadcast(tape.op("Mul", over, node.output[0]), b)) if tape.wanted(b) else None,
     ]
 
@@ -58,17 +63,18 @@ def power(node, tape):
 
 
 def _of_base(node, tape, base, exponent):
-    gradient, value = tape.of(node), tape.value(exponent)
+    value = tape.value(exponent)
     if value is not None and value.size == 1 and value.ndim <= tape.rank(base):
+        gradient = tape.of(node, loose=True)
         p = float(value.ravel()[0])
         if p == 0:
             return None
         if p == 1:
-            return gradient
+            return tape.of(node)
         if p == 0.5:
             return tape.op("Div", tape.op("Mul", gradient, tape.number(0.5, base)), node.output[0])
         lower = base if p == 2 else tape.op("Pow", base, tape.number(p - 1, base))
-        return tape.op("Mul", gradient, tape.op("Mul", lower, tape.number(p, base)))
+        return tape.op("Mul", tape.op("Mul", gradient, tape.number(p, base)), lower)
     if value is not None:
         value = value.astype(tape.dtype(base))
         exponent, lower = tape.constant(value), tape.constant(np.where(value == 0, 1, value - 1).astype(value.dtype))
@@ -79,7 +85,7 @@ def _of_base(node, tape, base, exponent):
         none = tape.cast(equal(tape, exponent, tape.number(0, base)), base)
         lower = tape.op("Add", tape.op("Sub", exponent, one), tape.op("Add", none, none))
     slope = tape.op("Mul", exponent, tape.op("Pow", base, lower))
-    return tape.unbroadcast(tape.op("Mul", gradient, slope), base)
+    return tape.unbroadcast(tape.op("Mul", tape.of(node), slope), base)
 
 
 def _of_exponent(node, tape, base, exponent):

@@ -4,10 +4,13 @@ import math
 
 
 def _of(derivative):
-    """Return the rule of a function y = f(x), from what computes g f'(x), given (op, number, g, x, y)."""
+    """Return the rule of a function y = f(x), from what computes g f'(x), given (op, number, g, x, y).
+
+    The gradient g may be loose: the product with a function of x or y has the whole shape.
+    """
 
     def rule(node, tape):
-        gradient, x = tape.of(node), node.input[0]
+        gradient, x = tape.of(node, loose=True), node.input[0]
         return [derivative(tape.op, lambda value: tape.number(value, x), gradient, x, node.output[0])]
 
     return rule
@@ -71,8 +74,8 @@ def _atanh(op, number, g, x, y):
 
 
 def _erf(op, number, g, x, y):
-    bell = op("Exp", op("Neg", _square(op, x)))
-    return op("Mul", op("Mul", g, bell), number(2 / math.sqrt(math.pi)))
+    # The factor 2 / sqrt(pi) as a term of the exponent saves a pass over the tensor.
+    return op("Mul", g, op("Exp", op("Sub", number(math.log(2 / math.sqrt(math.pi))), _square(op, x))))
 
 
 def _softsign(op, number, g, x, y):
@@ -83,6 +86,10 @@ def _mish(op, number, g, x, y):
     t = op("Tanh", op("Softplus", x))
     slope = op("Mul", _one_minus_square(op, number(1), t), op("Sigmoid", x))
     return op("Mul", g, op("Add", t, op("Mul", x, slope)))
+
+
+def _negate(node, tape):
+    return [tape.op("Neg", tape.of(node))]
 
 
 RULES = {
@@ -99,7 +106,7 @@ RULES = {
     "Exp": _of(lambda op, number, g, x, y: op("Mul", g, y)),
     "Log": _of(lambda op, number, g, x, y: op("Div", g, x)),
     "Mish": _of(_mish),
-    "Neg": _of(lambda op, number, g, x, y: op("Neg", g)),
+    "Neg": _negate,
     "Reciprocal": _of(_reciprocal),
     "Sigmoid": _of(_sigmoid),
     "Sin": _of(lambda op, number, g, x, y: op("Mul", g, op("Cos", x))),

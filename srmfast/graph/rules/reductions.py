@@ -7,6 +7,7 @@ zero is zero.
 import numpy as np
 
 from srmfast.graph.rules.elementwise import equal
+from srmfast.graph.tape import Loose
 
 
 def _rule(derivative):
@@ -38,7 +39,7 @@ def _with_axes(node, tape, name, axes):
 
 
 def _sum(tape, gradient, x, output, axes):
-    return tape.expand(gradient, x)
+    return Loose(gradient)
 
 
 def _mean(tape, gradient, x, output, axes):
@@ -48,7 +49,7 @@ def _mean(tape, gradient, x, output, axes):
     else:
         count = tape.reduce("ReduceProd", tape.vector([tape.length(x, axis) for axis in axes]), [0])
         share = tape.op("Div", gradient, tape.cast(count, x))
-    return tape.expand(share, x)
+    return Loose(share)
 
 
 def _extreme(tape, gradient, x, output, axes):
@@ -80,7 +81,7 @@ def _log_sum_exp(tape, gradient, x, output, axes):
 
 
 def _log_sum(tape, gradient, x, output, axes):
-    return tape.expand(tape.op("Div", gradient, tape.op("Exp", output)), x)
+    return Loose(tape.op("Div", gradient, tape.op("Exp", output)))
 
 
 def _sum_square(tape, gradient, x, output, axes):

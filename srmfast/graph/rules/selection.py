@@ -26,27 +26,42 @@ def gather(node, tape):
     rank = tape.rank(data)
     axis = tape.attribute(node, "axis", 0) % rank
     length, value = tape.extents(data)[axis], tape.value(indices)
-    if value is not None and value.ndim < 2 and value.size and np.all(np.diff(value.ravel()) == 1):
+    if value is not None and _is_run(value):
         start = int(value.ravel()[0])
         if start < 0 and isinstance(length, int):
             start += length
         elif start < 0:
             start = tape.op("Add", tape.length(data, axis), tape.integers(start))
         return [Piece(gradient if value.ndim else tape.unsqueeze(gradient, [axis]), axis, start)]
-    many = tape.rank(indices)
+    many, lengths = tape.rank(indices), tape.lengths(data)
+    if tape.opset >= 16:
+        rows = tape.vector([*lengths[:axis], tape.integers(-1), *lengths[axis + 1 :]])
+        parts = tape.op("Reshape", gradient, rows)
+        flat = tape.op("Reshape", indices, tape.integers(*(-1 if i == axis else 1 for i in range(rank))))
+        return [_added(tape, data, tape.op("Expand", flat, tape.op("Shape", parts)), parts, axis)]
     # The gathered axis first: (rows, the rest of data's axes).
     front = tape.transpose(gradient, [*range(axis, axis + many), *range(axis), *range(axis + many, rank + many - 1)])
-    rest = [tape.length(data, i) for i in range(rank) if i != axis]
-    target = tape.vector([tape.length(data, axis), *rest])
-    if tape.opset >= 16:
-        zeros = tape.filled(target, gradient)
-        total = tape.op("ScatterND", zeros, tape.unsqueeze(indices, [many]), front, reduction="add")
-    else:
-        total = tape.op("Reshape", _product(tape, indices, front, many, tape.length(data, axis)), target)
+    target = tape.vector([lengths[axis], *lengths[:axis], *lengths[axis + 1 :]])
+    total = tape.op("Reshape", _product(tape, indices, front, lengths[axis]), target)
     return [tape.transpose(total, [*range(1, axis + 1), 0, *range(axis + 1, rank)])]
 
 
-def _product(tape, indices, front, many, length):
+def _is_run(indices):
+    """Return whether indices are those of consecutive elements."""
+    flat = indices.ravel()
+    wraps = indices.size and flat[0] < 0 <= flat[-1]
+    return indices.ndim < 2 and indices.size and not wraps and np.all(np.diff(flat) == 1)
+
+
+def _added(tape, data, indices, parts, axis):
+    """Return zeros of the shape of `data` to which parts are added by index along an axis.
+
+    Not by ScatterND, which adds from several threads at once in onnxruntime: where indices repeat it loses terms.
+    """
+    return tape.op("ScatterElements", tape.zeros(data), indices, parts, axis=axis, reduction="add", like=data)
+
+
+def _product(tape, indices, front, length):
     """Return the sum of rows by index as a matrix product, for operator sets whose scatter cannot add."""
     chosen = tape.cast(_one_hot(tape, tape.op("Reshape", indices, tape.integers(-1)), length, [1]), front)
     count = tape.op("Size", indices)
@@ -71,16 +86,32 @@ def gather_elements(node, tape):
     _needs_sums(node, tape)
     data, indices = node.input
     axis = tape.attribute(node, "axis", 0)
-    return [tape.op("ScatterElements", tape.zeros(data), indices, tape.of(node), axis=axis, reduction="add", like=data)]
+    return [_added(tape, data, indices, tape.of(node), axis)]
 
 
 def gather_nd(node, tape):
+    """Of slices by their coordinates: numbered in the order of memory, they are rows to add to."""
     _needs_sums(node, tape)
     data, indices = node.input
-    batch = tape.attribute(node, "batch_dims", 0)
+    batch, rank = tape.attribute(node, "batch_dims", 0), tape.rank(indices)
     if batch:
         indices = _with_batch(tape, indices, batch)
-    return [tape.op("ScatterND", tape.zeros(data), indices, tape.of(node), reduction="add", like=data)]
+    taken = tape.extents(indices)[-1]
+    if not isinstance(taken, int):
+        refuse(node, "the number of coordinates differs between runs")
+    lengths = tape.lengths(data)
+    sizes = tape.vector(lengths[:taken])
+    indices = tape.op("Where", tape.op("Less", indices, tape.integers(0)), tape.op("Add", indices, sizes), indices)
+    strides = [tape.integers(1)]
+    for length in lengths[taken - 1 : 0 : -1]:
+        strides.insert(0, _times(tape, strides[0], length))
+    numbers = tape.op("Mul", indices, tape.vector(strides))
+    numbers = tape.reduce("ReduceSum", numbers, [rank - 1], keepdims=False)
+    wide = tape.op("ReduceProd", tape.vector([tape.integers(1), *lengths[taken:]]), keepdims=1)
+    parts = tape.op("Reshape", tape.of(node), tape.vector([tape.integers(-1), wide]))
+    numbers = tape.op("Expand", tape.op("Reshape", numbers, tape.integers(-1, 1)), tape.op("Shape", parts))
+    rows = tape.op("Reshape", data, tape.vector([tape.integers(-1), wide]))
+    return [tape.reshape(_added(tape, rows, numbers, parts, 0), data)]
 
 
 def _with_batch(tape, indices, batch):
@@ -94,6 +125,13 @@ def _with_batch(tape, indices, batch):
         steps = tape.unsqueeze(steps, [i for i in range(rank) if i != axis])
         columns.append(tape.op("Expand", steps, shape))
     return tape.op("Concat", *columns, indices, axis=rank - 1)
+
+
+def _times(tape, one, other):
+    values = tape.value(one), tape.value(other)
+    if values[0] is None or values[1] is None:
+        return tape.op("Mul", one, other)
+    return tape.integers(int(values[0][0] * values[1][0]))
 
 
 def scatter_elements(node, tape):

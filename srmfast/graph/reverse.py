@@ -6,8 +6,10 @@ from collections import Counter
 from srmfast.errors import InputError
 from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
+from srmfast.graph.model import load_model
+from srmfast.graph.order import needs
 from srmfast.graph.rules import RULES, stops
-from srmfast.graph.tape import Tape
+from srmfast.graph.tape import Loose, Tape
 
 OLDEST = 9  # opset: Where and the broadcasting of today
 
@@ -89,9 +91,9 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     tape = Tape(known, taken | {cotangent} | {gradient_name(w) for w in wrt}, wanted)
     if cotangent is not None:
         known.declare(cotangent, of)
-    tape.arrive(of, cotangent if cotangent is not None else tape.full(1, of))
+    tape.arrive(of, Loose(tape.number(1, of)) if cotangent is None else cotangent)
     for node in reversed(route):
-        if any(tape.of(node, i) is not None for i in range(len(node.output))):
+        if any(tape.of(node, i, loose=True) is not None for i in range(len(node.output))):
             for name, part in zip(node.input, RULES[_kind(node)](node, tape), strict=False):
                 if part is not None and name in wanted:
                     tape.arrive(name, part)
@@ -101,10 +103,7 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
 
 
 def _loaded(model):
-    import onnx
-
-    if not isinstance(model, onnx.ModelProto):
-        model = onnx.load(model)
+    model = load_model(model)
     return expand_local(model) if model.functions else model
 
 
@@ -113,28 +112,11 @@ def _kind(node):
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _sources(node):
-    """Return the names a node reads, those that its nested graphs take from outside included."""
-    import onnx
-
-    names, graphs = [name for name in node.input if name], []
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            graphs.append(attribute.g)
-        graphs += attribute.graphs
-    for graph in graphs:
-        inner = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
-        inner |= {name for nested in graph.node for name in nested.output}
-        read = [name for nested in graph.node for name in _sources(nested)] + [info.name for info in graph.output]
-        names += [name for name in read if name not in inner]
-    return names
-
-
 def _names(graph):
     """Return every name of a tensor in the graph."""
     names = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
     names |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return names | {name for node in graph.node for name in (*node.output, *_sources(node)) if name}
+    return names | {name for node in graph.node for name in (*node.output, *needs(node)) if name}
 
 
 def _check(graph, of, wrt, cotangent, parameters):
@@ -179,12 +161,12 @@ def _route(nodes, known, of, wrt):
     """Return the nodes through which gradients flow from `of` to `wrt`, and the tensors that need one."""
     depends = set(wrt)
     for node in nodes:
-        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(_sources(node)):
+        if RULES.get(_kind(node)) is not stops and not depends.isdisjoint(needs(node)):
             depends.update(name for name in node.output if name and known.is_floating(name))
     reaching, route = {of} & depends, []
     for node in reversed(nodes):
         if not reaching.isdisjoint(node.output) and RULES.get(_kind(node)) is not stops:
-            sources = depends.intersection(_sources(node))
+            sources = depends.intersection(needs(node))
             if sources:
                 reaching |= sources
                 route.append(node)
@@ -228,7 +210,7 @@ def _assembled(onnx, model, tape, of, wrt, cotangent, parameters):
     for node in reversed([*map(tape.forward, graph.node), *tape.nodes]):
         if not used.isdisjoint(node.output):
             nodes.append(node)
-            used.update(_sources(node))
+            used.update(needs(node))
     result = onnx.ModelProto(
         ir_version=max(model.ir_version, 4), producer_name="srmfast", opset_import=model.opset_import
     )
