@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from srmfast.graph.rules.reductions import extreme, mean
 from srmfast.graph.rules.windows import convolved, padded_at_run_time, transposed, unpadded, windows
 
 
@@ -111,23 +112,14 @@ def lp_pool(node, tape):
 
 
 def global_average_pool(node, tape):
-    gradient, x = tape.of(node), node.input[0]
-    dims = tape.dims(x)[2:]
-    if None not in dims:
-        share = tape.number(1 / math.prod(dims), x)
-        return [tape.expand(tape.op("Mul", gradient, share), x)]
-    counts = tape.vector([tape.length(x, axis) for axis in range(2, tape.rank(x))])
-    count = tape.op("Cast", tape.reduce("ReduceProd", counts, [0], keepdims=False), to=tape.known.element(x))
-    return [tape.expand(tape.op("Div", gradient, count), x)]
+    x, y = node.input[0], node.output[0]
+    return [mean(tape, tape.of(node), x, y, range(2, tape.rank(x)))]
 
 
 def global_max_pool(node, tape):
     """Give equal shares to the largest elements."""
-    gradient, x = tape.of(node), node.input[0]
-    axes = range(2, tape.rank(x))
-    largest = tape.cast(tape.op("Equal", x, node.output[0]), x)
-    share = tape.op("Div", gradient, tape.reduce("ReduceSum", largest, axes))
-    return [tape.op("Mul", largest, share, like=x)]
+    x, y = node.input[0], node.output[0]
+    return [extreme(tape, tape.of(node), x, y, range(2, tape.rank(x)))]
 
 
 def global_lp_pool(node, tape):
