@@ -8,11 +8,15 @@ the node's outputs (`tape.of`), appends nodes with `tape.op`, and should append 
 
 from srmfast.graph.rules import (
     activations,
+    convolutions,
     elementwise,
     functions,
     losses,
+    normalisation,
+    pooling,
     products,
     reductions,
+    resampling,
     selection,
     shapes,
     stopping,
@@ -21,11 +25,15 @@ from srmfast.graph.rules.stopping import stops
 
 RULES = {
     **activations.RULES,
+    **convolutions.RULES,
     **elementwise.RULES,
     **functions.RULES,
     **losses.RULES,
+    **normalisation.RULES,
+    **pooling.RULES,
     **products.RULES,
     **reductions.RULES,
+    **resampling.RULES,
     **selection.RULES,
     **shapes.RULES,
     **stopping.RULES,
