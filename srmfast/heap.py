@@ -23,7 +23,12 @@ def fit(needed, piece, limit):
         Bytes that are planned, that are read at once, and that there are.
     """
     if needed + _KEPT * piece > limit:
-        _set(_MMAP_THRESHOLD, _LARGE)
+        give_back()
+
+
+def give_back():
+    """Give the memory of large arrays back as soon as they are freed: a model makes many, of sizes that never fit the last."""
+    _set(_MMAP_THRESHOLD, _LARGE)
 
 
 def _set(option, value):
