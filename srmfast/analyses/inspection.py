@@ -88,7 +88,7 @@ class Inspection:
             f"rows     {n:,} of width {d:,}{', each a mean' if 'pool' in info else ''}",
         ]
         if self.recognised is not None:
-            lines.append(f"layout   looks like {self.recognised.name}, {self.recognised.words}")
+            lines.append(f"layout   {self.recognised.verb} {self.recognised.name}, {self.recognised.words}")
             lines += [f"assumed  {line}" for line in self.recognised.assumed]
         others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
         if others:

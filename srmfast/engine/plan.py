@@ -195,13 +195,15 @@ def make_plan(
             f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
             f"of {format_bytes(resources.memory)} left beside the process; raise --memory by "
             f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
-            + _smaller_units(slab_rows, unit_rows, advice)
+            + _smaller_units(slab_rows, unit_rows, advice, computes)
         )
     return plan
 
 
-def _smaller_units(slab_rows, unit_rows, advice):
-    """Say that chunks make a read as long as it is, where they do."""
+def _smaller_units(slab_rows, unit_rows, advice, computes):
+    """Say that chunks, or batches, make a read as long as it is, where they do."""
+    if computes:
+        return f"; a batch of the model makes {unit_rows:,} rows one read, use a smaller --batch"
     if unit_rows == 1 or slab_rows > unit_rows:
         return ""
     return f"; chunks make {unit_rows:,} rows one read" + (f", rechunk: {advice}" if advice else "")

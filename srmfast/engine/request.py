@@ -75,7 +75,7 @@ class Request:
     def store_options(self):
         """The options that `open_store` takes."""
         return dict(
-            feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool, inputs=self.inputs,
+            feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool, inputs=_whole_inputs(self.inputs),
             batch=self.batch,
         )  # fmt: skip
 
