@@ -1,16 +1,18 @@
-"""ONNX models: read, listed and run; see `layers`, `export` and `load_model`."""
+"""ONNX models without torch: read, listed, run and differentiated; see `layers`, `load_model` and `gradient`."""
 
 import importlib
 
 _HOME = {
     "Capture": "capture",
-    "choose_layers": "listing",
-    "table": "listing",
     "Layer": "listing",
     "Model": "model",
+    "choose_layers": "listing",
+    "gradient": "reverse",
+    "gradient_name": "reverse",
     "layers": "listing",
     "load_model": "model",
     "open_model": "model",
+    "table": "listing",
 }
 
 __all__ = sorted(_HOME)
