@@ -272,22 +272,17 @@ def test_dropout_in_training_passes_what_its_mask_does(rng):
 
 
 @pytest.mark.parametrize("gather", ["Gather (x, i)", "GatherElements <axis = 0> (x, all)", "GatherND (x, column)"])
-def test_rows_gathered_many_times_lose_no_term_on_several_threads(gather, rng):
-    import onnxruntime
-
+def test_rows_gathered_many_times_are_added_in_turn(gather, rng):
     model = parsed(
         f"f (float[V, 64] x, int64[N] i, int64[N, 64] all, int64[N, 1] column) => (float[N, 64] y) {{ y = {gather} }}"
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 4
-    content = gradient(model, "y", "x", cotangent="w").SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    result = gradient(model, "y", "x", cotangent="w")
+    assert "ScatterND" not in kinds(result), "onnxruntime adds from several threads at once there and loses terms"
     i, w = rng.integers(0, 3, 5000), rng.integers(-8, 9, (5000, 64)).astype(np.float32)
     truth = np.zeros((5, 64), np.float32)
     np.add.at(truth, i, w)
     feeds = {"x": 0 * truth, "i": i, "w": w, "column": i[:, None], "all": np.tile(i[:, None], 64)}
-    for _ in range(5):
-        np.testing.assert_array_equal(session.run(["grad/x"], feeds)[0], truth)
+    np.testing.assert_array_equal(runtime(result, feeds)[1], truth)
 
 
 def test_softmax_before_opset_13_normalises_from_axis_1_on(rng):

@@ -7,37 +7,37 @@ side, of HardSigmoid 0.
 import math
 
 
-def relu(node, tape):
+def _relu(node, tape):
     gradient, output = tape.of(node, loose=True), node.output[0]
     return [tape.mask(gradient, tape.op("Greater", output, tape.number(0, output)))]
 
 
-def thresholded_relu(node, tape):
+def _thresholded_relu(node, tape):
     x = node.input[0]
     bound = tape.number(tape.attribute(node, "alpha", 1.0), x)
     return [tape.mask(tape.of(node, loose=True), tape.op("Greater", x, bound))]
 
 
-def shrink(node, tape):
+def _shrink(node, tape):
     x = node.input[0]
     bound = tape.number(tape.attribute(node, "lambd", 0.5), x)
     return [tape.mask(tape.of(node, loose=True), tape.op("Greater", tape.op("Abs", x), bound))]
 
 
-def leaky_relu(node, tape):
+def _leaky_relu(node, tape):
     alpha = tape.attribute(node, "alpha", 0.01)
     return [
         tape.op("Mul", tape.of(node, loose=True), _blend(tape, node.input[0], alpha, tape.number(alpha, node.input[0])))
     ]
 
 
-def elu(node, tape):
+def _elu(node, tape):
     return [
         tape.op("Mul", tape.of(node, loose=True), _elu_slope(tape, node.input[0], tape.attribute(node, "alpha", 1.0)))
     ]
 
 
-def selu(node, tape):
+def _selu(node, tape):
     x = node.input[0]
     alpha = tape.attribute(node, "alpha", 1.67326319217681884765625)
     gamma = tape.attribute(node, "gamma", 1.05070102214813232421875)
@@ -45,7 +45,7 @@ def selu(node, tape):
     return [tape.op("Mul", gradient, _elu_slope(tape, x, alpha))]
 
 
-def celu(node, tape):
+def _celu(node, tape):
     x = node.input[0]
     negative = tape.op("Min", x, tape.number(0, x))
     alpha = tape.attribute(node, "alpha", 1.0)
@@ -63,13 +63,13 @@ def _blend(tape, x, alpha, slope):
     return tape.op("Add", slope, tape.op("Mul", positive, tape.number(1 - alpha, x)))
 
 
-def hard_sigmoid(node, tape):
+def _hard_sigmoid(node, tape):
     output = node.output[0]
     alpha = tape.number(tape.attribute(node, "alpha", 0.2), output)
     return [tape.op("Mul", tape.mask(tape.of(node, loose=True), _inside(tape, output)), alpha)]
 
 
-def hard_swish(node, tape):
+def _hard_swish(node, tape):
     x = node.input[0]
     hard = tape.op("HardSigmoid", x, alpha=1 / 6, beta=0.5)
     slope = tape.mask(tape.op("Mul", x, tape.number(1 / 6, x)), _inside(tape, hard))
@@ -80,7 +80,7 @@ def _inside(tape, hard):
     return tape.op("And", tape.op("Greater", hard, tape.number(0, hard)), tape.op("Less", hard, tape.number(1, hard)))
 
 
-def gelu(node, tape):
+def _gelu(node, tape):
     x = node.input[0]
 
     def number(value):
@@ -102,7 +102,7 @@ def gelu(node, tape):
     return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", flat, slope))]
 
 
-def swish(node, tape):
+def _swish(node, tape):
     x, alpha = node.input[0], tape.attribute(node, "alpha", 1.0)
     s = tape.op("Sigmoid", x if alpha == 1 else tape.op("Mul", x, tape.number(alpha, x)))
     rest = tape.op("Mul", node.output[0], tape.op("Sub", tape.number(1, x), s))
@@ -110,14 +110,14 @@ def swish(node, tape):
     return [tape.op("Mul", tape.of(node, loose=True), tape.op("Add", s, rest))]
 
 
-def softmax(node, tape):
+def _softmax(node, tape):
     output = node.output[0]
     product = tape.op("Mul", tape.of(node, loose=True), output)
     total = tape.reduce("ReduceSum", product, softmax_axes(node, tape))
     return [tape.op("Sub", product, tape.op("Mul", output, total))]
 
 
-def log_softmax(node, tape):
+def _log_softmax(node, tape):
     gradient = tape.of(node)
     total = tape.reduce("ReduceSum", gradient, softmax_axes(node, tape))
     return [tape.op("Sub", gradient, tape.op("Mul", tape.op("Exp", node.output[0]), total))]
@@ -132,17 +132,17 @@ def softmax_axes(node, tape):
 
 
 RULES = {
-    "Celu": celu,
-    "Elu": elu,
-    "Gelu": gelu,
-    "HardSigmoid": hard_sigmoid,
-    "HardSwish": hard_swish,
-    "LeakyRelu": leaky_relu,
-    "LogSoftmax": log_softmax,
-    "Relu": relu,
-    "Selu": selu,
-    "Shrink": shrink,
-    "Softmax": softmax,
-    "Swish": swish,
-    "ThresholdedRelu": thresholded_relu,
+    "Celu": _celu,
+    "Elu": _elu,
+    "Gelu": _gelu,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
+    "LeakyRelu": _leaky_relu,
+    "LogSoftmax": _log_softmax,
+    "Relu": _relu,
+    "Selu": _selu,
+    "Shrink": _shrink,
+    "Softmax": _softmax,
+    "Swish": _swish,
+    "ThresholdedRelu": _thresholded_relu,
 }

@@ -14,16 +14,16 @@ def _shared(node, tape, gradient):
     return [tape.settle(gradient, node, name) if tape.wanted(name) else None for name in node.input]
 
 
-def add(node, tape):
+def _add(node, tape):
     return _shared(node, tape, tape.of(node, loose=True))
 
 
-def mean(node, tape):
+def _mean(node, tape):
     gradient = tape.of(node, loose=True)
     return _shared(node, tape, tape.op("Mul", gradient, tape.number(1 / len(node.input), gradient)))
 
 
-def subtract(node, tape):
+def _subtract(node, tape):
     gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
@@ -36,7 +36,7 @@ def _negative(tape, gradient):
     return Loose(tape.op("Neg", gradient.gradient)) if isinstance(gradient, Loose) else tape.op("Neg", gradient)
 
 
-def multiply(node, tape):
+def _multiply(node, tape):
     gradient = tape.of(node, loose=True)
     a, b = node.input
     return [
@@ -45,7 +45,7 @@ def multiply(node, tape):
     ]
 
 
-def divide(node, tape):
+def _divide(node, tape):
     a, b = node.input
     over = tape.op("Div", tape.of(node, loose=True), b)
     return [
@@ -54,7 +54,7 @@ def divide(node, tape):
     ]
 
 
-def power(node, tape):
+def _power(node, tape):
     base, exponent = node.input
     return [
         _of_base(node, tape, base, exponent) if tape.wanted(base) else None,
@@ -96,7 +96,7 @@ def _of_exponent(node, tape, base, exponent):
     return tape.cast(tape.unbroadcast(tape.op("Mul", tape.of(node), slope), exponent), exponent)
 
 
-def modulo(node, tape):
+def _modulo(node, tape):
     """Of x - trunc(x / b) b, the one remainder ONNX defines for floating-point tensors."""
     gradient = tape.of(node)
     a, b = node.input
@@ -107,11 +107,11 @@ def modulo(node, tape):
     return gradients
 
 
-def maximum(node, tape):
+def _maximum(node, tape):
     return _extreme(node, tape, "Less")
 
 
-def minimum(node, tape):
+def _minimum(node, tape):
     return _extreme(node, tape, "Greater")
 
 
@@ -131,7 +131,7 @@ def _extreme(node, tape, beaten):
     ]
 
 
-def clip(node, tape):
+def _clip(node, tape):
     """Of a tensor and its bounds; an element on a bound passes its gradient."""
     gradient, output = tape.of(node), node.output[0]
     x, low, high = node.input[0], tape.given(node, 1), tape.given(node, 2)
@@ -143,7 +143,7 @@ def clip(node, tape):
     return gradients
 
 
-def parametric_relu(node, tape):
+def _parametric_relu(node, tape):
     gradient = tape.of(node)
     x, slope = node.input
     gradients = [None, None]
@@ -170,16 +170,16 @@ def refuse(node, why):
 
 
 RULES = {
-    "Add": add,
-    "Clip": clip,
-    "Div": divide,
-    "Max": maximum,
-    "Mean": mean,
-    "Min": minimum,
-    "Mod": modulo,
-    "Mul": multiply,
-    "PRelu": parametric_relu,
-    "Pow": power,
-    "Sub": subtract,
-    "Sum": add,
+    "Add": _add,
+    "Clip": _clip,
+    "Div": _divide,
+    "Max": _maximum,
+    "Mean": _mean,
+    "Min": _minimum,
+    "Mod": _modulo,
+    "Mul": _multiply,
+    "PRelu": _parametric_relu,
+    "Pow": _power,
+    "Sub": _subtract,
+    "Sum": _add,
 }

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def cross_entropy(node, tape):
+def _cross_entropy(node, tape):
     scores = node.input[0]
     log = tape.given_output(node, 1) or tape.op("LogSoftmax", scores, axis=1, like=scores)
     upstream, through_log = tape.of(node), tape.of(node, 1)
@@ -21,7 +21,7 @@ def cross_entropy(node, tape):
     return gradients
 
 
-def negative_log_likelihood(node, tape):
+def _negative_log_likelihood(node, tape):
     log = node.input[0]
     chosen, share, weights = _label_loss(node, tape, log, tape.of(node))
     gradient = tape.op("Neg", tape.op("Mul", share, chosen)) if tape.wanted(log) else None
@@ -80,6 +80,6 @@ def _label_loss(node, tape, log, upstream):
 
 
 RULES = {
-    "NegativeLogLikelihoodLoss": negative_log_likelihood,
-    "SoftmaxCrossEntropyLoss": cross_entropy,
+    "NegativeLogLikelihoodLoss": _negative_log_likelihood,
+    "SoftmaxCrossEntropyLoss": _cross_entropy,
 }

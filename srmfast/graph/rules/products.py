@@ -3,13 +3,13 @@
 from srmfast.graph.rules.elementwise import refuse
 
 
-def matmul(node, tape):
+def _matmul(node, tape):
     a, b = node.input
     gradient, ranks = tape.of(node), (tape.rank(a), tape.rank(b))
     if ranks == (2, 2):
         return [
-            _gemm(tape, gradient, b, transB=1) if tape.wanted(a) else None,
-            _gemm(tape, a, gradient, transA=1) if tape.wanted(b) else None,
+            _matrices(tape, gradient, b, transB=1) if tape.wanted(a) else None,
+            _matrices(tape, a, gradient, transA=1) if tape.wanted(b) else None,
         ]
     left = tape.unsqueeze(a, [0]) if ranks[0] == 1 else a
     right = tape.unsqueeze(b, [1]) if ranks[1] == 1 else b
@@ -20,7 +20,7 @@ def matmul(node, tape):
     if tape.wanted(a):
         gradients[0] = tape.reshape(_summed(tape, "MatMul", gradient, _transposed(tape, right), left), a)
     if tape.wanted(b) and tape.rank(right) == 2 and tape.rank(left) > 2:
-        gradients[1] = tape.reshape(_gemm(tape, _rows(tape, left), _rows(tape, gradient), transA=1), b)
+        gradients[1] = tape.reshape(_matrices(tape, _rows(tape, left), _rows(tape, gradient), transA=1), b)
     elif tape.wanted(b):
         gradients[1] = tape.reshape(_summed(tape, "MatMul", _transposed(tape, left), gradient, right), b)
     return gradients
@@ -41,32 +41,32 @@ def _rows(tape, name):
     return tape.op("Reshape", name, tape.vector([tape.integers(-1), tape.length(name, tape.rank(name) - 1)]))
 
 
-def _gemm(tape, one, other, alpha=1.0, **transposed):
+def _matrices(tape, one, other, alpha=1.0, **transposed):
     bias = None if tape.opset >= 11 else tape.number(0, one)  # optional from then on
     return tape.op("Gemm", one, other, bias, alpha=None if alpha == 1 else alpha, **transposed)
 
 
-def gemm(node, tape):
+def _gemm(node, tape):
     a, b, bias = node.input[0], node.input[1], tape.given(node, 2)
     gradient = tape.of(node)
     alpha, beta = tape.attribute(node, "alpha", 1.0), tape.attribute(node, "beta", 1.0)
     turn_a, turn_b = tape.attribute(node, "transA", 0), tape.attribute(node, "transB", 0)
     gradients = [None, None, None]
     if tape.wanted(a) and turn_a:
-        gradients[0] = _gemm(tape, b, gradient, alpha, transA=turn_b or None, transB=1)
+        gradients[0] = _matrices(tape, b, gradient, alpha, transA=turn_b or None, transB=1)
     elif tape.wanted(a):
-        gradients[0] = _gemm(tape, gradient, b, alpha, transB=None if turn_b else 1)
+        gradients[0] = _matrices(tape, gradient, b, alpha, transB=None if turn_b else 1)
     if tape.wanted(b) and turn_b:
-        gradients[1] = _gemm(tape, gradient, a, alpha, transA=1, transB=turn_a or None)
+        gradients[1] = _matrices(tape, gradient, a, alpha, transA=1, transB=turn_a or None)
     elif tape.wanted(b):
-        gradients[1] = _gemm(tape, a, gradient, alpha, transA=None if turn_a else 1)
+        gradients[1] = _matrices(tape, a, gradient, alpha, transA=None if turn_a else 1)
     if bias is not None and tape.wanted(bias):
         total = tape.unbroadcast(gradient, bias)
         gradients[2] = total if beta == 1 else tape.op("Mul", total, tape.number(beta, bias))
     return gradients
 
 
-def einsum(node, tape):
+def _einsum(node, tape):
     """Of operand k: the Einstein sum of the gradient and the other operands, to the indices of k.
 
     An index of k alone was summed over; a vector of ones brings it back.
@@ -121,4 +121,4 @@ def _ones(tape, name, axis):
     return tape.filled(tape.length(name, axis), name, 1)
 
 
-RULES = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}
+RULES = {"Einsum": _einsum, "Gemm": _gemm, "MatMul": _matmul}

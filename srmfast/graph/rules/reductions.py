@@ -88,7 +88,7 @@ def _sum_square(tape, gradient, x, output, axes):
     return tape.op("Mul", x, tape.op("Mul", gradient, tape.number(2, x)))
 
 
-def cumulative_sum(node, tape):
+def _cumulative_sum(node, tape):
     return [
         tape.op(
             "CumSum",
@@ -100,7 +100,7 @@ def cumulative_sum(node, tape):
     ]
 
 
-def top_k(node, tape):
+def _top_k(node, tape):
     gradient = tape.of(node, 0)
     if gradient is None:
         return [None]
@@ -111,7 +111,7 @@ def top_k(node, tape):
 
 
 RULES = {
-    "CumSum": cumulative_sum,
+    "CumSum": _cumulative_sum,
     "ReduceL1": _rule(_l1),
     "ReduceL2": _rule(_l2),
     "ReduceLogSum": _rule(_log_sum),
@@ -122,5 +122,5 @@ RULES = {
     "ReduceProd": _rule(_product),
     "ReduceSum": _rule(_sum),
     "ReduceSumSquare": _rule(_sum_square),
-    "TopK": top_k,
+    "TopK": _top_k,
 }

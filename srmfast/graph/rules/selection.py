@@ -6,7 +6,7 @@ from srmfast.graph.rules.elementwise import refuse
 from srmfast.graph.tape import Piece
 
 
-def where(node, tape):
+def _where(node, tape):
     gradient = tape.of(node)
     condition, a, b = node.input
     first = tape.mask(gradient, condition)
@@ -20,7 +20,7 @@ def where(node, tape):
     ]
 
 
-def gather(node, tape):
+def _gather(node, tape):
     """Of rows along an axis: a piece where they are consecutive and known, else a sum of rows into zeros."""
     (data, indices), gradient = node.input, tape.of(node)
     rank = tape.rank(data)
@@ -63,13 +63,13 @@ def _added(tape, data, indices, parts, axis):
 
 def _product(tape, indices, front, length):
     """Return the sum of rows by index as a matrix product, for operator sets whose scatter cannot add."""
-    chosen = tape.cast(_one_hot(tape, tape.op("Reshape", indices, tape.integers(-1)), length, [1]), front)
+    chosen = tape.cast(_at_index(tape, tape.op("Reshape", indices, tape.integers(-1)), length, [1]), front)
     count = tape.op("Size", indices)
     rows = tape.op("Reshape", front, tape.vector([tape.unsqueeze(count, [0]), tape.integers(-1)]))
     return tape.op("Gemm", chosen, rows, tape.number(0, front), transA=1)
 
 
-def _one_hot(tape, indices, length, axes):
+def _at_index(tape, indices, length, axes):
     """Return where a new axis equals the index (or, below 0, the index from the end)."""
     steps = tape.op("Range", *(tape.squeeze(end, [0]) for end in (tape.integers(0), length, tape.integers(1))))
     indices = tape.op("Cast", tape.unsqueeze(indices, axes), to=7)  # int64
@@ -82,14 +82,14 @@ def _needs_sums(node, tape):
         refuse(node, f"it needs opset 16 or later, got {tape.opset}; onnx.version_converter raises it")
 
 
-def gather_elements(node, tape):
+def _gather_elements(node, tape):
     _needs_sums(node, tape)
     data, indices = node.input
     axis = tape.attribute(node, "axis", 0)
     return [_added(tape, data, indices, tape.of(node), axis)]
 
 
-def gather_nd(node, tape):
+def _gather_nd(node, tape):
     """Of slices by their coordinates: numbered in the order of memory, they are rows to add to."""
     _needs_sums(node, tape)
     data, indices = node.input
@@ -134,12 +134,12 @@ def _times(tape, one, other):
     return tape.integers(int(values[0][0] * values[1][0]))
 
 
-def scatter_elements(node, tape):
+def _scatter_elements(node, tape):
     axis = tape.attribute(node, "axis", 0)
     return _scattered(node, tape, "ScatterElements", "GatherElements", {"axis": axis})
 
 
-def scatter_nd(node, tape):
+def _scatter_nd(node, tape):
     return _scattered(node, tape, "ScatterND", "GatherND", {})
 
 
@@ -154,7 +154,7 @@ def _scattered(node, tape, scatter, gather, where):
     return [kept, None, tape.op(gather, gradient, indices, **where) if tape.wanted(updates) else None]
 
 
-def one_hot(node, tape):
+def _one_hot(node, tape):
     """Of the two values, off and on."""
     indices, depth, values = node.input
     gradient = tape.of(node)
@@ -167,17 +167,17 @@ def one_hot(node, tape):
     return [None, None, tape.op("Concat", *parts, axis=0)]
 
 
-def triangle(node, tape):
+def _triangle(node, tape):
     return [tape.op("Trilu", tape.of(node), tape.given(node, 1), upper=tape.attribute(node, "upper"))]
 
 
 RULES = {
-    "Gather": gather,
-    "GatherElements": gather_elements,
-    "GatherND": gather_nd,
-    "OneHot": one_hot,
-    "ScatterElements": scatter_elements,
-    "ScatterND": scatter_nd,
-    "Trilu": triangle,
-    "Where": where,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "OneHot": _one_hot,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
+    "Trilu": _triangle,
+    "Where": _where,
 }

@@ -6,19 +6,19 @@ from srmfast.graph.tape import Piece
 END = 2**63 - 1
 
 
-def same(node, tape):
+def _same(node, tape):
     return [tape.of(node)]
 
 
-def cast(node, tape):
+def _cast(node, tape):
     return [tape.cast(tape.of(node), node.input[0])]
 
 
-def reshape(node, tape):
+def _reshape(node, tape):
     return [tape.reshape(tape.of(node), node.input[0])]
 
 
-def squeeze(node, tape):
+def _squeeze(node, tape):
     x, gradient = node.input[0], tape.of(node)
     axes = tape.axes(node, rank=tape.rank(x))
     if axes is None or None not in tape.dims(x):
@@ -26,23 +26,23 @@ def squeeze(node, tape):
     return [tape.unsqueeze(gradient, sorted(axes))]
 
 
-def unsqueeze(node, tape):
+def _unsqueeze(node, tape):
     x, gradient = node.input[0], tape.of(node)
     if None not in tape.dims(x):
         return [tape.reshape(gradient, x)]
     return [tape.squeeze(gradient, sorted(tape.axes(node, rank=tape.rank(node.output[0]))))]
 
 
-def transpose(node, tape):
+def _transpose(node, tape):
     order = tape.attribute(node, "perm") or list(range(tape.rank(node.input[0])))[::-1]
     return [tape.transpose(tape.of(node), sorted(range(len(order)), key=list(order).__getitem__))]
 
 
-def expand(node, tape):
+def _expand(node, tape):
     return [tape.unbroadcast(tape.of(node), node.input[0])]
 
 
-def tile(node, tape):
+def _tile(node, tape):
     """Of copies along each axis: cut an axis in (copies, length), and sum the copies."""
     x, repeats = node.input[0], node.input[1]
     counts, pieces, axes = tape.value(repeats), [], []
@@ -56,7 +56,7 @@ def tile(node, tape):
     return [tape.reshape(tape.reduce("ReduceSum", cut, axes, keepdims=False), x)]
 
 
-def concat(node, tape):
+def _concat(node, tape):
     gradient = tape.of(node)
     axis = tape.attribute(node, "axis") % tape.rank(node.output[0])
     wanted = [tape.wanted(name) for name in node.input]
@@ -86,13 +86,13 @@ def _total(tape, one, other):
     return tape.integers(int(values[0][0] + values[1][0]))
 
 
-def split(node, tape):
+def _split(node, tape):
     axis = tape.attribute(node, "axis", 0) % tape.rank(node.input[0])
     parts = [tape.of(node, i) or tape.zeros(name) for i, name in enumerate(node.output)]
     return [tape.op("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]]
 
 
-def slice_(node, tape):
+def _slice(node, tape):
     """Of a part: the gradient turned round where the step is negative, with zeros between and around."""
     x, gradient, rank = node.input[0], tape.of(node), tape.rank(node.input[0])
     starts, stops, axes, steps = _bounds(node, tape, rank)
@@ -170,7 +170,7 @@ def _stretched(tape, gradient, axis, step, count):
     return tape.slice(flat, [0], tape.op("Sub", lengths[axis], tape.integers(step - 1)), [axis])
 
 
-def dropout(node, tape):
+def _dropout(node, tape):
     """Of inference, the identity; of training, what the mask output lets through."""
     gradient, mode = tape.of(node), tape.given(node, 2)
     if mode is None:
@@ -185,7 +185,7 @@ def dropout(node, tape):
     return [gradient]
 
 
-def depth_to_space(node, tape):
+def _depth_to_space(node, tape):
     size, gradient, x = tape.attribute(node, "blocksize"), tape.of(node), node.input[0]
     if tape.attribute(node, "mode", "DCR") == "DCR":
         return [tape.op("SpaceToDepth", gradient, blocksize=size)]
@@ -195,31 +195,31 @@ def depth_to_space(node, tape):
     return [tape.reshape(tape.transpose(cut, (0, 1, 3, 5, 2, 4)), x)]
 
 
-def space_to_depth(node, tape):
+def _space_to_depth(node, tape):
     return [tape.op("DepthToSpace", tape.of(node), blocksize=tape.attribute(node, "blocksize"))]
 
 
-def reverse_sequence(node, tape):
+def _reverse_sequence(node, tape):
     axes = {key: tape.attribute(node, key) for key in ("batch_axis", "time_axis")}
     return [tape.op("ReverseSequence", tape.of(node), node.input[1], **axes)]
 
 
 RULES = {
-    "Cast": cast,
-    "CastLike": cast,
-    "Concat": concat,
-    "DepthToSpace": depth_to_space,
-    "Dropout": dropout,
-    "Expand": expand,
-    "Flatten": reshape,
-    "Identity": same,
-    "Reshape": reshape,
-    "ReverseSequence": reverse_sequence,
-    "Slice": slice_,
-    "SpaceToDepth": space_to_depth,
-    "Split": split,
-    "Squeeze": squeeze,
-    "Tile": tile,
-    "Transpose": transpose,
-    "Unsqueeze": unsqueeze,
+    "Cast": _cast,
+    "CastLike": _cast,
+    "Concat": _concat,
+    "DepthToSpace": _depth_to_space,
+    "Dropout": _dropout,
+    "Expand": _expand,
+    "Flatten": _reshape,
+    "Identity": _same,
+    "Reshape": _reshape,
+    "ReverseSequence": _reverse_sequence,
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }
