@@ -17,7 +17,7 @@ from srmfast.graph.rules.windows import (
 )
 
 
-def convolution(node, tape):
+def _convolution(node, tape):
     gradient = tape.of(node)
     x, weight = node.input[:2]
     group = tape.attribute(node, "group", 1)
@@ -40,16 +40,16 @@ def _by_bias(node, tape, gradient):
 
 
 def _by_weight(tape, wide, narrow, made, group, weight):
-    """Return the gradient of a convolution with respect to its weight.
+    """Return the gradient of a _convolution with respect to its weight.
 
-    It is a convolution itself: batch and channels change places, the gradient of the output is the kernel, and
+    It is a _convolution itself: batch and channels change places, the gradient of the output is the kernel, and
     strides and dilations change places.
 
     Parameters
     ----------
     tape : Tape
     wide : str
-        The input of the convolution, (n, c, *spatial).
+        The input of the _convolution, (n, c, *spatial).
     narrow : str
         The gradient of its output, (n, m, *windows).
     made : Windows
@@ -97,7 +97,7 @@ def _by_weight(tape, wide, narrow, made, group, weight):
 
 
 def _multiplies(tape, wide, narrow, made, group):
-    """Return whether onnxruntime computes a product for each element of the kernel faster than the convolution.
+    """Return whether onnxruntime computes a product for each element of the kernel faster than the _convolution.
 
     Measured: 2 times as fast for 3 × 3 kernels and 64 or 128 channels, 4 times for 1 × 1; slower for few channels.
     """
@@ -140,7 +140,7 @@ def _ends_with_the_last_window(length, stride, reach, pads, dilation):
     return length is not None and (length + pads - reach) % stride < dilation
 
 
-def convolution_transpose(node, tape):
+def _convolution_transpose(node, tape):
     gradient = tape.of(node)
     x, weight = node.input[:2]
     group = tape.attribute(node, "group", 1)
@@ -216,4 +216,4 @@ def _padded_gradient(node, tape, gradient, made, extra, shape):
     return Windows(made.kernel, made.strides, made.dilations, free, free), padded
 
 
-RULES = {"Conv": convolution, "ConvTranspose": convolution_transpose}
+RULES = {"Conv": _convolution, "ConvTranspose": _convolution_transpose}
