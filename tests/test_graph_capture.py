@@ -9,7 +9,6 @@ import pytest
 
 from srmfast.errors import InputError
 from srmfast.graph import Capture, choose_layers, layers, open_model, table
-from srmfast.graph.shapes import live_bytes
 from tests import onnx_models as made
 from tests.onnx_models import saved
 
@@ -159,9 +158,9 @@ def test_channels_are_told_by_the_graph():
 
 
 def test_memory_of_a_batch_is_projected_from_shapes():
-    proto = made.mlp(width=100, hidden=1000)
-    assert live_bytes(proto, {"x": (10, 100)}) == 2 * 10 * 1000 * 4  # a layer and the next one
-    assert live_bytes(proto, {"x": (20, 100)}) == 2 * live_bytes(proto, {"x": (10, 100)})
+    capture = Capture(made.mlp(width=100, hidden=1000), ["y"])
+    assert capture.live_bytes({"x": np.zeros((10, 100), np.float32)}) == 2 * 10 * 1000 * 4  # a layer and the next one
+    assert capture.live_bytes({"x": np.zeros((20, 100), np.float32)}) == 2 * 20 * 1000 * 4
 
 
 def test_memory_stays_flat_over_batches_of_varying_length():

@@ -74,7 +74,8 @@ ALLOWED = {
     "report": {"errors", "nulls", "results", "spec", "excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
-    "progress": {"engine"},
+    "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
+    "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
     "commands": {
         "whole",
@@ -89,6 +90,7 @@ ALLOWED = {
         "report",
         "progress",
         "analyses",
+        "training",
         "commands",
         "",
     },

@@ -1,6 +1,5 @@
 """A tensor of a model is a store like any other: the same rows for any block, thread and memory."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 import srmfast
 from srmfast.errors import InputError
-from srmfast.graph import Capture, layers
+from srmfast.graph import Capture
 from srmfast.stores import Inference, _onnx, load_column, open_store, tensors_of
 from tests import onnx_models as made
 from tests.onnx_models import saved
@@ -385,17 +384,6 @@ def test_the_memory_of_the_model_and_of_a_batch_is_in_the_plan(text, srmfast_mai
     path, inputs = text
     ended = srmfast_main(f"run {path}::hidden_1 --inputs {inputs} --epsilon 0.4 --dry-run")
     assert ended.rc == 0 and "the model" in ended.stdout and "computed by the model" in ended.stdout
-
-
-MODELS = os.environ.get("SRMFAST_MODELS")
-needs_models = pytest.mark.skipif(not MODELS, reason="SRMFAST_MODELS, a folder with real models, is not set")
-
-
-@needs_models
-@pytest.mark.parametrize("name", sorted(path.name for path in Path(MODELS or ".").glob("*.onnx")) if MODELS else ["-"])
-def test_real_models_are_listed_and_every_reason_is_given(name):
-    found = layers(Path(MODELS) / name)
-    assert found and all(layer.reachable or layer.why_not for layer in found)
 
 
 def test_a_run_over_a_sample_is_one_over_those_rows(text):

@@ -7,6 +7,7 @@ NAMES = (
     "layers",
     "export",
     "basis",
+    "train",
     "mean",
     "show",
     "plot",

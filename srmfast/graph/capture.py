@@ -68,7 +68,7 @@ class Capture:
 
     def __init__(self, source, names):
         runtime = require("onnxruntime", purpose="running a model")
-        model = open_model(source)
+        self._model = model = open_model(source)
         self.location, self.names, self.runtime = model.location, tuple(names), f"onnxruntime {runtime.__version__}"
         listing.choose_layers(model, self.names)
         with sound(self.location):
@@ -85,11 +85,11 @@ class Capture:
                     f"input {one.name!r} of {self.location} is {one.dtype or 'of no known type'}, not an array of numbers; choose another tensor"
                 )
         self.converted = {}
-        self._session = self._open(runtime, model)
+        self._session = self._open(runtime)
         kinds = {one.name: _kind(one) for one in self._session.get_outputs()}
         if odd := {name: kind for name, kind in kinds.items() if kind not in shapes.RUN}:
             self._convert(odd)
-            self._session = self._open(runtime, model)
+            self._session = self._open(runtime)
         self.proto = _without_values(self.proto)
 
     def run(self, feeds):
@@ -122,7 +122,47 @@ class Capture:
                 )
         return found
 
-    def _open(self, runtime, model):
+    def live_bytes(self, feeds):
+        """Return the most bytes of tensors that one call of `run` holds at once, from the shapes that they have in one.
+
+        Parameters
+        ----------
+        feeds : mapping of str to ndarray
+            A call's; it is carried out once.
+        """
+        import onnx
+
+        proto = needed(self._model.proto, self.names)
+        varies, sizes = set(feeds), []
+        for node in proto.graph.node:
+            if not varies.isdisjoint(order.needs(node)):
+                varies.update(filter(None, node.output))
+        graph = proto.graph
+        del graph.output[:]
+        for number, name in enumerate(sorted(varies - set(feeds))):
+            graph.node.append(onnx.helper.make_node("Shape", [name], [f"shape {number}"]))
+            sizes.append((name, f"shape {number}"))
+        graph.output.extend(onnx.ValueInfoProto(name=name) for _, name in sizes)
+        runtime = require("onnxruntime", purpose="running a model")
+        options = self._options(runtime)
+        options.execution_order = (
+            runtime.ExecutionOrder.PRIORITY_BASED
+        )  # a shape is taken before the next tensor is made
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        with sound(self.location):
+            session = runtime.InferenceSession(proto.SerializeToString(), options, providers=[PROVIDER])
+            found = session.run([name for _, name in sizes], dict(feeds))
+        known = {name: value.shape for name, value in feeds.items()}
+        known |= {name: tuple(shape.tolist()) for (name, _), shape in zip(sizes, found, strict=True)}
+        return shapes.live_bytes(self.proto, known)
+
+    def _open(self, runtime):
+        options = self._options(runtime)
+        self._asked = [self._alias(name) for name in self.names]
+        with sound(self.location):
+            return runtime.InferenceSession(self.proto.SerializeToString(), options, providers=[PROVIDER])
+
+    def _options(self, runtime):
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
@@ -130,11 +170,9 @@ class Capture:
         options.use_deterministic_compute = True
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # both keep the most that any call needed
         options.log_severity_level = 4  # what is fatal comes as an exception
-        if model.folder is not None:
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", model.folder)
-        self._asked = [self._alias(name) for name in self.names]
-        with sound(self.location):
-            return runtime.InferenceSession(self.proto.SerializeToString(), options, providers=[PROVIDER])
+        if self._model.folder is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", self._model.folder)
+        return options
 
     def _alias(self, name):
         return f"{name} as float32" if name in self.converted else name

@@ -13,7 +13,9 @@ NAMES = {
     17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
     23: "float4_e2m1", 24: "float8_e8m0", 25: "uint2", 26: "int2",
 }  # fmt: skip
-_MADE_UP = re.compile(r"^unk__|_dim_[0-9]+$")  # names of sizes that inference and exporters give without meaning
+_MADE_UP = re.compile(
+    r"^unk__|_dim_[0-9]+$|^\W*$|^-?[0-9]+$"
+)  # names of sizes that inference and exporters give without meaning
 RUN = (
     "float32",
     "uint8",
@@ -30,14 +32,12 @@ RUN = (
 )
 
 
-def infer(proto, inputs=None):
+def infer(proto):
     """Infer the type and shape of every tensor at the top of a graph.
 
     Parameters
     ----------
     proto : onnx.ModelProto
-    inputs : mapping of str to tuple of int, optional
-        Shapes of inputs that are known better than the model says; what the model says of other tensors is not used then.
 
     Returns
     -------
@@ -63,15 +63,8 @@ def infer(proto, inputs=None):
                 light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         else:
             light.graph.initializer.append(tensor)
-    if inputs is None:
-        light.graph.output.extend(proto.graph.output)
-        light.graph.value_info.extend(proto.graph.value_info)
-    for value in light.graph.input:
-        if inputs and value.name in inputs:
-            shape = value.type.tensor_type.shape
-            del shape.dim[:]
-            for size in inputs[value.name]:
-                shape.dim.add().dim_value = size
+    light.graph.output.extend(proto.graph.output)
+    light.graph.value_info.extend(proto.graph.value_info)
     with contextlib.suppress(Exception):  # what cannot be inferred stays unknown
         light = onnx.shape_inference.infer_shapes(light, data_prop=True)
     found = {tensor.name: (NAMES.get(tensor.data_type, ""), tuple(tensor.dims)) for tensor in proto.graph.initializer}
@@ -94,7 +87,7 @@ def described(value):
 def _size(dim):
     if dim.HasField("dim_value"):
         return dim.dim_value if dim.dim_value >= 0 else None
-    return None if _MADE_UP.search(dim.dim_param) else dim.dim_param or None
+    return None if _MADE_UP.search(dim.dim_param) else dim.dim_param
 
 
 def constant_bytes(proto):
@@ -102,39 +95,32 @@ def constant_bytes(proto):
     return sum(tensors.nbytes(tensor) for tensor in proto.graph.initializer if tensors.BITS.get(tensor.data_type))
 
 
-def live_bytes(proto, inputs):
-    """Project the most bytes of tensors that are held at once while a graph runs.
+def live_bytes(proto, known):
+    """Return the most bytes of tensors that are held at once while a graph runs.
 
     Parameters
     ----------
     proto : onnx.ModelProto
         Nodes in topological order.
-    inputs : mapping of str to tuple of int
-        Shapes of the inputs.
+    known : mapping of str to tuple of int
+        Shapes of the inputs, and of the tensors that are made of them.
 
     Returns
     -------
     int
-        Without constants. A tensor of unknown size counts like the largest known one.
+        Without constants. Tensors of unknown type count four bytes an element, of unknown shape nothing.
     """
-    found = infer(proto, inputs)
-    constant = {tensor.name for tensor in proto.graph.initializer}
+    kinds = {name: kind for name, (kind, _) in infer(proto).items()}
+    bits = {called: tensors.BITS[code] for code, called in NAMES.items()}
+    sizes = {name: math.prod(shape) * (bits.get(kinds.get(name)) or 32) // 8 for name, shape in known.items()}
     last = {name: number for number, node in enumerate(proto.graph.node) for name in order.needs(node)}
     last |= {value.name: len(proto.graph.node) for value in proto.graph.output}
-    sizes = {}
-    for name, (kind, shape) in found.items():
-        if shape is not None and all(isinstance(size, int) for size in shape):
-            bits = next((tensors.BITS[code] for code, known in NAMES.items() if known == kind), None)
-            sizes[name] = math.prod(shape) * (bits or 64) // 8
-    largest = max((size for name, size in sizes.items() if name not in constant), default=0)
-    held = {name: sizes.get(name, largest) for name in inputs}
-    most = sum(held.values())
+    held = sum(sizes.get(value.name, 0) for value in proto.graph.input)
+    most = held
     for number, node in enumerate(proto.graph.node):
         made = [name for name in node.output if name]
-        if node.op_type != "Constant":
-            held |= {name: sizes.get(name, largest) for name in made}
-        most = max(most, sum(held.values()))
-        for name in (*made, *order.needs(node)):
-            if last.get(name, -1) <= number:
-                held.pop(name, None)
+        held += sum(sizes.get(name, 0) for name in made)
+        most = max(most, held)
+        done = {name for name in (*made, *order.needs(node)) if last.get(name, -1) <= number}
+        held -= sum(sizes.get(name, 0) for name in done)
     return most

@@ -1,7 +1,6 @@
 """The inputs of a model: arrays by the names of its inputs, given to it in batches of items."""
 
 import contextlib
-import math
 import os
 from pathlib import Path
 
@@ -55,8 +54,8 @@ class Inputs:
             for name in self.sources:
                 self._check_shape(name)
                 self._check_type(name)
-            self.n = self._items()
             self.fixed = self._fixed()
+            self.n = self._items()
             for name in others:
                 self._open_beside(spec, name)
         except BaseException:
@@ -79,18 +78,6 @@ class Inputs:
                 values = np.concatenate([values, np.repeat(values[-1:], pad, axis=0)])
             found[name] = values
         return found
-
-    def shapes(self, items):
-        """Return the shape of every input for so many items."""
-        return {
-            name: source.shape if name in self._same else (items, *source.shape[1:])
-            for name, source in self.sources.items()
-        }
-
-    def nbytes(self, items):
-        """Return the bytes of so many items."""
-        shapes = self.shapes(items)
-        return sum(math.prod(shapes[name]) * np.dtype(one.dtype).itemsize for name, one in self._wanted.items())
 
     def close(self):
         """Release files."""

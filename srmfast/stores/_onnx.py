@@ -78,7 +78,7 @@ class Inference:
             raise InputError(f"batch must be a whole number of items of at least 1, got {batch!r}")
         if fixed is not None and batch not in (None, fixed):
             raise InputError(f"{self.model.location} takes {fixed} items at once, got --batch {batch}; drop it")
-        item = shapes.live_bytes(self.capture.proto, self.inputs.shapes(fixed or 1)) // (fixed or 1)
+        item = self.capture.live_bytes(self.inputs.feeds(0, 1, (fixed or 1) - 1)) // (fixed or 1)
         fits = 1 << max(0, (_BATCH_BYTES // max(1, item)).bit_length() - 1)
         self.batch = int(fixed or batch or min(MOST_ITEMS, fits))
         self._pads = fixed is not None
@@ -92,9 +92,8 @@ class Inference:
                 raise InputError(next(iter(self._left_out.values())))
             self.rest = {name: self.rest[name] for name in self.names}
             self.capture = capture.Capture(self.model, self.names)
-        held = item * self.batch + self.inputs.nbytes(self.batch)
         made = sum(math.prod(rest) * self.dtypes[name].itemsize for name, rest in self.rest.items())
-        self.working_bytes = int(held * _SLACK) + 2 * made * self.batch
+        self.working_bytes = int(item * self.batch * _SLACK) + 2 * made * self.batch
         self.held_bytes = int(shapes.constant_bytes(self.capture.proto) * _OPENED)
 
     def run(self, number):

@@ -152,7 +152,7 @@ def open_path(spec, options, *, inputs=None, batch=None):
 
     def part_kind(part):
         kind = _registry.recognise(part, key if pattern else None)  # of a glob, every match is meant
-        return None if kind is _registry.RAW and not described else kind
+        return None if kind is _registry.ONNX or (kind is _registry.RAW and not described) else kind
 
     parts, kind = _shards.expand(path, part_kind, site.names if folder else None)
     if len(parts) == 1:
