@@ -182,7 +182,8 @@ class Tape(Writer):
             if axis in unsure or axis in summed:
                 axes.append(len(pieces))
             pieces.append(length)
-        cut = self.op("Reshape", gradient, self.vector(pieces))
+        # An empty batch: 0 is a length here, not "as before".
+        cut = self.op("Reshape", gradient, self.vector(pieces), allowzero=1 if self.opset >= 14 else None)
         made = self.reduce("ReduceSum", cut, axes, keepdims=False)
         return self.op("Reshape", made, self.shape(like), like=like)
 
