@@ -71,11 +71,8 @@ f (T[N, 8, 7, 3] x) => (T[N, 2] y) {
 CHANNELS_LAST_WEIGHTS = {
     "stem": (4, 3, 3, 3),
     "inner": (4, 4, 3, 3),
-    "shift": (4,),
-    "scale": (4,),
-    "bias": (4,),
     "w": (4, 2),
-}
+} | dict.fromkeys(("shift", "scale", "bias"), (4,))
 
 VIT = """
 f (T[N, 3, 8, 12] x) => (T[N, 1, 8, 12] y) {
@@ -180,13 +177,8 @@ VIT_WEIGHTS = {
     "up": (8, 16),
     "down": (16, 8),
     "deconv": (8, 3, 2, 2),
-    "deconv_bias": (3,),
-    "s": (3,),
-    "b": (3,),
-    "m": (3,),
-    "var": (3,),
     "head": (1, 3, 1, 1),
-}
+} | dict.fromkeys(("deconv_bias", "s", "b", "m", "var"), (3,))
 GRAPHS = {
     "separable": (SEPARABLE, SEPARABLE_WEIGHTS, (2, 3, 9, 10), 13),
     "channels-last": (CHANNELS_LAST, CHANNELS_LAST_WEIGHTS, (2, 8, 7, 3), 16),
