@@ -28,6 +28,12 @@ class Pass:
         Subtracted from every row.
     sums, norms, repeats : SharedSums, SharedNorms, SharedRepeats or None
         What is collected of the rows beside the counts.
+    members : SharedMembers or None
+        Likewise, the rows inside the cones of the vectors themselves.
+    grid : Grid or None
+        The cells of planes, when rows are projected and not counted angle by angle.
+    points : PointsFile or None
+        Where projected rows are written.
     nonfinite : str
         "error" or "skip".
     block_rows : int
@@ -53,11 +59,15 @@ class Pass:
     limit: float = math.inf
     norms: object = None
     repeats: object = None
+    members: object = None
+    grid: object = None
+    points: object = None
 
     @property
     def shape(self):
-        """Labels, epsilons and angles."""
-        return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
+        """Labels, epsilons, and angles or cells."""
+        entries = (len(self.table) - 5) // 2 if self.grid is None else self.grid.cos.size * self.grid.rings
+        return self.selection.label_names.size, self.epsilons.size, entries
 
     @property
     def collected(self):
