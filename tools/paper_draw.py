@@ -15,7 +15,7 @@ from srmfast.whole import whole_file
 
 PLANES, MEAN, SELF, NULL, AGAINST = "#0072B2", "#D55E00", "#009E73", "0.25", "#CC79A7"  # Okabe and Ito
 WORDS = {"raw": "as stored", "centred": "mean subtracted"}
-DRAWN = 100  # planes of an ensemble
+DRAWN = 64  # planes of an ensemble
 MOST = 200_000  # bytes of a figure
 STYLE = {  # that of srmfast's own figures
     "font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8, "legend.fontsize": 7.5, "xtick.labelsize": 7.5,
