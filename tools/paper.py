@@ -113,7 +113,7 @@ def fig7(bench, plan):
 def fig8(bench, plan):
     """Sixty-four vectors, in four architectures (Figs. 8 and 9)."""
     return _architectures(
-        bench, plan, 64, "Overcomplete, 64 vectors, ε = 0.7, angles stretched so that $b_j$ lies at 1"
+        bench, plan, 64, "Overcomplete, 64 vectors, ε = 0.7, angles stretched so that $b_j$ lies in the middle"
     )
 
 

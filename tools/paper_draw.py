@@ -196,7 +196,7 @@ def grid(columns, *, epsilon, title, split=False, caption=None):
             if caption:
                 above[n].text(
                     0.98, 0.97, caption(n, way, *counted), transform=above[n].transAxes, ha="right", va="top",
-                    fontsize=7, color="0.3",
+                    fontsize=7, color="0.3", bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1},
                 )  # fmt: skip
         above[0].set_ylabel(f"{WORDS[way]}\nshare of rows")
         below[0].set_ylabel("mean over planes")
