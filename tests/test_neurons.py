@@ -225,6 +225,8 @@ def test_the_command_takes_a_store_or_a_result(rng, tmp_path, srmfast_main):
     srmfast_main(f"run {tmp_path}/x.npy --labels {tmp_path}/y.npy --epsilon 0.8 -o {tmp_path}/r.zarr --progress none")
     ended = srmfast_main(f"neurons {tmp_path}/r.zarr --plot {tmp_path}/r.png --vectors 2,3")
     assert ended.rc == 0 and "a result has no rows" in ended.stdout, ended.stderr
+    ended = srmfast_main(f"neurons {tmp_path}/r.zarr --labels {tmp_path}/y.npy")
+    assert ended.rc == 1 and "--labels is for the rows of a store" in ended.stderr
     assert srmfast_main(f"plot {tmp_path}/n.zarr -o {tmp_path}/m.pdf").rc == 0
     for more, told in (
         ("--map pca", "needs one: give --plot"),

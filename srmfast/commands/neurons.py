@@ -99,6 +99,11 @@ def _of_result(arguments):
     from srmfast import load
     from srmfast.errors import InputError
 
+    for name in ("labels", "concepts", "groups", "mask", "centre", "map"):
+        if getattr(arguments, name):
+            raise InputError(
+                f"--{name} is for the rows of a store, and {arguments.store} is a result; leave it out, or give the store"
+            )
     found = load(arguments.store)
     if hasattr(found, "neurons"):
         _show(arguments, found.neurons(arguments.epsilon), found, None)
