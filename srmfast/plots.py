@@ -1,6 +1,7 @@
 """Figures of a result: ensembles of planes, epsilon maps, small multiples of labels, bases side by side."""
 
 import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -277,7 +278,8 @@ def new_figure(width, height):
 def finish(figure, title, notes):
     """Write the title, the legend that all panels share and, at the foot, the notes."""
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
-    words = "\n".join(notes.lines())
+    columns = int(figure.get_figwidth() / 0.053)  # inches of a character
+    words = "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in notes.lines())
     small = {"fontsize": 7, "color": "0.35", "parse_math": False}
     entries = {}
     for axes in figure.axes:
