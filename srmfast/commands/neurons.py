@@ -39,6 +39,7 @@ def add_arguments(parser):
     what.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for bases, samples and permutations")
     options.add_rows(parser)
     options.add_axes(parser)
+    options.add_inputs(parser)
     options.add_resources(parser, checkpoints=False)
     out = parser.add_argument_group("output")
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the counts by fold, class, vector and pole")
