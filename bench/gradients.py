@@ -1,11 +1,12 @@
 """Gradients: our graph under onnxruntime beside PyTorch's autograd, with the same weights and threads."""
 
-import os
+import time
 from functools import partial
 
 import numpy as np
 
 from bench import timing
+from bench.machine import CORES
 from bench.networks import cnn, mlp, onnx_model, resnet, torch_function, vit
 from bench.timing import alternate, ratio, seconds, table, times
 from srmfast.graph import gradient, gradient_name
@@ -21,7 +22,7 @@ _SIZES = {  # network: the shape of its input, and at toy size
 
 def gradients(quick):
     """Time the forward pass alone, and with the gradient with respect to the input, of four networks."""
-    threads = 1 if timing.clock is not timing.time.perf_counter else len(os.sched_getaffinity(0))
+    threads = 1 if timing.clock is time.process_time else CORES
     try:
         import torch
 
@@ -44,6 +45,7 @@ def gradients(quick):
             way()
         series = alternate(ways, 2 if quick else 30, limit=20.0)
         ours = series["ours"]
+        _compare(network.__name__, ours.answers[0][0], series["forward"].answers[0][0])
         line = [network.__name__, "×".join(map(str, x.shape)), seconds(series["forward"].median), seconds(ours.median)]
         if torch is not None:
             for mine, theirs in zip(ours.answers[0], series["torch"].answers[0], strict=True):
@@ -82,4 +84,4 @@ def _autograd(torch, function, x, weights):
 def _compare(name, ours, theirs):
     far = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
     if not far <= _CLOSE:
-        raise AssertionError(f"{name}: the gradients differ by {far:.1e}")
+        raise AssertionError(f"{name}: the answers differ by {far:.1e}")

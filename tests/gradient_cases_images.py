@@ -32,6 +32,11 @@ CONVOLUTIONS = [
     convolution("Conv", normal(2, 2, 5, 6), normal(3, 2, 2, 4), auto_pad="SAME_LOWER"),
     convolution("Conv", normal(2, 2, 5, 7), normal(3, 2, 2, 3), auto_pad="VALID", strides=[2, 2]),
     convolution("Conv", normal(1, 2, 6, 6), normal(3, 2, 3, 3), wrt=(0,), fixed=(1,), opset=9, pads=[1] * 4),
+    convolution("Conv", normal(1, 16, 3, 4), normal(2, 16, 3, 2), pads=[1, 0, 2, 1], tag="many-channels"),
+    convolution(
+        "Conv", normal(1, 16, 5, 5), normal(2, 16, 2, 2), strides=[2, 1], dilations=[2, 3], tag="many-channels"
+    ),
+    convolution("Conv", normal(2, 16, 2, 3), normal(3, 16, 1, 1), tag="many-channels"),
     convolution("ConvTranspose", normal(2, 3, 5), normal(3, 2, 3), normal(2), tag="1d"),
     convolution("ConvTranspose", normal(2, 3, 4, 3), normal(3, 2, 3, 2), normal(2), strides=[2, 3], pads=[1, 0, 0, 1]),
     convolution("ConvTranspose", normal(1, 2, 3, 2, 3), normal(2, 2, 2, 2, 3), strides=[2, 1, 2], tag="3d"),

@@ -1,6 +1,9 @@
 """Convolutions and their transposes, in any number of spatial axes."""
 
+import math
 from dataclasses import replace
+
+import numpy as np
 
 from srmfast.graph.rules.windows import (
     Windows,
@@ -14,7 +17,7 @@ from srmfast.graph.rules.windows import (
 )
 
 
-def convolution(node, tape):
+def _convolution(node, tape):
     gradient = tape.of(node)
     x, weight = node.input[:2]
     group = tape.attribute(node, "group", 1)
@@ -37,16 +40,16 @@ def _by_bias(node, tape, gradient):
 
 
 def _by_weight(tape, wide, narrow, made, group, weight):
-    """Return the gradient of a convolution with respect to its weight.
+    """Return the gradient of a _convolution with respect to its weight.
 
-    It is a convolution itself: batch and channels change places, the gradient of the output is the kernel, and
+    It is a _convolution itself: batch and channels change places, the gradient of the output is the kernel, and
     strides and dilations change places.
 
     Parameters
     ----------
     tape : Tape
     wide : str
-        The input of the convolution, (n, c, *spatial).
+        The input of the _convolution, (n, c, *spatial).
     narrow : str
         The gradient of its output, (n, m, *windows).
     made : Windows
@@ -57,6 +60,8 @@ def _by_weight(tape, wide, narrow, made, group, weight):
     rank = tape.rank(wide)
     spatial = list(range(2, rank))
     swap = (1, 0, *spatial)
+    if _multiplies(tape, wide, narrow, made, group):
+        return _by_products(tape, wide, narrow, made, weight, swap)
     # (n, g c', *s) -> (c', g n, *s): each group's batch entries are the channels of its group
     if group == 1:
         images = tape.transpose(wide, swap)
@@ -91,6 +96,43 @@ def _by_weight(tape, wide, narrow, made, group, weight):
     return turned
 
 
+def _multiplies(tape, wide, narrow, made, group):
+    """Return whether onnxruntime computes a product for each element of the kernel faster than the _convolution.
+
+    Measured: 2 times as fast for 3 × 3 kernels and 64 or 128 channels, 4 times for 1 × 1; slower for few channels.
+    """
+    channels = tape.dims(wide)[1]
+    lengths = tape.dims(narrow)[2:]
+    return (
+        group == 1
+        and (channels or 0) >= 16
+        and math.prod(made.kernel) <= 25
+        and None not in lengths
+        and tape.opset > 10
+    )
+
+
+def _by_products(tape, wide, narrow, made, weight, swap):
+    """Return the gradient with respect to the weight by one matrix product for each element of the kernel."""
+    spatial, flat = list(swap[2:]), tape.integers(0, -1)
+    rows = tape.op("Reshape", tape.transpose(narrow, swap), flat)
+    images = tape.transpose(wide, swap)
+    if any(made.pads):
+        images = pad(tape, images, tape.integers(0, 0, *made.begin, 0, 0, *made.end))
+    counts = tape.dims(narrow)[2:]
+    parts = []
+    for place in np.ndindex(*made.kernel):
+        starts = [at * dilation for at, dilation in zip(place, made.dilations, strict=True)]
+        stops = [
+            start + stride * (count - 1) + 1 for start, stride, count in zip(starts, made.strides, counts, strict=True)
+        ]
+        steps = None if set(made.strides) == {1} else made.strides
+        columns = tape.op("Reshape", tape.slice(images, starts, stops, spatial, steps), flat)
+        parts.append(tape.unsqueeze(tape.op("Gemm", rows, columns, transB=1), [2]))
+    whole = tape.op("Concat", *parts, axis=2) if len(parts) > 1 else parts[0]
+    return tape.reshape(whole, weight)
+
+
 def _ends_with_the_last_window(length, stride, reach, pads, dilation):
     """Return whether the padded input is known to leave no room for a further element of the kernel."""
     if stride <= dilation:  # what remains is shorter than a stride
@@ -98,7 +140,7 @@ def _ends_with_the_last_window(length, stride, reach, pads, dilation):
     return length is not None and (length + pads - reach) % stride < dilation
 
 
-def convolution_transpose(node, tape):
+def _convolution_transpose(node, tape):
     gradient = tape.of(node)
     x, weight = node.input[:2]
     group = tape.attribute(node, "group", 1)
@@ -174,4 +216,4 @@ def _padded_gradient(node, tape, gradient, made, extra, shape):
     return Windows(made.kernel, made.strides, made.dilations, free, free), padded
 
 
-RULES = {"Conv": convolution, "ConvTranspose": convolution_transpose}
+RULES = {"Conv": _convolution, "ConvTranspose": _convolution_transpose}

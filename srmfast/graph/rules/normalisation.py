@@ -52,7 +52,7 @@ def _by_scale(tape, node, gradient, normal, shape=None):
     return made
 
 
-def layer_normalization(node, tape):
+def _layer_normalization(node, tape):
     """The mean and 1 / σ are outputs of the node."""
     x, scale = node.input[:2]
     rank = tape.rank(x)
@@ -83,7 +83,7 @@ def _with_statistics(tape, by_x, by_mean, by_inverse, normal, inverse, axes):
     return parts[0] if len(parts) == 1 else tape.op("Sum", *parts)
 
 
-def rms_normalization(node, tape):
+def _rms_normalization(node, tape):
     x, scale = node.input[:2]
     rank, gradient = tape.rank(x), tape.of(node)
     axes = range(tape.attribute(node, "axis", -1) % rank, rank)
@@ -97,7 +97,7 @@ def rms_normalization(node, tape):
     return [by_x, *_by_scale(tape, node, gradient, normal)[:1]]
 
 
-def batch_normalization(node, tape):
+def _batch_normalization(node, tape):
     x, scale, bias, mean, variance = node.input
     gradient, rank = tape.of(node), tape.rank(x)
     training = tape.attribute(node, "training_mode", 0) or (tape.opset < 14 and len(node.output) > 1)
@@ -132,7 +132,7 @@ def batch_normalization(node, tape):
     return [by_x, by_scale, by_bias, by_mean, by_variance]
 
 
-def instance_normalization(node, tape):
+def _instance_normalization(node, tape):
     x, scale = node.input[:2]
     rank, gradient = tape.rank(x), tape.of(node)
     axes = range(2, rank)
@@ -145,7 +145,7 @@ def instance_normalization(node, tape):
     return [by_x, *_by_scale(tape, node, gradient, normal, shape)]
 
 
-def group_normalization(node, tape):
+def _group_normalization(node, tape):
     """Cut the channels into groups: (n, groups, channels of a group, positions)."""
     x, scale = node.input[:2]
     gradient, groups = tape.of(node), tape.attribute(node, "num_groups")
@@ -168,7 +168,7 @@ def group_normalization(node, tape):
     return [by_x, *_by_scale(tape, node, flowing, normal, shape)]
 
 
-def lp_normalization(node, tape):
+def _lp_normalization(node, tape):
     """A vector of zeros, which stays one, has no gradient."""
     gradient, x, y = tape.of(node), node.input[0], node.output[0]
     axes = [tape.attribute(node, "axis", -1) % tape.rank(x)]
@@ -181,7 +181,7 @@ def lp_normalization(node, tape):
     return [tape.mask(tape.op("Div", tape.op("Sub", gradient, along), safe), tape.op("Not", nothing))]
 
 
-def local_response_normalization(node, tape):
+def _local_response_normalization(node, tape):
     """y = x s^-β with s = bias + α/size Σ x² over neighbouring channels c - a … c + b: a and b change places for x."""
     gradient, x = tape.of(node), node.input[0]
     size, beta = tape.attribute(node, "size"), tape.attribute(node, "beta", 0.75)
@@ -204,11 +204,11 @@ def local_response_normalization(node, tape):
 
 
 RULES = {
-    "BatchNormalization": batch_normalization,
-    "GroupNormalization": group_normalization,
-    "InstanceNormalization": instance_normalization,
-    "LRN": local_response_normalization,
-    "LayerNormalization": layer_normalization,
-    "LpNormalization": lp_normalization,
-    "RMSNormalization": rms_normalization,
+    "BatchNormalization": _batch_normalization,
+    "GroupNormalization": _group_normalization,
+    "InstanceNormalization": _instance_normalization,
+    "LRN": _local_response_normalization,
+    "LayerNormalization": _layer_normalization,
+    "LpNormalization": _lp_normalization,
+    "RMSNormalization": _rms_normalization,
 }

@@ -8,7 +8,7 @@ from srmfast.graph.rules.reductions import extreme, mean
 from srmfast.graph.rules.windows import convolved, padded_at_run_time, transposed, unpadded, windows
 
 
-def max_pool(node, tape):
+def _max_pool(node, tape):
     """Send each gradient to the first of the largest elements of its window."""
     gradient, x = tape.of(node), node.input[0]
     places = _row_major(node, tape) if tape.attribute(node, "storage_order", 0) else tape.output(node, 1)
@@ -42,7 +42,7 @@ def _row_major(node, tape):
     return tape.op("MaxPool", node.input[0], outputs=2, **{name: tape.attribute(node, name) for name in names})[1]
 
 
-def average_pool(node, tape):
+def _average_pool(node, tape):
     gradient, x = tape.of(node), node.input[0]
     whole = tape.attribute(node, "count_include_pad", 0) or not _may_reach_out(node, tape)
     if whole and not tape.attribute(node, "ceil_mode", 0):
@@ -96,7 +96,7 @@ def _back(node, tape, gradient):
     return unpadded(tape, spread, before, x)
 
 
-def lp_pool(node, tape):
+def _lp_pool(node, tape):
     """Send back g sign(x) (|x| / y)^(p - 1), y the norm; 0 where that is 0."""
     gradient, x, y = tape.of(node), node.input[0], node.output[0]
     p = tape.attribute(node, "p", 2)
@@ -111,18 +111,18 @@ def lp_pool(node, tape):
     return [tape.op("Mul", _back(node, tape, tape.op("Mul", gradient, power, like=y)), slope, like=x)]
 
 
-def global_average_pool(node, tape):
+def _global_average_pool(node, tape):
     x, y = node.input[0], node.output[0]
     return [mean(tape, tape.of(node), x, y, range(2, tape.rank(x)))]
 
 
-def global_max_pool(node, tape):
+def _global_max_pool(node, tape):
     """Give equal shares to the largest elements."""
     x, y = node.input[0], node.output[0]
     return [extreme(tape, tape.of(node), x, y, range(2, tape.rank(x)))]
 
 
-def global_lp_pool(node, tape):
+def _global_lp_pool(node, tape):
     """Send back g sign(x) (|x| / y)^(p - 1), y the norm; 0 where that is 0."""
     gradient, x, y = tape.of(node), node.input[0], node.output[0]
     p = tape.attribute(node, "p", 2)
@@ -136,10 +136,10 @@ def global_lp_pool(node, tape):
 
 
 RULES = {
-    "AveragePool": average_pool,
-    "GlobalAveragePool": global_average_pool,
-    "GlobalLpPool": global_lp_pool,
-    "GlobalMaxPool": global_max_pool,
-    "LpPool": lp_pool,
-    "MaxPool": max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _global_average_pool,
+    "GlobalLpPool": _global_lp_pool,
+    "GlobalMaxPool": _global_max_pool,
+    "LpPool": _lp_pool,
+    "MaxPool": _max_pool,
 }

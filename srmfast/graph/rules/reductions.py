@@ -43,6 +43,7 @@ def _sum(tape, gradient, x, output, axes):
 
 
 def mean(tape, gradient, x, output, axes):
+    """Return the gradient of a mean over axes, which may be loose; that of the output has them at length 1."""
     lengths = [tape.extents(x)[axis] for axis in axes]
     if all(isinstance(length, int) for length in lengths):
         share = tape.op("Mul", gradient, tape.number(1 / max(np.prod(lengths, dtype=float), 1), x))
@@ -53,6 +54,7 @@ def mean(tape, gradient, x, output, axes):
 
 
 def extreme(tape, gradient, x, output, axes):
+    """Return the gradient of a largest or smallest element: equal shares where there are several."""
     chosen = tape.cast(equal(tape, x, output), x)
     count = tape.reduce("ReduceSum", chosen, axes)
     return tape.op("Mul", chosen, tape.op("Div", gradient, count))

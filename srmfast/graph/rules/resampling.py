@@ -32,7 +32,7 @@ def _element(tape, vector, i):
     return tape.op("Gather", vector, tape.integers(i), axis=0)
 
 
-def resize(node, tape):
+def _resize(node, tape):
     if tape.attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         raise InputError(f"the gradient of Resize {node.output[0]!r} needs keep_aspect_ratio_policy stretch")
     x, gradient = node.input[0], tape.of(node)
@@ -94,7 +94,7 @@ def _resized_identity(node, tape, length, scales, sizes, place, frame):
     return tape.op("Reshape", wide, tape.vector([length, tape.integers(-1)]))
 
 
-def upsample(node, tape):
+def _upsample(node, tape):
     x, gradient, scales = node.input[0], tape.of(node), node.input[1]
     rank = tape.rank(x)
     for axis in range(rank):
@@ -104,7 +104,7 @@ def upsample(node, tape):
     return [gradient]
 
 
-def pad(node, tape):
+def _pad(node, tape):
     """Crop the gradient where zeros were added, fold it back where elements were repeated."""
     x, gradient = node.input[0], tape.of(node)
     rank, mode = tape.rank(x), tape.attribute(node, "mode", "constant")
@@ -132,7 +132,7 @@ def _negated(tape, pads):
 
 
 def _folded(node, tape, gradient, pads, axes, mode):
-    """Return the gradient of a pad that repeats elements."""
+    """Return the gradient of a _pad that repeats elements."""
     x, nothing = node.input[0], tape.integers(0)
     rank = tape.rank(x)
     for place, axis in enumerate(axes):
@@ -150,4 +150,4 @@ def _folded(node, tape, gradient, pads, axes, mode):
     return gradient
 
 
-RULES = {"Pad": pad, "Resize": resize, "Upsample": upsample}
+RULES = {"Pad": _pad, "Resize": _resize, "Upsample": _upsample}
