@@ -1,10 +1,11 @@
-"""The one-screen summary of a result, in words that need no statistics; it describes and never judges."""
+"""The one-screen summary of a result, in words that need no statistics; a verdict comes from `alignment` alone."""
 
 import math
 import textwrap
 
 import numpy as np
 
+from srmfast import verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
@@ -31,7 +32,7 @@ _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
 
 
 def summarise(result):
-    """Return the summary that `srmfast show` prints, at most 24 lines of 100 columns.
+    """Return the summary that `srmfast show` prints, at most 24 lines of 100 columns, and more for a verdict.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def _one(result):
     lines[said:said] = [*_repeats(result), *_norms(result), *_notes(result)][: max(room, 0)]
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
-    return lines + speed
+    verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
+    return lines + verdict + speed
 
 
 def _store(result):

@@ -94,7 +94,7 @@ class Plan:
 
 def make_plan(
     *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
-    remote=False, advice="",
+    remote=False, advice="", compared=0,
 ):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
@@ -124,6 +124,8 @@ def make_plan(
         Whether reading waits for a network.
     advice : str
         How to store the array in smaller units.
+    compared : int
+        Bytes that comparing a basis with its rotations takes.
 
     Returns
     -------
@@ -177,6 +179,7 @@ def make_plan(
         ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
+        ("random rotations of the basis", compared),
     )
     if not choosing:
         parts, pair_room = _with_highest(parts, keep, modes, bases, d, pair_room, size, resources.memory)
