@@ -215,7 +215,7 @@ def _generator(seed, *stream):
     return np.random.Generator(np.random.PCG64([seed, 64, *stream]))
 
 
-class _Rows:
+class Rows:
     """Rows with what deciding on them takes."""
 
     def __init__(self, values, labels, epsilons, chosen=None):
@@ -230,12 +230,12 @@ class _Rows:
 
     def of(self, which):
         """Return the same for some of the rows."""
-        some = object.__new__(_Rows)
+        some = object.__new__(Rows)
         some.labels, some.floor, some.squares = self.labels[which], self.floor[which], self.squares[:, which].copy()
         return some
 
 
-def _count(tested, rows, coordinates, c):
+def count_near(tested, rows, coordinates, c):
     """Count near and far in every plane, (p, c, e, 2) int32; of planes that are chosen by hits, in those."""
     i, j, g, s = tested.i, tested.j, tested.g, tested.s
     if tested.most:
@@ -254,7 +254,7 @@ def _count(tested, rows, coordinates, c):
     return phase, (best if tested.most else np.arange(i.size))
 
 
-def _summary(phase):
+def summarise(phase):
     total = np.empty(phase.shape[1:], np.int64)
     lowest, highest = np.empty((2, *phase.shape[1:3]))
     summarise_phase(phase, total, lowest, highest)
@@ -321,24 +321,24 @@ def compare(drawn, tested, *, rotations, epsilons, c, seed, mean=None, chosen=No
     half = None if chosen is None else chosen[drawn.about[:, 2]]
     own = values.mean(axis=0) if len(values) else np.zeros(drawn.d)
     as_run = values if mean is None else values - mean
-    rows, other = (_Rows(these, labels, epsilons, half) for these in (as_run, values - own if mean is None else values))
+    rows, other = (Rows(these, labels, epsilons, half) for these in (as_run, values - own if mean is None else values))
     phases = np.zeros((3, 1 + rotations, c, len(epsilons), 2), np.int64)
     extremes = np.zeros(phases.shape)
-    found, planes = _count(tested, rows, tested.along(rows.values), c)
-    phases[0, 0], extremes[0, 0] = phases[2, 0], extremes[2, 0] = _summary(found)
-    phases[1, 0], extremes[1, 0] = _summary(_count(tested, other, tested.along(other.values), c)[0])
+    found, planes = count_near(tested, rows, tested.along(rows.values), c)
+    phases[0, 0], extremes[0, 0] = phases[2, 0], extremes[2, 0] = summarise(found)
+    phases[1, 0], extremes[1, 0] = summarise(count_near(tested, other, tested.along(other.values), c)[0])
     q, d = tested.frame.shape
     spread = _Spread(rows.values)
 
     def rotate(m):
         frame = random_frame(q, d, _generator(seed, _ROTATED, m))
         for kind, these in enumerate((rows, other)):
-            counted, _ = _count(tested, these, tested.turned(these.values, frame), c)
-            phases[kind, m], extremes[kind, m] = _summary(counted)
+            counted, _ = count_near(tested, these, tested.turned(these.values, frame), c)
+            phases[kind, m], extremes[kind, m] = summarise(counted)
 
     def imitate(m):
-        gaussian = _Rows(spread.draw(_generator(seed, _SURROGATE, m)), labels, epsilons, half)
-        phases[2, m], extremes[2, m] = _summary(_count(tested, gaussian, tested.along(gaussian.values), c)[0])
+        gaussian = Rows(spread.draw(_generator(seed, _SURROGATE, m)), labels, epsilons, half)
+        phases[2, m], extremes[2, m] = summarise(count_near(tested, gaussian, tested.along(gaussian.values), c)[0])
 
     if len(values):
         turns = range(1, 1 + rotations)
