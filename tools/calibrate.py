@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import load_basis, random_frame
-from srmfast.engine.rotations import Rows, Tested, count_near, sizes_of, summarise
+from srmfast.engine.rotations import PlanesDrawn, Rows, count_near, sizes_of, summarise
 from srmfast.family import LEVEL, Family
 from srmfast.planes import Geometry, choose_planes
 
@@ -102,7 +102,7 @@ class Bench:
         basis = load_basis("standard", d)
         geometry = Geometry.of(basis)
         planes = choose_planes("combinations", basis, geometry)
-        self.d, self.tested = d, Tested.of(basis, geometry, planes, sizes_of(ROTATIONS, ROWS, d, d, 1), 0)
+        self.d, self.tested = d, PlanesDrawn.of(basis, geometry, planes, sizes_of(ROTATIONS, ROWS, d, d, 1), 0)
 
     def compare(self, values, epsilons, rng):
         """Return the phases and extremes of the basis and of its rotations, (1 + M, 1, e, 2) each."""

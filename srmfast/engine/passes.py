@@ -18,7 +18,7 @@ from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
 from srmfast.engine.reading import Pass
-from srmfast.engine.rotations import Tested, compare
+from srmfast.engine.rotations import PlanesDrawn, compare
 from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.engine.top import count_highest, outgrown
@@ -154,7 +154,7 @@ class Passes:
         began, request = time.perf_counter(), self.request
         self.on_event(Rotating(basis.basis.name, request.null))
         found = compare(
-            drawn.value, Tested.of(basis.basis, basis.geometry, basis.planes, null_sizes(self.member, basis, request), request.seed),
+            drawn.value, PlanesDrawn.of(basis.basis, basis.geometry, basis.planes, null_sizes(self.member, basis, request), request.seed),
             rotations=request.null, epsilons=request.epsilon, c=self.member.selection.names.size, seed=request.seed,
             mean=self.mean, chosen=folds, threads=self.member.plan.threads,
         )  # fmt: skip

@@ -69,7 +69,7 @@ def cost_of(sizes, d, cells, threads):
 
 
 @dataclass(frozen=True)
-class Tested:
+class PlanesDrawn:
     """The planes on which a basis is compared with its rotations; those of opposite order are one.
 
     Attributes
@@ -216,7 +216,17 @@ def _generator(seed, *stream):
 
 
 class Rows:
-    """Rows with what deciding on them takes."""
+    """Rows with what deciding on them takes.
+
+    Parameters
+    ----------
+    values : ndarray, (n, d) float64
+        Those of zero norm are left out.
+    labels : ndarray, (n,) int64
+    epsilons : sequence of float
+    chosen : ndarray, (n,) bool, optional
+        Rows on which planes are chosen by their hits.
+    """
 
     def __init__(self, values, labels, epsilons, chosen=None):
         self.values, self.labels, self.chosen = np.ascontiguousarray(values), labels, chosen
@@ -236,7 +246,24 @@ class Rows:
 
 
 def count_near(tested, rows, coordinates, c):
-    """Count near and far in every plane, (p, c, e, 2) int32; of planes that are chosen by hits, in those."""
+    """Count near and far in the planes to test.
+
+    Parameters
+    ----------
+    tested : PlanesDrawn
+    rows : Rows
+    coordinates : ndarray, (v, n) float64
+        Of the rows, along the vectors as they are or rotated.
+    c : int
+        Labels.
+
+    Returns
+    -------
+    phase : ndarray, (p, c, e, 2) int32
+        Of all planes; of those with most hits on the chosen rows, counted on the others, when planes are chosen.
+    planes : ndarray, (p,) int64
+        Which these are.
+    """
     i, j, g, s = tested.i, tested.j, tested.g, tested.s
     if tested.most:
         first, second = (rows.of(which) for which in (rows.chosen, ~rows.chosen))
@@ -255,6 +282,7 @@ def count_near(tested, rows, coordinates, c):
 
 
 def summarise(phase):
+    """Return near and far over all planes, (c, e, 2) int64, and the lowest and highest score of any, (c, e, 2) float64."""
     total = np.empty(phase.shape[1:], np.int64)
     lowest, highest = np.empty((2, *phase.shape[1:3]))
     summarise_phase(phase, total, lowest, highest)
@@ -300,7 +328,7 @@ def compare(drawn, tested, *, rotations, epsilons, c, seed, mean=None, chosen=No
     ----------
     drawn : DrawnRows
         As stored.
-    tested : Tested
+    tested : PlanesDrawn
     rotations : int
         M.
     epsilons : sequence of float

@@ -14,7 +14,7 @@ from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
-from srmfast.engine.rotations import Tested, compare
+from srmfast.engine.rotations import PlanesDrawn, compare
 from srmfast.engine.run import close
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
@@ -266,7 +266,7 @@ def _compare(drawn, prepared, spec, c, mean):
     """Compare a basis with its rotations on the rows that all parts have drawn; None without them."""
     if drawn is None:
         return None
-    tested = Tested.of(prepared.basis, prepared.geometry, prepared.planes, spec.null, spec.seed)
+    tested = PlanesDrawn.of(prepared.basis, prepared.geometry, prepared.planes, spec.null, spec.seed)
     return compare(
         drawn, tested, rotations=spec.null["rotations"], epsilons=spec.epsilon, c=c, seed=spec.seed, mean=mean,
         threads=cores(),
