@@ -3,7 +3,7 @@
 import math
 import textwrap
 
-from srmfast.family import ALL, DETECTABLE, LEVEL, UNITS
+from srmfast.family import ALL, ANTI, DETECTABLE, LEVEL, UNITS
 
 COLUMNS = 100
 _INDENT = 8
@@ -58,7 +58,7 @@ def _undecided(alignment):
         return f"{alignment.units} independent {what} are too few to judge others by; {UNITS} are needed"
     if math.isinf(alignment.effect.detectable):
         return "hardly a row comes near a plane; use a smaller epsilon"
-    return "no difference from random rotations of this basis was found, but not even a fair one could have been"
+    return "no difference from random rotations of this basis was found, but only a large one would have been"
 
 
 def effect(alignment):
@@ -83,7 +83,7 @@ def _why(alignment):
     if alignment.verdict == "none":
         return f"an effect of {least:.2f} or more would have been found four times out of five"
     seen = f"only an effect of {least:.2f} or more" if least <= 1 else "not even the largest possible effect"
-    return f"{seen} would have been found four times out of five, which {DETECTABLE} should be; use more rows or a smaller epsilon"
+    return f"{seen} would have been found four times out of five, which {DETECTABLE} should be; try more rows, a smaller epsilon or --centre"
 
 
 def _by(verdicts, name):
@@ -107,7 +107,7 @@ def _planes(alignment):
         for plane in some[:_PLANES]
     )
     more = f"; {len(some) - _PLANES} more" if len(some) > _PLANES else ""
-    return f"beyond chance each by itself: {told}{more}" if told else ""
+    return f"beyond chance, among all of them: {told}{more}" if told else ""
 
 
 def beside(alignment):
@@ -126,7 +126,7 @@ def beside(alignment):
     else:
         of = f"{cover.seen:,} of {cover.vectors:,}" if cover.seen < cover.vectors else f"{cover.vectors:,}"
         even = f", as if spread evenly over {cover.effective:.1f}" if cover.holding else ""
-        said.append(f"{cover.holding:,} of {of} vectors hold rows within ε{even}")
+        said.append(f"{cover.holding:,} of {of} vectors have rows in the cone about them{even}")
     return said
 
 
@@ -136,6 +136,11 @@ def cautions(alignment):
     if alignment.between:
         said.append(
             "rows point between the vectors, but at ε ≤ 0.71 that does not show that they avoid them; look at ε = 0.8"
+        )
+    if alignment.verdict == "aligned" and not _confirmed(alignment):
+        said.append(
+            "at ε ≤ 0.71 a row midway between two vectors counts as aligned in the planes of either with any third; confirm "
+            "it at ε = 0.8"
         )
     share = alignment.mean_share
     if share is not None and share >= _SHARE_NOTED and not alignment.centred:
@@ -156,6 +161,12 @@ def cautions(alignment):
             f"{drawn} and {alignment.planes_tested:,} planes of {alignment.vectors:,} vectors drawn; the effect on all"
         )
     return said
+
+
+def _confirmed(alignment):
+    """Say whether rows align at an ε that tells a row on a vector from one midway between two."""
+    found = alignment.epsilons or (alignment,)
+    return any(one.verdict == "aligned" and one.effect.epsilon > ANTI for one in found)
 
 
 def _p(p):

@@ -10,6 +10,7 @@ import numpy as np
 
 from srmfast.kernels._jit import jit, jit_inline, jit_screen
 from srmfast.kernels.count import SMALL_NORM
+from srmfast.kernels.dots import four_dots
 from srmfast.kernels.pairs import LISTED, SINGLE, exact_point, geometry, oblique, plane_number, wander
 from srmfast.kernels.rows import pinned_dot
 
@@ -128,9 +129,19 @@ def add_phase(candidates, m, coordinates, stride, step, block, frame, pairs, cut
 @jit
 def products(rows, vectors, out):
     """Write the pinned dot of each vector (k, d) with each row (n, d) into `out` (k, n), all float64."""
-    for i in range(vectors.shape[0]):
-        for r in range(rows.shape[0]):
-            out[i, r] = pinned_dot(vectors[i], rows[r])
+    k, n = vectors.shape[0], rows.shape[0]
+    together = np.empty((k + n, rows.shape[1]))  # four at once wait less, and are read from one array
+    together[:k], together[k:] = vectors, rows
+    for i in range(0, k - 1, 2):
+        for r in range(0, n - 1, 2):
+            dots = four_dots(together, i, k + r)
+            out[i, r], out[i, r + 1], out[i + 1, r], out[i + 1, r + 1] = dots
+        if n % 2:
+            out[i, n - 1] = pinned_dot(vectors[i], rows[n - 1])
+            out[i + 1, n - 1] = pinned_dot(vectors[i + 1], rows[n - 1])
+    if k % 2:
+        for r in range(n):
+            out[k - 1, r] = pinned_dot(vectors[k - 1], rows[r])
 
 
 @jit
@@ -165,6 +176,32 @@ def _passing(u, w, g, s, floor):
 
 
 @jit
+def _sides(u, w, g, s, square, side):
+    """Write the squared length in the plane, and 1 near, 2 far or 0 of each row: no branch, so that it becomes vector code."""
+    cos_half, sin_half, cos_quarter, sin_quarter = borders(g)
+    plus, minus = cos_quarter + sin_quarter, cos_quarter - sin_quarter
+    for r in range(u.shape[0]):
+        v = (w[r] - g * u[r]) / s
+        along, across = abs(u[r] * cos_half + v * sin_half), abs(v * cos_half - u[r] * sin_half)
+        first, second = across * cos_quarter, along * sin_quarter
+        third, fourth = along * plus, across * minus
+        near, far = (first > second) & (third > fourth), (first < second) | (third < fourth)
+        square[r] = u[r] * u[r] + v * v
+        side[r] = np.int64(near) + 2 * np.int64(far)
+
+
+@jit
+def _reaching(square, side, least):
+    """Count the rows near and far whose squared length is at least `least`."""
+    near, far = 0, 0
+    for r in range(square.shape[0]):
+        here = side[r] * np.int64(square[r] >= least[r])
+        near += here & 1
+        far += here >> 1
+    return near, far
+
+
+@jit
 def phase_of_pairs(coordinates, i, j, g, s, squares, floor, labels, phase):
     """Count near and far of every pair of vectors on few rows.
 
@@ -182,27 +219,27 @@ def phase_of_pairs(coordinates, i, j, g, s, squares, floor, labels, phase):
     labels : (n,) int64
     phase : (p, c, e, 2) int32, added to
     """
-    n, e = coordinates.shape[1], squares.shape[0]
+    n, e, one_label = coordinates.shape[1], squares.shape[0], phase.shape[1] == 1
+    square, side = np.empty(_STRIP), np.empty(_STRIP, np.int64)
     for p in range(i.shape[0]):
         cosine, sine = g[p], s[p]
-        cos_half, sin_half, cos_quarter, sin_quarter = borders(cosine)
         for start in range(0, n, _STRIP):
             stop = min(start + _STRIP, n)
             first, second = coordinates[i[p], start:stop], coordinates[j[p], start:stop]
             if sine > _SCREENED and not _passing(first, second, cosine, sine, floor[start:stop]):
                 continue
-            for r in range(stop - start):
-                u = first[r]
-                v = (second[r] - cosine * u) / sine
-                square = u * u + v * v
-                if square < floor[start + r]:
+            lengths, sides = square[: stop - start], side[: stop - start]
+            _sides(first, second, cosine, sine, lengths, sides)
+            for epsilon in range(e):
+                least = squares[epsilon, start:stop]
+                if one_label:
+                    near, far = _reaching(lengths, sides, least)
+                    phase[p, 0, epsilon, NEAR] += near
+                    phase[p, 0, epsilon, FAR] += far
                     continue
-                what = nearer(u, v, cos_half, sin_half, cos_quarter, sin_quarter)
-                if what == NEITHER:
-                    continue
-                for epsilon in range(e):
-                    if square >= squares[epsilon, start + r]:
-                        phase[p, labels[start + r], epsilon, what] += 1
+                for r in range(stop - start):
+                    if sides[r] and lengths[r] >= least[r]:
+                        phase[p, labels[start + r], epsilon, sides[r] - 1] += 1
 
 
 @jit
