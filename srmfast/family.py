@@ -162,6 +162,7 @@ def jackknife(folds, held):
 
 
 def score(phase):
+    """Return (near − far)/√(near + far) of integers (…, 2); 0 where there is none."""
     near, far = phase[..., 0].astype(np.float64), phase[..., 1].astype(np.float64)
     return (near - far) / np.sqrt(np.maximum(near + far, 1.0))
 

@@ -133,7 +133,7 @@ def beside(alignment):
 def cautions(alignment):
     """Return what must not be read into the verdict."""
     said = []
-    if alignment.between:
+    if alignment.between and alignment.verdict in ("none", "undecided"):
         said.append(
             "rows point between the vectors, but at ε ≤ 0.71 that does not show that they avoid them; look at ε = 0.8"
         )
