@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from threadpoolctl import threadpool_limits
 
-from bench import anchor, cost, dictionary, parts, problems, processes, stores, threads, timing, wide
+from bench import anchor, cost, dictionary, parts, problems, processes, stores, threads, timing, training, wide
 from bench.machine import machine, warm
 
 SECTIONS = {
@@ -29,6 +29,7 @@ SECTIONS = {
     "dictionary": ("A dictionary of 24,576 vectors", dictionary.dictionary),
     "stores": ("Stores: reading alone and the whole analysis", stores.stores),
     "processes": ("Whole processes", processes.processes),
+    "training": ("Training small networks", training.training),
     "anchor": ("Anchor: pair counters of other fields", anchor.anchor),
 }  # a function of `quick` that prints its tables and raises AssertionError for a wrong count
 

@@ -18,6 +18,7 @@ _HOMES = {
     "open_store": "stores",
     "run": "engine",
     "run_many": "engine",
+    "train": "training",
 }
 __all__ = ["__version__", *_HOMES]
 

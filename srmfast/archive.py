@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from srmfast.errors import InputError
 from srmfast.results import Result, Results
 from srmfast.spec import available_memory, format_bytes
-from srmfast.whole import sync_folder, umask, whole_file
+from srmfast.whole import beside, move_in, sync_folder, whole_file
 
 FORMAT_VERSION = 1
 
@@ -59,7 +58,7 @@ _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle"
 _UNITS = {"angle": "rad", "plane_angle": "rad"}
 
 
-def check_output(path, *, force=False, folder=True):
+def check_output(path, *, force=False, folder=True, ours=None):
     """Refuse an output that exists or cannot be written, before any work is done.
 
     Parameters
@@ -69,7 +68,9 @@ def check_output(path, *, force=False, folder=True):
     force : bool
         Whether an existing one may be replaced.
     folder : bool
-        Whether it is to be a result; otherwise it is a file.
+        Whether it is to be a folder; otherwise it is a file.
+    ours : (str, callable), optional
+        What the folder holds, in the plural, and whether an existing one does; results when omitted.
 
     Returns
     -------
@@ -80,14 +81,14 @@ def check_output(path, *, force=False, folder=True):
         path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    if path.exists() and not (_is_result(path) if folder else path.is_file()):
-        kind = "results" if folder else "files"
+    kind, is_one = (ours or ("results", _is_result)) if folder else ("files", Path.is_file)
+    if path.exists() and not is_one(path):
         raise InputError(f"--force replaces {kind} only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InputError(f"output folder must exist, got {parent}; create it first")
     try:
-        _wip(path).rmdir()
+        beside(path).rmdir()
     except OSError as error:
         raise InputError(f"output folder must be writable, got {parent}: {error.strerror}") from None
     return path
@@ -114,7 +115,7 @@ def save(result, path, *, force=False):
     path = check_output(path, force=force)
     wip = None
     try:
-        wip = _wip(path)
+        wip = beside(path)
         root = zarr.open_group(str(wip), mode="w", zarr_format=2)
         if isinstance(result, Result):
             _write(result, root)
@@ -123,7 +124,7 @@ def save(result, path, *, force=False):
             for (store, basis), member in result.items():
                 _write(member, root.require_group(store).require_group(basis))
         zarr.consolidate_metadata(root.store, zarr_format=2)
-        _move_in(wip, path)
+        move_in(wip, path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
         rule = "the result must fit on the disk of" if full else "the result cannot be written to"
@@ -152,27 +153,6 @@ def save_array(path, array):
             np.save(file, array)
     except OSError as error:
         raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
-
-
-def _move_in(wip, path):
-    """Put the new result in place of an old one, which is deleted last and comes back if anything fails."""
-    wip.chmod(0o777 & ~umask())  # a temporary folder is private
-    if not path.exists():
-        wip.rename(path)
-        return
-    aside = _wip(path)  # an empty folder, which a rename replaces
-    path.rename(aside)
-    try:
-        wip.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _wip(path):
-    """Make a folder of its own beside the result: runs that write to one place do not meet."""
-    return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
 
 
 def _is_result(path):

@@ -37,7 +37,8 @@ def main(argv=None):
         if interrupted or isinstance(error, KeyboardInterrupt):
             kept = getattr(arguments, "checkpoint", None)
             saved = kept and any(name.endswith(".tally") for name in _names(kept))
-            rest = f"what was counted is in {kept}, go on with --resume" if saved else "nothing half-written is left"
+            nothing = getattr(arguments, "interrupted", "nothing half-written is left")
+            rest = f"what was counted is in {kept}, go on with --resume" if saved else nothing
             return _fail(f"interrupted; {rest}", code=INTERRUPTED)
         return _explain(error)
 

@@ -16,6 +16,7 @@ from srmfast.engine.events import (
     ReadingResumed,
     Rotating,
 )
+from srmfast.training.events import EpochDone, StepsDone, TrainingStarted
 
 MODES = ("auto", "bar", "plain", "none")
 _WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
@@ -89,7 +90,13 @@ class Progress:
         total, counted = max(self._pass.rows, 1), self._before + self._rows
         share = min(1.0, counted / total)
         left = seconds * max(total - counted, 0) / self._rows if self._rows else float("inf")
-        what = {"norms": "norms of", "mean": "mean of", "choose": "planes of", "count": "counting"}[self._pass.purpose]
+        what = {
+            "norms": "norms of",
+            "mean": "mean of",
+            "choose": "planes of",
+            "count": "counting",
+            "export": "exporting",
+        }[self._pass.purpose]
         numbers = (
             f"{counted:,} of {self._pass.rows:,} rows, {self._rows / seconds:,.0f} rows/s, "
             f"{self._nbytes / seconds / 1e6:,.0f} MB/s, {_clock(left)} left"
@@ -104,6 +111,62 @@ class Progress:
 
     def _line(self, text):
         print(text, file=self.stream, flush=True)
+
+
+class TrainingProgress:
+    """A callback that tells how far a training is, with its losses.
+
+    Parameters
+    ----------
+    mode : str
+        One of `MODES`.
+    stream : file, optional
+        Standard error when omitted.
+    """
+
+    def __init__(self, mode="auto", stream=None):
+        self.stream = stream or sys.stderr
+        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self._training = None
+        self._before = 0
+        self._began = self._told = 0.0
+
+    def __call__(self, event):
+        if self.mode == "none":
+            return
+        if isinstance(event, TrainingStarted):
+            self._training, self._before = event, event.epoch
+            self._began = self._told = time.monotonic()
+            after = f", going on after epoch {event.epoch}" if event.epoch else ""
+            print(
+                f"training {event.name}: {event.parameters:,} parameters, {event.rows:,} rows, {event.epochs} epochs{after}",
+                file=self.stream,
+                flush=True,
+            )
+        elif isinstance(event, StepsDone) and self.mode == "bar":
+            self._tell(event.epoch - 1 + event.rows / max(self._training.rows, 1), f"loss {event.loss:.5g}")
+        elif isinstance(event, EpochDone) and event.epoch:
+            test = "" if event.test_loss != event.test_loss else f", test {event.test_loss:.5g}"
+            last = event.epoch == self._training.epochs
+            self._tell(event.epoch, f"loss {event.loss:.5g}{test}", last)
+            if last and self.mode == "bar":
+                self.stream.write("\n")
+                self.stream.flush()
+
+    def _tell(self, epochs, losses, last=False):
+        now = time.monotonic()
+        if now - self._told < _EVERY[self.mode] and not last:
+            return
+        self._told = now
+        total, done = self._training.epochs, epochs - self._before
+        left = _clock((now - self._began) * (total - epochs) / done) if done > 0 else "?"
+        if self.mode == "bar":
+            filled = round(epochs / total * _WIDTH)
+            bar = "█" * filled + "·" * (_WIDTH - filled)
+            self.stream.write(f"\r\x1b[K{self._training.name} {bar} {epochs / total:4.0%}  {losses}, {left} left")
+        else:
+            self.stream.write(f"epoch {int(epochs)} of {total}: {losses}, {left} left\n")
+        self.stream.flush()
 
 
 def _clock(seconds):

@@ -36,6 +36,27 @@ def whole_file(path):
     sync_folder(path.absolute().parent)
 
 
+def move_in(wip, path):
+    """Put a new folder in place of an old one, which is deleted last and comes back if anything fails."""
+    wip.chmod(0o777 & ~umask())  # a temporary folder is private
+    if not path.exists():
+        wip.rename(path)
+        return
+    aside = beside(path)  # an empty folder, which a rename replaces
+    path.rename(aside)
+    try:
+        wip.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def beside(path):
+    """Make a folder of its own beside the one to be: runs that write to one place do not meet."""
+    return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
+
+
 def sweep(path):
     """Remove what killed writers of `path` have left beside it; nobody else may be writing it."""
     path = Path(path)

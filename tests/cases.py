@@ -1,5 +1,7 @@
 """Rows, bases and grids on which every fast path is compared with the definition."""
 
+import itertools
+
 import numpy as np
 
 from srmfast import naive
@@ -62,3 +64,26 @@ def reference(x, result):
     """The definition's counts for the planes of a result, (e, p, a)."""
     pairs = list(zip(result.plane_i.tolist(), result.plane_j.tolist(), strict=True))
     return naive.counts(x, result.basis, pairs, result.epsilon, result.angle.size)
+
+
+def pairwise(*axes):
+    """Choose cases in which every value of an axis meets every value of every other axis: far fewer than the product.
+
+    Parameters
+    ----------
+    *axes : sequences
+        The first varies slowest.
+
+    Returns
+    -------
+    list of tuple
+        In the order of the product, the same whenever it is asked for.
+    """
+    product = list(itertools.product(*(range(len(axis)) for axis in axes)))
+    meetings = [set(itertools.combinations(enumerate(case), 2)) for case in product]
+    open_, chosen = set().union(*meetings), []
+    while open_:
+        best = max(range(len(product)), key=lambda number: len(meetings[number] & open_))
+        open_ -= meetings[best]
+        chosen.append(best)
+    return [tuple(axis[at] for axis, at in zip(axes, product[number], strict=True)) for number in sorted(chosen)]

@@ -8,11 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Several tests run at once: threads of BLAS that wait for one another would hold the cores that the others need.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import srmfast
-from srmfast import cli
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import srmfast  # noqa: E402
+from srmfast import cli  # noqa: E402
 
 ROOT = Path(srmfast.__file__).parents[1]
 
@@ -45,10 +48,27 @@ def srmfast_cli(srmfast_env):
 
     def call(command, **options):
         words = [sys.executable, "-W", "error", "-m", "srmfast", *shlex.split(command)]
-        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=600, **options)
+        ended = subprocess.run(words, capture_output=True, text=True, env=srmfast_env, timeout=200, **options)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return call
+
+
+@pytest.fixture
+def start():
+    """`start([word, …], **options)` is subprocess.Popen; what is still there when the test ends is killed."""
+    started = []
+
+    def call(words, **options):
+        started.append(subprocess.Popen(words, **options))
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+            stream.close()  # not read to its end: a grandchild may hold the other one
 
 
 @pytest.fixture

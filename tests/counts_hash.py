@@ -46,8 +46,12 @@ def digest(found):
 def count(folder):
     """Yield what `digest` takes, counted by srmfast."""
     for name, rows, arguments in problems(folder):
-        result = srmfast.run(rows, keep="all", **arguments)
-        yield name, result.counts, result.rows, result.attrs["spec"]["centre_hash"], result.attrs["mean_over_rms"]
+        yield name, *numbers(srmfast.run(rows, keep="all", **arguments))
+
+
+def numbers(result):
+    """Return what of a result is hashed."""
+    return result.counts, result.rows, result.attrs["spec"]["centre_hash"], result.attrs["mean_over_rms"]
 
 
 def main():

@@ -10,9 +10,7 @@ from srmfast import naive
 N = 157  # divisible by no block size and no thread count
 
 
-@pytest.mark.parametrize("d", cases.DIMS)
-@pytest.mark.parametrize("basis", cases.BASES)
-@pytest.mark.parametrize("rows", cases.ROWS)
+@pytest.mark.parametrize("rows, basis, d", cases.pairwise(cases.ROWS, cases.BASES, cases.DIMS))
 def test_counts_equal_the_definition(rows, basis, d, rng):
     x = cases.rows(rows, N, d, rng)
     b = cases.basis(basis, d, rng)
@@ -34,10 +32,10 @@ def test_every_grid_agrees(rows, a, rng):
     assert (result.counts[0] == cases.reference(x, result)).all()
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4, 7])
-@pytest.mark.parametrize("block_rows", [1, 7, 64, 2003])
-@pytest.mark.parametrize("centre", [False, True])
-@pytest.mark.parametrize("keep", ["all", "hit"])
+@pytest.mark.parametrize(
+    "threads, block_rows, centre, keep",
+    cases.pairwise([1, 2, 4, 7], [1, 7, 64, 2003], [False, True], ["all", "hit"]),
+)
 def test_resources_change_nothing(threads, block_rows, centre, keep, rng):
     x = cases.rows("relu", 2003, 12, rng) + 0.25
     labels = rng.integers(0, 3, 2003)

@@ -242,11 +242,17 @@ def store(tmp_path, rng):
 COMMAND = "run x.npy --epsilon 0.3 --angles 24 --threads 1 --progress none"
 
 
-def start(words, env, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "srmfast", *words.split()], env=env, cwd=folder, text=True, stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
+@pytest.fixture
+def begin(start, store, srmfast_env):
+    """`begin("run x.npy …")` starts a process beside the store."""
+
+    def call(words):
+        return start(
+            [sys.executable, "-m", "srmfast", *words.split()], env=srmfast_env, cwd=store, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return call
 
 
 def wait_for(condition, seconds=60):
@@ -256,9 +262,9 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
-def stopped(store, env, delay):
+def stopped(store, begin, delay):
     """Start a run and end it by SIGTERM; return its exit code and what it said."""
-    process = start(f"{COMMAND} --checkpoint ck --resume -o o.zarr", env, store)  # a checkpoint would come after 10 s
+    process = begin(f"{COMMAND} --checkpoint ck --resume -o o.zarr")  # a checkpoint would come after 10 s
     wait_for(lambda: (store / "ck" / "run.json").exists() or process.poll() is not None)
     time.sleep(delay)
     process.send_signal(signal.SIGTERM)
@@ -266,19 +272,19 @@ def stopped(store, env, delay):
     return process.returncode, said
 
 
-def test_sigterm_writes_a_last_checkpoint_and_resume_goes_on(store, srmfast_env):
+def test_sigterm_writes_a_last_checkpoint_and_resume_goes_on(store, begin):
     whole = srmfast.run(store / "x.npy", epsilon=0.3, angles=24)
     for delay in (0.3, 0.6, 1.2, 2.4):
-        rc, said = stopped(store, srmfast_env, delay)
+        rc, said = stopped(store, begin, delay)
         if "nothing half-written is left" not in said:  # else it came before the first row: nothing was there to save
             break
     if rc == 0:
         pytest.skip("the machine was faster than the signal")
     assert rc == 130 and "what was counted is in ck, go on with --resume" in said
     assert list((store / "ck").glob("0-count-*.tally")) and not (store / "o.zarr").exists()
-    again = start(f"{COMMAND} --checkpoint ck -o o.zarr", srmfast_env, store)
+    again = begin(f"{COMMAND} --checkpoint ck -o o.zarr")
     assert "holds an unfinished run; go on with it by --resume" in again.communicate(timeout=60)[1]
-    last = start(f"{COMMAND.replace('none', 'plain')} --checkpoint ck --resume -o o.zarr", srmfast_env, store)
+    last = begin(f"{COMMAND.replace('none', 'plain')} --checkpoint ck --resume -o o.zarr")
     assert "going on after" in last.communicate(timeout=60)[1] and last.returncode == 0
     assert np.array_equal(srmfast.load(store / "o.zarr").counts, whole.counts)
     assert not (store / "ck").exists()

@@ -12,7 +12,9 @@ def test_killed_runs_count_the_same():
     assert all(line.rstrip().endswith("same counts") for line in said), said  # and nothing is left beside the result
 
 
-@pytest.mark.parametrize("kind", ["npy", "zarr-sharded", "h5", "pt", "result", "checkpoint", "part"])
+@pytest.mark.parametrize(
+    "kind", ["npy", "zarr-sharded", "h5", "pt", "onnx", "onnx-external", "result", "checkpoint", "part"]
+)
 def test_damaged_files_are_one_line_or_the_right_counts(kind, srmfast_env, monkeypatch):
     for name, value in srmfast_env.items():
         monkeypatch.setenv(name, value)

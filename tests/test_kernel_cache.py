@@ -56,7 +56,7 @@ def python(code, *arguments, env, **options):
     """Run code, which may import this file, in a process of its own."""
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{textwrap.dedent(code)}"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, **options)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, **options)
 
 
 # ---- kept, and found again -------------------------------------------------------------------------------

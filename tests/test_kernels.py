@@ -1,6 +1,7 @@
 """The kernels one by one: the pinned dot, decoding, arcs, sums."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -45,13 +46,17 @@ for f in (rows.pinned_dot, decode.measure, decode.subtract, moments.measure_and_
 """
 
 
-@pytest.mark.parametrize("cpu", ["host", "generic"])
+# A generic x86 has no instruction that fuses, and what calls fma there fuses on the host.
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@pytest.mark.parametrize("cpu", ["host"] if X86 else ["host", "generic"])
 def test_no_decider_fuses_a_product_with_a_sum(cpu, tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     if cpu == "generic":
         environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     done = subprocess.run(
-        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ASSEMBLY], env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
     fused = dict(line.split() for line in done.stdout.splitlines())
@@ -144,7 +149,7 @@ def test_an_arc_holds_the_angles_that_the_line_says(a, u, v, t, ulps):
     assert (got == expected).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from([8, 9, 90, 360, 997, 3600, 10**6]),
     st.one_of(st.floats(-1, 1), st.sampled_from([-1.0, 0.0, 1.0, 0.5, 2**-0.5, 1e-9, -1e-9])),

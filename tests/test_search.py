@@ -37,10 +37,9 @@ def assert_right(x, result, most=400):
         assert (result.counts.sum(axis=2) == result.total).all()
 
 
-@pytest.mark.parametrize("planes", ["permutations", "combinations"])
-@pytest.mark.parametrize("d", [3, 16, 33])
-@pytest.mark.parametrize("kind", cases.BASES)
-@pytest.mark.parametrize("rows", cases.ROWS)
+@pytest.mark.parametrize(
+    "rows, kind, d, planes", cases.pairwise(cases.ROWS, cases.BASES, [3, 16, 33], ["permutations", "combinations"])
+)
 def test_a_search_counts_what_the_definition_counts(searching, rows, kind, d, planes, rng):
     x = cases.rows(rows, N, d, rng)
     x[:9, 1] = 40 * (1 + x[:9, 0])  # rows with one massive entry
@@ -65,9 +64,14 @@ def test_angles_between_vectors_that_do_not_fit_as_matrices_are_the_same(way, ki
     assert_right(x, result)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "float8_e4m3fn", "float8_e5m2"])
-@pytest.mark.parametrize("kind", ["standard", "plusminus", "rotated", "oblique"])
-@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize(
+    "dtype, kind, centre",
+    cases.pairwise(
+        ["float16", "bfloat16", "float32", "float64", "int8", "float8_e4m3fn", "float8_e5m2"],
+        ["standard", "plusminus", "rotated", "oblique"],
+        [False, True],
+    ),
+)
 def test_wide_layers_of_every_type_are_searched_and_right(dtype, kind, centre, rng):
     d = 96
     x = 3 * rng.normal(size=(N, d))
@@ -87,9 +91,14 @@ def test_wide_layers_of_every_type_are_searched_and_right(dtype, kind, centre, r
     assert_right(values - mean if centre else values, result)
 
 
-@pytest.mark.parametrize("planes", ["permutations", "combinations", "random:50", "neighbours"])
-@pytest.mark.parametrize("kind", ["standard", "rotated", "oblique", "parallel"])
-@pytest.mark.parametrize("way", ["scan", "search"])
+@pytest.mark.parametrize(
+    "way, kind, planes",
+    cases.pairwise(
+        ["scan", "search"],
+        ["standard", "rotated", "oblique", "parallel"],
+        ["permutations", "combinations", "random:50", "neighbours"],
+    ),
+)
 def test_threads_that_share_planes_in_stripes_change_nothing(way, kind, planes, monkeypatch, rng):
     """Small buffers that fill up everywhere, planes kept by hit, and seven threads on one ledger."""
     d = 40
@@ -200,9 +209,7 @@ def test_whatever_a_run_needs_is_compiled_before_it(dtype, centred, rng):
     kinds = "standard", srmfast.load_basis("random:70", 70), thompson()
     warm(dtype, centred=centred != "no")
     before = compiled()
-    for kind in kinds:
-        for planes in ("permutations", "random:9", "active:9"):
-            for labels, mask in ((None, None), (rng.integers(0, 3, 200), rng.random(200) < 0.9)):
-                options = dict(planes=planes, labels=labels, mask=mask, centre=mean, angles=12)
-                srmfast.run(x, kind, epsilon=0.4, **options)
+    rules = {}, {"labels": rng.integers(0, 3, 200), "mask": rng.random(200) < 0.9}
+    for kind, planes, rule in cases.pairwise(kinds, ("permutations", "random:9", "active:9"), rules):
+        srmfast.run(x, kind, epsilon=0.4, planes=planes, centre=mean, angles=12, **rule)
     assert compiled() == before

@@ -168,5 +168,5 @@ def test_importing_the_package_loads_no_format_library():
         "print([m for m in ('zarr', 'h5py', 'numba', 'hdf5plugin', 'torch', 'srmfast.kernels') if m in "
         "sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -141,16 +141,14 @@ with h5py.File(path, "w", **({} if mode == "plain" else {"libver": "latest"})) a
 
 
 @pytest.fixture
-def writer(tmp_path, acts):
+def writer(tmp_path, acts, start):
     """Starts a process that holds a.h5 open, and its lock; `grow()` makes it append rows."""
-    started = []
 
-    def start(mode):
+    def hold(mode):
         path = tmp_path / "a.h5"
         np.save(tmp_path / "a.h5.npy", acts)
         words = [sys.executable, "-c", WRITER, str(path), mode]
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        started.append(process)
+        process = start(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "written\n"
 
         def grow():
@@ -160,10 +158,7 @@ def writer(tmp_path, acts):
 
         return path, process, grow
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return hold
 
 
 def test_a_file_that_another_process_has_locked_opens(writer, acts):

@@ -85,6 +85,16 @@ def start(words, folder, **options):
     )  # fmt: skip
 
 
+def said_at_the_end(process):
+    """Wait for a process and return its standard error; one that hangs is killed, and is an error."""
+    try:
+        return process.communicate(timeout=200)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+
+
 def killed_to_the_end(words, folder, rng, kills, longest):
     """Start a run again and again until it ends, killing it up to `kills` times; return how often it was killed."""
     killed = 0
@@ -97,7 +107,7 @@ def killed_to_the_end(words, folder, rng, kills, longest):
                 process.wait(rng.uniform(0.0, longest))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGTERM if rng.random() < 0.25 else signal.SIGKILL)
-        said = process.communicate(timeout=600)[1]
+        said = said_at_the_end(process)
         if process.returncode == 0:
             return killed
         if process.returncode not in (-signal.SIGKILL, 130, -signal.SIGTERM):
@@ -138,7 +148,7 @@ def campaign(kills, *, seed=0, formats=FORMATS, n=120_000, d=40, say=print):
             if (kind, variant) not in references:
                 began = time.monotonic()
                 left_alone = start(f"{words} -o alone.zarr --force", place)
-                problem = left_alone.communicate(timeout=600)[1]
+                problem = said_at_the_end(left_alone)
                 if left_alone.returncode:
                     raise SystemExit(problem)
                 references[kind, variant] = srmfast.load(place / "alone.zarr"), time.monotonic() - began

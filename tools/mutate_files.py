@@ -81,6 +81,8 @@ def make(kind, folder):
         found = Path(__file__).parents[1] / "tests" / "data" / "torch-tensor.pt"
         if found.exists():
             shutil.copy(found, path)
+    elif kind.startswith("onnx"):
+        path = _model(kind, folder)
     elif kind == "result":
         srmfast.run(x, **OPTIONS).save(path := folder / "acts.zarr")
     elif kind == "part":
@@ -91,6 +93,49 @@ def make(kind, folder):
         with contextlib.suppress(_Stop), Checkpoint(path, every=1e-9) as checkpoint:
             _resume(checkpoint, stop=3)
     return path if path.exists() else None
+
+
+def _model(kind, folder):
+    """Write a small model: a layer and the same inside a branch, its constants inside or in another file."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, node = np.random.default_rng(1), helper.make_node
+    constants = [
+        numpy_helper.from_array(
+            rng.normal(size=(D, 200)).astype(np.float32), "w"
+        ),  # left in the file while it is opened
+        numpy_helper.from_array(rng.normal(size=(200, D)).astype(np.float32), "v"),
+        numpy_helper.from_array(np.array([-1, D]), "shape"),
+        numpy_helper.from_array(np.array(-1e30, np.float32), "low"),
+    ]
+    branch = [
+        helper.make_graph(
+            [node(op, ["wide"], [f"{op}_out"])], op, [], [helper.make_tensor_value_info(f"{op}_out", 1, ["n", 200])]
+        )
+        for op in ("Tanh", "Relu")
+    ]
+    graph = helper.make_graph(
+        [
+            node("Reshape", ["x", "shape"], ["flat"]),
+            node("MatMul", ["flat", "w"], ["wide"]),
+            node("ReduceMax", ["wide"], ["top"], keepdims=0),
+            node("Greater", ["top", "low"], ["any"]),
+            node("If", ["any"], ["bent"], then_branch=branch[0], else_branch=branch[1]),
+            node("MatMul", ["bent", "v"], ["acts"]),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", D])],
+        [helper.make_tensor_value_info("acts", TensorProto.FLOAT, ["n", D])],
+        constants,
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if kind == "onnx":
+        onnx.save_model(proto, path := folder / "acts.onnx")
+        return path
+    (path := folder / "acts").mkdir()
+    onnx.save_model(proto, path / "acts.onnx", save_as_external_data=True, location="values", size_threshold=64)
+    return path
 
 
 class _Stop(Exception):
@@ -126,6 +171,12 @@ def counts(kind, path):
     elif kind == "checkpoint":
         with Checkpoint(path, resume=True) as checkpoint:
             found = _resume(checkpoint)
+    elif kind.startswith("onnx"):
+        from srmfast.graph import layers
+
+        path = path / "acts.onnx" if path.is_dir() else path
+        layers(path)
+        found = srmfast.run(f"{path}::acts", **OPTIONS, nonfinite="skip", inputs=rows())
     else:
         found = srmfast.run(str(path), **OPTIONS, nonfinite="skip")
     return found.attrs["rows"]["seen"], found.counts
@@ -243,7 +294,7 @@ def campaign(kind, files, say=print):
 
 KINDS = (
     "npy", "npz", "npz-deflated", "zarr", "zarr-2", "zarr-sharded", "zarr-zip", "h5", "h5-plain", "safetensors", "pt", "parquet",
-    "result", "checkpoint", "part",
+    "onnx", "onnx-external", "result", "checkpoint", "part",
 )  # fmt: skip
 
 

@@ -13,15 +13,9 @@ from srmfast.spec import differing
 from srmfast.tally import FOLDS
 
 _NAMED = 8  # folds in a line
-_GIVEN = ("labels", "groups", "mask", "lengths", "tokens")  # what only the user can give again
-_UNCOMPARED = (
-    "keep",
-    "planes",
-    "planes_hash",
-    "seed",
-    "max_norm",
-    "null",
-)  # in a Spec: the planes are taken from the result
+_GIVEN = ("labels", "groups", "mask", "lengths", "tokens", "inputs")  # what only the user can give again
+# Not compared, of a Spec: the planes are taken from the result.
+_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm", "null")
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ def verify(result, store=None, *, folds=4, resources, on_event=ignore, **given):
     resources : Resources
     on_event : callable
     **given
-        labels, groups, mask: those of the run, when they were arrays in memory or have moved.
+        labels, groups, mask, inputs …: those of the run, when they were arrays in memory or have moved.
 
     Returns
     -------
@@ -114,7 +108,7 @@ def _again(result, store, given, resources, on_event, **changes):
         raise InputError("the activations of the result were in memory; give the store")
     inputs |= {name: value for name, value in given.items() if value is not None}
     for name in _GIVEN:
-        if isinstance(inputs.get(name), str) and inputs[name] == IN_MEMORY:
+        if inputs.get(name) == IN_MEMORY or IN_MEMORY in [one[-1] for one in _pairs(inputs.get(name))]:
             raise InputError(f"the {name} of the result were in memory; give them by --{name}")
     if result.centre is not None and (changes or inputs["centre"] == IN_MEMORY):
         inputs["centre"] = result.centre
@@ -132,6 +126,10 @@ def _again(result, store, given, resources, on_event, **changes):
     request = Request.from_dict(inputs | changes)
     (member,) = prepare([(result.attrs["store_name"], source)], [("", basis)], request, resources, on_event=on_event)
     return member, request
+
+
+def _pairs(value):
+    return value if isinstance(value, list) else []
 
 
 def _accounting(result):

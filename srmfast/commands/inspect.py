@@ -14,6 +14,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="of the sampled rows (default 0)")
     options.add_axes(parser)
+    options.add_inputs(parser)
 
 
 def call(arguments):
@@ -27,5 +28,7 @@ def call(arguments):
         index=options.index(arguments.index),
         flatten=arguments.flatten,
         pool=arguments.pool,
+        inputs=options.inputs(arguments.inputs),
+        batch=arguments.batch,
     )
     print(inspect(store, basis=arguments.basis, seed=arguments.seed))

@@ -12,6 +12,7 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for --sample (default 0)")
     options.add_rows(parser)
     options.add_axes(parser)
+    options.add_inputs(parser)
     options.add_resources(parser)
     parser.add_argument("-o", "--out", required=True, metavar="M.npy", help="the mean, (d,) float64")
     parser.add_argument("--force", action="store_true", help="replace an existing file")

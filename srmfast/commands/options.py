@@ -25,6 +25,34 @@ def add_axes(parser):
     )
 
 
+def add_inputs(parser):
+    """Declare what a model is given, where a STORE is MODEL.onnx::TENSOR."""
+    group = parser.add_argument_group("models (MODEL.onnx::TENSOR)")
+    group.add_argument(
+        "--inputs", action="append", metavar="[NAME=]X",
+        help="items that the model is given: an array file for one input, a .npz or folder with an array for each, or NAME=FILE "
+        "each",
+    )  # fmt: skip
+    group.add_argument(
+        "--batch",
+        type=int,
+        metavar="B",
+        help="items given at once (default: up to 64, from model and input shape alone)",
+    )
+
+
+def inputs(given):
+    """Parse --inputs options: a path, or a dict of them by the names of inputs; None without any."""
+    from srmfast.errors import InputError
+
+    found = [named(text) for text in given or ()]
+    if len(found) == 1 and not found[0][0]:
+        return found[0][1]
+    if any(not name for name, _ in found) or len({name for name, _ in found}) < len(found):
+        raise InputError(f"several --inputs must be NAME=FILE with different names, got {', '.join(given)}; name each")
+    return dict(found) or None
+
+
 def add_rows(parser):
     """Declare which rows take part, and what they are labelled with."""
     rows = parser.add_argument_group("which rows")
@@ -102,7 +130,7 @@ def request(arguments, **more):
     from srmfast.engine import Request
 
     given = {name: getattr(arguments, name) for name in Request.__dataclass_fields__ if hasattr(arguments, name)}
-    return Request(**given | {"index": index(arguments.index)} | more)
+    return Request(**given | {"index": index(arguments.index), "inputs": inputs(arguments.inputs)} | more)
 
 
 def floats(text):
@@ -196,6 +224,7 @@ def add_again(parser):
     """Declare what a run that is done again may need."""
     for name in AGAIN:
         parser.add_argument(f"--{name}", metavar="F|key", help="of the run, when they were in memory or have moved")
+    add_inputs(parser)
     add_resources(parser, checkpoints=False)
 
 
@@ -203,7 +232,10 @@ def again(arguments):
     """Return what `add_again` declared, for `verify` and `reproduce`."""
     from srmfast.progress import Progress
 
-    given = {name: getattr(arguments, name) for name in AGAIN}
+    given = {name: getattr(arguments, name) for name in AGAIN} | {
+        "inputs": inputs(arguments.inputs),
+        "batch": arguments.batch,
+    }
     return given | {"resources": resources(arguments), "on_event": Progress(arguments.progress)}
 
 

@@ -16,7 +16,7 @@ def add_arguments(parser):
         "stores",
         nargs="+",
         metavar="STORE",
-        help="path or path::key (.npy .npz .zarr .h5 .safetensors .pt .parquet …), or a folder or glob of shards",
+        help="path or path::key (.npy .npz .zarr .h5 .safetensors .pt .parquet .onnx …), or a folder or glob of shards",
     )
     what = parser.add_argument_group("what is counted")
     what.add_argument(
@@ -66,6 +66,7 @@ def add_arguments(parser):
     )
     options.add_rows(parser)
     options.add_axes(parser)
+    options.add_inputs(parser)
     how = options.add_resources(parser)
     how.add_argument(
         "--scheduler", metavar="ADDR", help="count on the workers of a Dask scheduler, tcp://HOST:PORT or local"

@@ -32,7 +32,7 @@ class ComparingVectors:
 class PassStarted:
     """A reading of the store begins."""
 
-    purpose: str  # "norms" (for --max-norm), "mean", "choose" (active:P) or "count"
+    purpose: str  # "norms" (for --max-norm), "mean", "choose" (active:P), "count" or "export"
     store: str  # name of the store
     rows: int  # rows that will be read
     nbytes: int  # stored bytes of these rows, uncompressed

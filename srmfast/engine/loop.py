@@ -129,7 +129,7 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
                 if interrupted():
                     raise KeyboardInterrupt
                 begin = bool(reading) and len(counting) < _COUNTING
-                if not arrived([reading[0]] if begin else counting[0][0]):
+                if not arrived([reading[0]] if begin else counting[0][0] if counting else []):
                     continue
                 if begin:
                     raw, start, took = reading.popleft().result()
@@ -138,7 +138,7 @@ def read_and_count(member, task, on_event, *, ready=None, saved=None):
                     futures = [counters.submit(count, raw[low:high], start + low) for low, high in pieces]
                     counting.append((futures, start, start + len(raw), raw.nbytes))
                     del raw
-                else:
+                elif counting:  # a state that was just saved has settled them all
                     settle()
                 read_ahead()
             leave_out(store.n)

@@ -94,7 +94,7 @@ class Plan:
 
 def make_plan(
     *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
-    remote=False, advice="", compared=0,
+    remote=False, advice="", computes=False, held=0, compared=0,
 ):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
@@ -124,6 +124,10 @@ def make_plan(
         Whether reading waits for a network.
     advice : str
         How to store the array in smaller units.
+    computes : bool
+        Whether reading is the work.
+    held : int
+        Bytes that the open store holds.
     compared : int
         Bytes that comparing a basis with its rotations takes.
 
@@ -145,7 +149,7 @@ def make_plan(
     slab_rows = min(slab_rows, n)
     copies = _DECODE_COPIES.get(format, 1) + remote  # what has arrived is held until it is decoded
     if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
-        readers = min(readers, threads // 2)
+        readers = min(readers, threads if computes else threads // 2)
     slab = slab_rows * row * copies
     least = 2 if 2 * slab <= resources.memory * _MOST_READ_SHARE else 1  # a second one is read while one is counted
     slabs = min(max(1, readers) + 2, -(-n // slab_rows), max(least, int(resources.memory * _READ_SHARE // slab)))
@@ -164,7 +168,8 @@ def make_plan(
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
-        ("items being averaged", readers * working),
+        ("items being averaged, or computed by the model", readers * working),
+        ("the model", held),
         ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),

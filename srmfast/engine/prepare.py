@@ -22,7 +22,7 @@ from srmfast.errors import InputError, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
-from srmfast.stores import Store, load_column, open_store
+from srmfast.stores import Store, load_column, open_store, tensors_of
 
 _LONG = 2.0  # seconds that are worth a word
 _ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
@@ -185,7 +185,7 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     list of Member
         One for each store.
     """
-    stores, bases, resolved = list(stores), list(bases), {}
+    stores, bases, resolved = _each_tensor(stores), list(bases), {}
 
     def resolve(store):
         if store.d not in resolved:
@@ -206,6 +206,17 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     if len(names) * len(bases) > 1:
         _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
+
+
+def _each_tensor(stores):
+    """Put, in place of a pattern over the tensors of a model, each of them: one inference each, as members are read in turn."""
+    found = []
+    for name, source in stores:
+        tensors = tensors_of(source) if isinstance(source, (str, Path)) else [source]
+        found += [
+            (f"{name}.{number}" if name and len(tensors) > 1 else name, one) for number, one in enumerate(tensors)
+        ]
+    return found
 
 
 def _given(path):
@@ -255,7 +266,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
             )
             for (basis, geometry, planes), way in zip(chosen, ways, strict=True)
         ],
-        stores=stores, working=store.working_bytes,
+        stores=stores, working=store.working_bytes, computes=store.computes, held=store.held_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
         resources=resources, columns=selection.nbytes(), compared=compared[1],
     )  # fmt: skip

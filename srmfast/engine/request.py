@@ -45,6 +45,8 @@ class Request:
     index: object = None
     flatten: bool = False
     pool: str | None = None
+    inputs: object = None
+    batch: int | None = None
     basis_transpose: bool = False
 
     def __post_init__(self):
@@ -74,14 +76,19 @@ class Request:
     @property
     def store_options(self):
         """The options that `open_store` takes."""
-        return dict(feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool)
+        return dict(
+            feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool, inputs=self.inputs,
+            batch=self.batch,
+        )  # fmt: skip
 
     def to_dict(self, store=None):
         """Return the options, and the path of the store, as JSON-able values.
 
         Paths are whole, so that they can be found again, addresses without their secrets, arrays `IN_MEMORY`.
         """
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__} | {
+            "inputs": _whole_inputs(self.inputs)
+        }
         named = isinstance(self.planes, str) and not os.path.splitext(self.planes)[1]  # permutations, random:9 …
         paths = set(_PATHS) - ({"planes"} if named else set())
         return {"store": store and shown(store)} | {name: _plain(value, name in paths) for name, value in given.items()}
@@ -92,6 +99,8 @@ class Request:
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
         if known.get("index"):
             known["index"] = dict(known["index"])
+        if isinstance(known.get("inputs"), list):
+            known["inputs"] = dict(known["inputs"])
         return cls(**known)
 
     @property
@@ -114,6 +123,16 @@ def _plain(value, may_be_path=False):
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     return IN_MEMORY
+
+
+def _whole_inputs(inputs):
+    """Return the inputs of a model with whole paths: they are never keys."""
+    if isinstance(inputs, dict):
+        return {name: _whole_inputs(spec) for name, spec in inputs.items()}
+    if not isinstance(inputs, (str, Path)):
+        return inputs
+    path, mark, key = str(inputs).partition("::")
+    return shown(path if "://" in path else os.path.abspath(path)) + mark + key
 
 
 def whole_path(text):

@@ -46,6 +46,8 @@ def run(
     index=None,
     flatten=False,
     pool=None,
+    inputs=None,
+    batch=None,
     basis_transpose=False,
     threads=None,
     memory=None,
@@ -99,6 +101,8 @@ def run(
     missing_chunks : {"error", "skip", "zeros"}
     feature_axis, index, flatten, pool
         How an array of higher rank becomes rows; see `srmfast.open_store`.
+    inputs, batch
+        What a model is given, and how many items at once; see there, too.
     basis_transpose : bool
         The basis is (d, k).
     threads, memory, block_rows : optional
@@ -127,7 +131,8 @@ def run(
         epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
         padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
         null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
-        feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, basis_transpose=basis_transpose,
+        feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
+        basis_transpose=basis_transpose,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)

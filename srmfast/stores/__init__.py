@@ -4,13 +4,17 @@ import importlib
 
 _HOME = {
     "BITS": "_dtypes",
+    "EXPORTED": "_layouts_models",
+    "Inference": "_onnx",
     "Source": "base",
     "Store": "rows",
     "abandon": "_remote",
     "expand": "columns",
+    "is_export": "_layouts_models",
     "float8_values": "_dtypes",
     "load_column": "columns",
     "open_store": "open",
+    "tensors_of": "_onnx",
     "to_floats": "_dtypes",
 }
 

@@ -19,6 +19,8 @@ class Recognised:
         What was chosen without being asked for, each with the flag that chooses otherwise.
     mask, lengths, tokens : str or None
         Arrays beside the store that rows are left out by, unless the user gives others.
+    verb : str
+        "is" where nothing had to be guessed.
     """
 
     name: str
@@ -27,11 +29,22 @@ class Recognised:
     mask: str | None = None
     lengths: str | None = None
     tokens: str | None = None
+    verb: str = "looks like"
 
     @property
     def line(self):
         """All of it in one line."""
-        return "; ".join((f"looks like {self.name}, {self.words}", *self.assumed))
+        lines = [f"rows where {self.mask} is 0 are left out (another: --mask)"] if self.mask else []
+        lines += [f"positions beyond {self.lengths} are left out (others: --lengths)"] if self.lengths else []
+        lines += [f"--exclude-tokens goes by {self.tokens} (others: --tokens)"] if self.tokens else []
+        return "; ".join((f"{self.verb} {self.name}, {self.words}", *self.assumed, *lines))
+
+    def pooled(self):
+        """Return the same for means over positions, of which none can be left out any more."""
+        if not (self.mask or self.lengths):
+            return self
+        told = f"the means are over all positions, those that {self.mask or self.lengths} marks as padding too"
+        return dataclasses.replace(self, assumed=(*self.assumed, told), mask=None, lengths=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +57,14 @@ class Found:
     recognised : Recognised
     index : dict
         Axis -> position to open with: what the user fixed and what the layout adds.
+    feature_axis : int or None
+        Axis of the features, where the layout tells it and the user does not.
     """
 
     source: Source
     recognised: Recognised
     index: dict
+    feature_axis: int | None = None
 
 
 def found(source, name, index, assumed=(), *, beside=(), mask=None, lengths=None, tokens=None):
@@ -71,7 +87,4 @@ def found(source, name, index, assumed=(), *, beside=(), mask=None, lengths=None
     words = " x ".join(map(str, source.shape)) + f" {source.dtype_name}"
     words += f", with {' and '.join(with_it)}" if with_it else ""
     lines = [line for line in assumed if line]
-    lines += [f"rows where {mask} is 0 are left out (another: --mask)"] if mask else []
-    lines += [f"positions beyond {lengths} are left out (others: --lengths)"] if lengths else []
-    lines += [f"--exclude-tokens goes by {tokens} (others: --tokens)"] if tokens else []
     return Found(source, Recognised(name, words, tuple(lines), mask, lengths, tokens), dict(index or {}))

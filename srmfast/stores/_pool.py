@@ -48,7 +48,7 @@ class PooledSource(Source):
         self._read = max(together, self._averaged // together * together)
         self.working_bytes = (
             2 * min(self._read, self.shape[0]) * item * source.dtype.itemsize + 8 * self._averaged * item
-        )
+        ) + source.working_bytes
 
     def read(self, selection):
         items, features = (slice(s, s + 1) if isinstance(s, int) else s for s in selection)

@@ -56,7 +56,8 @@ ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"A
 PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1", remote=False, lists=True)
 DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"), remote=False)
 ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
-FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS)
+ONNX = Format("onnx", (".onnx",), "_onnx", remote=False)
+FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS, ONNX)
 _SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values
 
 

@@ -36,6 +36,10 @@ class Source(abc.ABC):
         Number of threads that may call `read` at once with profit.
     remote : bool
         Whether reading waits for a network rather than for a core.
+    computes : bool
+        Whether reading is the work: values are computed, by as many readers as there are cores.
+    held_bytes : int
+        What is held while the source is open.
     """
 
     format = "array"
@@ -47,6 +51,8 @@ class Source(abc.ABC):
     working_bytes = 0
     readers = 1
     remote = False
+    computes = False
+    held_bytes = 0
 
     _location = "array"
 

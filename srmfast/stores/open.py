@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 from srmfast.errors import InputError, shown
-from srmfast.stores import _axes, _places, _registry, _remote, _shards, recognise
+from srmfast.stores import _axes, _onnx, _places, _registry, _remote, _shards, recognise
 from srmfast.stores._memory import MemorySource, to_numpy
 from srmfast.stores._site import Site
 from srmfast.stores.rows import Store
 
 
-def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=None, name=None):
+def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=None, name=None, inputs=None, batch=None):
     """Open activations as a matrix of rows and features.
 
     Parameters
@@ -19,7 +19,7 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=Non
         A store is returned as it is. An array: NumPy, zarr, h5py, torch, or anything NumPy converts. A path:
         ``PATH`` or ``PATH::KEY`` of a .npy, .npz, Zarr, HDF5, NetCDF4, AnnData, safetensors, torch, Parquet or Arrow
         file, of a Hugging Face datasets folder, or of raw values described as ``acts.bin::float16,1000000x768``; or
-        a folder or glob of such parts. Dumps of the tools that `srmfast.stores.recognise` knows need no key but that
+        a folder or glob of such parts; or ``MODEL.onnx::TENSOR``, whose rows are computed from `inputs`. Dumps of the tools that `srmfast.stores.recognise` knows need no key but that
         of a layer; ``recognised`` of the store says what was assumed.
     feature_axis : int or str, optional
         Axis of the features, negative from the end, or its name. The last one when omitted; arrays with four and more
@@ -32,6 +32,10 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=Non
         One row for each position of the first row axis: the mean over all others, in float64.
     name : str, optional
         Short name for titles and result groups; made from the path when omitted.
+    inputs : path, array, or mapping of str to path or array, optional
+        What a model is given: one array, a folder or container with an array for each of its inputs, or one by one.
+    batch : int, optional
+        Items that a model is given at once; chosen from the model and the shape of its inputs when omitted.
 
     Returns
     -------
@@ -52,16 +56,19 @@ def open_store(source, *, feature_axis=None, index=None, flatten=False, pool=Non
     ((6, 2), [[8.0, 9.0], [10.0, 11.0]])
     """
     if isinstance(source, Store):
-        if feature_axis is not None or index or flatten or pool:
+        if feature_axis is not None or index or flatten or pool:  # inputs: a run of stores and models has some
             raise InputError(
                 "axes are chosen when a store is opened; open the path or array again with the axes you want"
             )
         return source
     options, recognised = {"feature_axis": feature_axis, "index": index, "flatten": flatten}, None
     if isinstance(source, (str, Path)):
-        opened, stem, found = _open_path(str(source), options)
+        opened, stem, found = open_path(str(source), options, inputs=inputs, batch=batch)
         if found is not None:
-            recognised, options["index"] = found.recognised, found.index
+            recognised, options["index"] = found.recognised.pooled() if pool else found.recognised, found.index
+            options["feature_axis"] = found.feature_axis if feature_axis is None else feature_axis
+    elif inputs is not None or batch is not None:
+        raise InputError("inputs and a batch are given to models, not to an array; drop them, or name a .onnx file")
     else:
         opened, stem = _open_array(source), "array"
     try:
@@ -92,8 +99,25 @@ def _open_array(array):
     return source
 
 
-def _open_path(spec, options):
-    """Open what a path names: (source, short name, Found or None)."""
+def open_path(spec, options, *, inputs=None, batch=None):
+    """Open what a path names.
+
+    Parameters
+    ----------
+    spec : str
+    options : dict
+        The ``feature_axis``, ``index`` and ``flatten`` of `open_store`.
+    inputs, batch
+        Those of `open_store`.
+
+    Returns
+    -------
+    source : Source
+    stem : str
+        A short name.
+    found : Found or None
+        The layout it was found to have.
+    """
     path, key = _registry.split(spec)
     path = _places.plain(path)
     stem = _stem(path, key)
@@ -103,6 +127,13 @@ def _open_path(spec, options):
         where = "its folder exists" if os.path.isdir(folder) else f"nor its folder {folder}"
         raise InputError(f"{path} does not exist ({where}); check the path")
     kind = None if pattern else _registry.recognise(path, key)
+    if kind is _registry.ONNX:
+        found = _onnx.open_found(path, key, inputs, batch, options)
+        return found.source, stem, found
+    if inputs is not None or batch is not None:
+        raise InputError(
+            f"inputs and a batch are given to models, {path} is none; drop --inputs and --batch, or name a .onnx file"
+        )
     site = Site(path, kind)
     folder = kind is None and not pattern and _places.is_folder(path)
     found = recognise.look(site, key, options) if folder or kind is not None else None
@@ -121,7 +152,7 @@ def _open_path(spec, options):
 
     def part_kind(part):
         kind = _registry.recognise(part, key if pattern else None)  # of a glob, every match is meant
-        return None if kind is _registry.RAW and not described else kind
+        return None if kind is _registry.ONNX or (kind is _registry.RAW and not described) else kind
 
     parts, kind = _shards.expand(path, part_kind, site.names if folder else None)
     if len(parts) == 1:

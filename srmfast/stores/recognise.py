@@ -11,6 +11,7 @@ from srmfast.stores import (
     _layouts_groups,
     _layouts_hooks,
     _layouts_images,
+    _layouts_models,
     _layouts_tokens,
     _places,
     _registry,
@@ -28,6 +29,7 @@ class Layout:
 
 
 LAYOUTS = (
+    Layout(_layouts_models.exported, (_registry.ZARR,)),
     Layout(_layouts_tokens.saelens, (_registry.DATASETS, _FOLDER)),
     Layout(_layouts_images.saev, (_FOLDER,)),
     Layout(_layouts_hooks.activault, (_FOLDER,)),

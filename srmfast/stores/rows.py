@@ -64,6 +64,10 @@ class Store:
         Whether the user said which axes are what.
     remote : bool
         Whether reading waits for a network rather than for a core.
+    computes : bool
+        Whether reading is the work: values are computed.
+    held_bytes : int
+        What is held while the store is open.
     name, location : str
         Short name, and where the data lie.
     recognised : Recognised or None
@@ -100,6 +104,7 @@ class Store:
         self.dtype = source.dtype_name
         self.location = source.location
         self.readers, self.remote = source.readers, source.remote
+        self.computes, self.held_bytes = self._stored.computes, self._stored.held_bytes
         self.name, self.recognised = name, recognised
         self._segments = self._row_segments()
         units = {_layout.rows_per_block((length, *self.row_shape[1:]), chunks) for length, chunks in self._segments}
