@@ -7,7 +7,8 @@ import pytest
 import srmfast
 from srmfast import naive
 from srmfast.drawn import DrawnRows, keys_of
-from srmfast.engine.rotations import PlanesDrawn, Rows, count_near, sizes_of
+from srmfast.engine.planes_drawn import PlanesDrawn, sizes_of
+from srmfast.engine.rotations import Rows, count_near
 from srmfast.planes import Geometry, choose_planes
 
 N = 157

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import load_basis, random_frame
-from srmfast.engine.rotations import PlanesDrawn, Rows, count_near, sizes_of, summarise
+from srmfast.engine.planes_drawn import PlanesDrawn, sizes_of
+from srmfast.engine.rotations import Rows, count_near, summarise
 from srmfast.family import LEVEL, Family
 from srmfast.planes import Geometry, choose_planes
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from srmfast.engine.limit import NormLimit, given_limit
-from srmfast.engine.rotations import sizes_of
+from srmfast.engine.planes_drawn import sizes_of
 from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Spec, hash_array
 

@@ -17,8 +17,9 @@ from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
+from srmfast.engine.planes_drawn import PlanesDrawn
 from srmfast.engine.reading import Pass
-from srmfast.engine.rotations import PlanesDrawn, compare
+from srmfast.engine.rotations import compare
 from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.engine.top import count_highest, outgrown

@@ -15,7 +15,7 @@ from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
-from srmfast.engine.rotations import cost_of, sizes_of
+from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError, shown

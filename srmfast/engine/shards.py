@@ -14,7 +14,8 @@ from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
-from srmfast.engine.rotations import PlanesDrawn, compare
+from srmfast.engine.planes_drawn import PlanesDrawn
+from srmfast.engine.rotations import compare
 from srmfast.engine.run import close
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
