@@ -318,6 +318,17 @@ def _peak_turn(result, curve):
 # ---- several -----------------------------------------------------------------------------------------
 
 
+def _verdicts(results):
+    """Return the verdict of each result that was compared with rotations of its basis."""
+    lines = []
+    for (store, basis), result in results.items():
+        if result.null_phase is not None:
+            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {verdicts.headline(result.alignment())}"
+            first, *others = textwrap.wrap(told, COLUMNS - 8, break_on_hyphens=False)
+            lines += [f"verdict {first}", *(f"        {other}" for other in others)]
+    return lines
+
+
 def _several(results):
     if not len(results):
         return ["no results"]
@@ -341,6 +352,7 @@ def _several(results):
             f"{ratio:>9} {offset:>10}"
         )
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
+    lines += _verdicts(results)
     return [
         *lines,
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",

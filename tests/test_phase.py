@@ -31,8 +31,7 @@ def test_a_run_counts_what_the_definition_says(rows, basis, d, rng):
     assert (result.phase.sum(axis=0)[0] == definition(x, result)).all()
 
 
-@pytest.mark.parametrize("basis", ["standard", "rotated", "oblique"])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("basis, dtype", [("standard", np.float16), ("rotated", np.float64), ("oblique", np.float32)])
 def test_a_search_counts_what_the_definition_says(basis, dtype, rng):
     x = cases.rows("gaussian", 60, 80, rng).astype(dtype)
     x[::3, 5] += 9

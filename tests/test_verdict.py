@@ -222,8 +222,9 @@ def table():
 OPTIONS = dict(epsilon=(0.4, 0.8), null=39, angles=16, seed=3)
 
 
-@pytest.mark.parametrize("planes", ["permutations", "random:20", "active:15"])
-@pytest.mark.parametrize("basis", ["standard", "random:12"])
+@pytest.mark.parametrize(
+    "planes, basis", [("permutations", "random:12"), ("random:20", "standard"), ("active:15", "standard")]
+)
 def test_threads_and_blocks_change_nothing(planes, basis, table):
     x, labels = table
     options = OPTIONS | dict(labels=labels, planes=planes)
@@ -292,6 +293,17 @@ def test_a_verdict_survives_the_file(table, tmp_path):
     with xarray.open_zarr(tmp_path / "out.zarr") as opened:
         assert opened.null_phase.dims == ("rotation", "label", "epsilon", "side")
         assert (opened.null_phase.values == result.null_phase).all() and opened.phase.dtype == np.int64
+
+
+def test_several_results_have_a_verdict_each(table):
+    from srmfast.engine import run_many
+
+    request = Request(**OPTIONS)
+    results = run_many({"x": table[0]}, {"": "standard", "turned": "random:10"}, request, Resources.resolve(threads=2))
+    words = " ".join(results.summary().split())
+    for basis, result in (("standard", results["x", "standard"]), ("turned", results["x", "turned"])):
+        assert f"verdict x, {basis}: {result.alignment().verdict.upper()} (p = " in words
+        same(result, srmfast.run(table[0], "standard" if basis == "standard" else "random:10", **OPTIONS))
 
 
 def test_a_result_without_rotations_says_what_to_do(table, tmp_path):
