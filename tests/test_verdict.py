@@ -295,6 +295,13 @@ def test_a_verdict_survives_the_file(table, tmp_path):
         assert (opened.null_phase.values == result.null_phase).all() and opened.phase.dtype == np.int64
 
 
+def test_planes_that_were_not_kept_leave_the_coverage_unknown(table):
+    found = srmfast.run(table[0], "standard", keep="summary", **OPTIONS).alignment()
+    assert found.coverage is None and "unknown, no plane was kept" in " ".join(str(found).split())
+    kept = srmfast.run(table[0], "standard", keep="all", **OPTIONS).alignment()
+    assert (kept.verdict, kept.p, kept.effect) == (found.verdict, found.p, found.effect)
+
+
 def test_several_results_have_a_verdict_each(table):
     from srmfast.engine import run_many
 

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -35,7 +36,7 @@ _COLLECTED = {
 }
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError,
-    NotImplementedError, RuntimeError, OverflowError, RecursionError,
+    NotImplementedError, RuntimeError, OverflowError, RecursionError, tokenize.TokenError,
 )  # fmt: skip
 
 
