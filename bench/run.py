@@ -16,7 +16,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from threadpoolctl import threadpool_limits
 
-from bench import anchor, cost, dictionary, parts, problems, processes, stores, threads, timing, training, wide
+from bench import (
+    anchor,
+    cost,
+    dictionary,
+    gradients,
+    parts,
+    problems,
+    processes,
+    stores,
+    threads,
+    timing,
+    training,
+    wide,
+)
 from bench.machine import machine, warm
 
 SECTIONS = {
@@ -28,6 +41,7 @@ SECTIONS = {
     "wide": ("Wide layers, all planes", wide.wide),
     "dictionary": ("A dictionary of 24,576 vectors", dictionary.dictionary),
     "stores": ("Stores: reading alone and the whole analysis", stores.stores),
+    "gradient": ("Gradients of networks, beside PyTorch", gradients.gradients),
     "processes": ("Whole processes", processes.processes),
     "training": ("Training small networks", training.training),
     "anchor": ("Anchor: pair counters of other fields", anchor.anchor),

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import zlib
@@ -51,11 +52,11 @@ VARIABLES = {
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
-_UNITS = {"angle": "rad", "plane_angle": "rad"}
+_UNITS = {"angle": "rad", "plane_angle": "rad", "sector": "rad"}
 
 
 def check_output(path, *, force=False, folder=True, ours=None):
@@ -81,7 +82,7 @@ def check_output(path, *, force=False, folder=True, ours=None):
         path = path.resolve()  # what the link stands for is replaced, not the link
     if path.exists() and not force:
         raise InputError(f"output must not exist yet, got {path}; use --force to replace it")
-    kind, is_one = (ours or ("results", _is_result)) if folder else ("files", Path.is_file)
+    kind, is_one = (ours or ("results", is_result)) if folder else ("files", Path.is_file)
     if path.exists() and not is_one(path):
         raise InputError(f"--force replaces {kind} only, and {path} is not one; remove it yourself")
     parent = path.absolute().parent
@@ -117,7 +118,7 @@ def save(result, path, *, force=False):
     try:
         wip = beside(path)
         root = zarr.open_group(str(wip), mode="w", zarr_format=2)
-        if isinstance(result, Result):
+        if not isinstance(result, Results):
             _write(result, root)
         else:
             root.attrs.put({"format_version": FORMAT_VERSION, "results": [list(key) for key in result]})
@@ -155,7 +156,9 @@ def save_array(path, array):
         raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
 
 
-def _is_result(path):
+def is_result(path):
+    """Say whether there is a folder that `save` wrote."""
+    path = Path(path)
     try:
         attrs = json.loads((path / ".zattrs").read_text())
         return "format_version" in attrs and ("spec" in attrs or "results" in attrs)
@@ -197,7 +200,8 @@ def load(path):
     try:
         if keys is None:
             return _read(root)
-        return Results({tuple(key): _read(root["/".join(key)]) for key in keys})
+        members = {tuple(key): _read(root["/".join(key)]) for key in keys}
+        return getattr(next(iter(members.values()), None), "SEVERAL", Results)(members)
     except Exception as error:  # codecs raise many kinds for damaged chunks
         raise InputError(f"the result {path} is damaged: {_line(error)}; run it again") from None
 
@@ -208,13 +212,15 @@ def _line(error):
 
 def _write(result, group):
     attrs, checks = json.loads(json.dumps(result.attrs)), {}
-    for name, (dims, meaning) in VARIABLES.items():
+    variables, kind = _kind_of(result)
+    for name, (dims, meaning) in variables.items():
         if (values := getattr(result, name)) is None:
             continue
         values = np.ascontiguousarray(values)
         chunks = list(values.shape) or [1]
-        if "plane" in dims and "angle" in dims:
-            chunks = [1, 1, max(1, (4 << 20) // (8 * values.shape[3])), values.shape[3]]
+        if dims[:3] == ("label", "epsilon", "plane"):
+            rest = values.shape[3:]
+            chunks = [1, 1, max(1, (4 << 20) // (8 * max(1, math.prod(rest)))), *rest]
         array = group.create_array(
             name,
             shape=values.shape,
@@ -228,26 +234,30 @@ def _write(result, group):
         about = {"_ARRAY_DIMENSIONS": list(dims), "long_name": meaning}
         if name in _UNITS:
             about["units"] = _UNITS[name]
-        if "plane" in dims and "angle" in dims:
+        if "plane" in dims and "angle" in dims:  # of a `Result`
             about["coordinates"] = " ".join(c for c in _COORDINATES if c not in dims)
         array.attrs.put(about)
         checks[name] = _crc(values)
-    group.attrs.put({"format_version": FORMAT_VERSION, **attrs, _CHECKS: checks | {"attrs": _crc(attrs)}})
+    group.attrs.put({"format_version": FORMAT_VERSION, **kind, **attrs, _CHECKS: checks | {"attrs": _crc(attrs)}})
 
 
 def _read(group):
-    names, sizes = [name for name in VARIABLES if name in group or name not in _OPTIONAL], {}
-    for name in names:
-        _check_claim(name, group[name], sizes)
-    values = {name: group[name][...] for name in names}
     attrs = group.attrs.asdict()
     attrs.pop("format_version")
+    made, variables = _made_of(attrs.pop("kind", None))
+    names, sizes = [name for name in variables if name in group or name not in _OPTIONAL], {}
+    for name in names:
+        _check_claim(name, variables[name][0], group[name], sizes)
+    values = {name: group[name][...] for name in names}
     checks = attrs.pop(_CHECKS, {})  # results of before there were checks have none
     for name, found in (values | {"attrs": attrs}).items():
         if name in checks and checks[name] != _crc(found):
             raise ValueError(f"{name} is not what was written")
     values["label"] = values["label"].astype(str)
-    result = Result(**values, attrs=attrs)
+    result = made(**values, attrs=attrs)
+    if made is not Result:
+        result.check()
+        return result
     if (result.fold_total.sum(axis=0) != result.total).any():
         raise ValueError("fold_total does not add up to total")
     if attrs["kept"] in ("all", "hit") and (result.counts.sum(axis=2) != result.total).any():
@@ -255,9 +265,27 @@ def _read(group):
     return result
 
 
-def _check_claim(name, array, sizes):
+def _kind_of(result):
+    """Return the variables of what is saved, and the attribute that tells it from a `Result`."""
+    return (VARIABLES, {}) if isinstance(result, Result) else (result.VARIABLES, {"kind": result.KIND})
+
+
+def _made_of(kind):
+    """Return the class and the variables of what was saved."""
+    if kind is None:
+        return Result, VARIABLES
+    from srmfast.projection import Projection
+    from srmfast.selectivity import Neurons
+
+    for made in (Projection, Neurons):
+        if kind == made.KIND:
+            return made, made.VARIABLES
+    raise ValueError(f"it is of an unknown kind, {kind!r}")
+
+
+def _check_claim(name, dims, array, sizes):
     """Refuse an array that is not of its kind, whose codecs could run code, or whose claimed size nothing can hold."""
-    dims, metadata = VARIABLES[name][0], array.metadata
+    metadata = array.metadata
     codecs = [metadata.compressor, *(metadata.filters or ())]
     unknown = [codec.codec_id for codec in codecs if codec is not None and codec.codec_id not in _CODECS]
     if array.dtype.kind not in "iufU" or unknown:

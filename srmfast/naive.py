@@ -93,6 +93,65 @@ def counts(rows, basis, planes, epsilons, a):
     ).reshape(len(epsilons), len(planes), a)
 
 
+def projected(rows, basis, planes, epsilons, sectors, rings, extent):
+    """Count the rows close to each plane by the cell of the plane in which they lie.
+
+    Parameters
+    ----------
+    rows, basis, planes
+        As in `counts`.
+    epsilons : sequence of float, e of them
+        A row is close to a plane when its projection (u, v) has √(u² + v²) ≥ ε‖x‖.
+    sectors, rings : int
+        A point belongs to the sector m with the largest u·cos θ_m + v·sin θ_m, the first of equal ones, and to the ring
+        ⌊√(u² + v²)·(rings/extent)⌋.
+    extent : float
+
+    Returns
+    -------
+    ndarray, (e, p, sectors·rings + 1) int64
+        The last entry counts what lies beyond the last ring.
+    """
+    rows = np.asarray(rows, np.float64)
+    rows = rows[pinned_dot(rows, rows) > 0]
+    norm = np.sqrt(pinned_dot(rows, rows))
+    cos, sin = angle_table(sectors)
+    found = np.zeros((len(epsilons), len(planes), sectors * rings + 1), np.int64)
+    for p, (i, j) in enumerate(planes):
+        g, s = plane(basis[i], basis[j])
+        u = pinned_dot(rows, basis[i])
+        v = (pinned_dot(rows, basis[j]) - g * u) / s
+        radius = np.sqrt(u * u + v * v)
+        sector = np.argmax(u[:, None] * cos + v[:, None] * sin, axis=1)
+        place = radius * (rings / extent)
+        cell = np.where(place < rings, sector * rings + np.minimum(place, rings).astype(np.int64), sectors * rings)
+        for e, epsilon in enumerate(epsilons):
+            found[e, p] = np.bincount(cell[radius >= epsilon * norm], minlength=sectors * rings + 1)
+    return found
+
+
+def members(rows, basis, epsilon):
+    """Say which rows lie inside the cone of each basis vector and of its opposite: at θ = 0 and θ = π of any plane.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, d)
+        Activations, finite and of non-zero norm.
+    basis : ndarray, (k, d) float64
+        Unit vectors.
+    epsilon : float
+        Cosine of the half-angle of the cone, above 0.
+
+    Returns
+    -------
+    ndarray, (n, k, 2) bool
+    """
+    rows = np.asarray(rows, np.float64)
+    norm = np.sqrt(pinned_dot(rows, rows))
+    along = pinned_dot(rows[:, None, :], np.asarray(basis)[None])
+    return np.stack([along, -along], axis=-1) >= epsilon * norm[:, None, None]
+
+
 def nearness(rows, b_i, b_j):
     """Say whether rows point along the basis or between it, in one plane.
 

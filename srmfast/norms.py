@@ -86,6 +86,35 @@ class NormHistogram:
             "quantiles": {str(q): self.quantile(q) for q in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 0.999, 1.0)},
         }
 
+    def bins(self):
+        """Return the middles of the bins that hold rows, ascending, and how many each holds, (m,) float64 and int64."""
+        exponents, counts = self.to_arrays()
+        held = np.nonzero(counts)
+        bits = (exponents[held[0]] << BITS | held[1]) << _SHIFT
+        return bits.view(np.float64) * (1 + 0.5 / _PAGE), counts[held]
+
     @staticmethod
     def _edge(exponent, place):
         return float(np.int64((exponent << BITS | place) << _SHIFT).view(np.float64))
+
+
+class NormsByLabel:
+    """A `NormHistogram` for each of c labels.
+
+    Parameters
+    ----------
+    c : int
+    """
+
+    def __init__(self, c):
+        self.histograms = [NormHistogram() for _ in range(c)]
+
+    def add(self, norms, labels):
+        """Count norms, (n,) float64, finite and above zero, of rows with these labels, (n,) of int."""
+        for label in np.unique(labels).tolist() if len(self.histograms) > 1 else [0]:
+            self.histograms[label].add(norms if len(self.histograms) == 1 else norms[labels == label])
+
+    def __add__(self, other):
+        result = NormsByLabel(0)
+        result.histograms = [mine + theirs for mine, theirs in zip(self.histograms, other.histograms, strict=True)]
+        return result

@@ -55,6 +55,32 @@ def plane_share(epsilon, d):
     return np.where(epsilon > 0, ((1 - epsilon) * (1 + epsilon)) ** ((d - 2) / 2), 1.0)[()]
 
 
+def in_rings(epsilon, d, norms, counts, edges):
+    """Compute how many isotropic rows of given norms one plane accepts in each ring around its origin.
+
+    Parameters
+    ----------
+    epsilon : float
+        Smallest cosine of the angle between a row and the plane.
+    d : int
+        Width of the rows, at least 2.
+    norms, counts : ndarray, (m,)
+        How many rows have which norm.
+    edges : ndarray, (rings + 1,)
+        Distances between which the rings lie, ascending from 0.
+
+    Returns
+    -------
+    ndarray, (rings + 1,) float64
+        For each ring, and for what lies beyond the last. The direction within the plane is uniform.
+    """
+    epsilon, d = _checked(epsilon, d)
+    shares = np.maximum(edges[:, None] / norms, epsilon)
+    within = np.clip(shares, 0.0, 1.0)
+    reached = np.where(shares > 1, 0.0, ((1 - within) * (1 + within)) ** ((d - 2) / 2)) @ counts
+    return np.append(reached[:-1] - reached[1:], reached[-1])
+
+
 def _checked(epsilon, d):
     epsilon = np.asarray(epsilon, np.float64)
     if not ((epsilon >= -1) & (epsilon <= 1)).all():

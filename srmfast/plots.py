@@ -1,6 +1,7 @@
 """Figures of a result: ensembles of planes, epsilon maps, small multiples of labels, bases side by side."""
 
 import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,7 @@ PANELS, LABELS, MEMBERS = 4, 24, 36  # epsilons, labels and results in one figur
 _ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
 _STRIP = 1.0  # inches that a strip for the mean adds to a panel
 _ACROSS = 4  # panels side by side, at most, where only stores or only bases differ
-_STYLE = {
+STYLE = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 7.5, "figure.titlesize": 9.5,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.linewidth": 0.7, "axes.spines.top": False,
     "axes.spines.right": False,
@@ -65,13 +66,13 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     path = check_picture(path)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if isinstance(result, Results):
             figure = _draw_results(result, kind, epsilon, label, signed, planes)
         else:
             figure = _draw_result(result, kind, epsilon, label, signed, planes)
         if path is not None:
-            _save(figure, path, dpi)
+            save_figure(figure, path, dpi)
     return figure
 
 
@@ -79,7 +80,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
 
 
 def _draw_result(result, kind, epsilon, label, signed, planes):
-    at = _positions(result, epsilon)
+    at = positions(result, epsilon)
     if label is not None and str(label) not in [str(name) for name in result.label]:
         raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}")
     several = result.label.size > 1 and label is None
@@ -92,14 +93,14 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
     pooled = part(result, label=label, epsilon=at)
     notes = Notes()
     if kind == "heatmap":
-        figure = _figure(7.2, 3.6)
+        figure = new_figure(7.2, 3.6)
         heatmap(figure, figure.add_subplot(), pooled, signed, notes)
     else:
         figure = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes, notes)
     notes.add(offset_note(result))
     words = [] if label is None else [f"label {shorten(str(label), 24)}"]
     words.append(f"ε = {_listed(pooled.epsilon, most=5)}")
-    return _finish(figure, _title(result, int(pooled.rows[0]), words), notes)
+    return finish(figure, _title(result, int(pooled.rows[0]), words), notes)
 
 
 def _draw_lines(pooled, with_map, signed, planes, notes):
@@ -111,7 +112,7 @@ def _draw_lines(pooled, with_map, signed, planes, notes):
     columns = len(shown) if len(shown) < 4 else 2
     height = math.ceil(len(shown) / columns)
     each = (3.7 if e == 1 else 2.7) + _STRIP * any(panel.split for panel in panels)
-    figure = _figure(max(7.2, 3.4 * columns), each * height + 2.6 * with_map)
+    figure = new_figure(max(7.2, 3.4 * columns), each * height + 2.6 * with_map)
     rest = 2.6 / each if with_map else None
     below = _draw_panels(figure, columns, panels, titles, notes, share="none", rest=rest)
     notes.add(f"{len(shown)} of {e} ε have a panel" if len(shown) < e else "")
@@ -133,7 +134,7 @@ def _draw_labels(result, at, free, signed, planes):
     columns = min(len(order), 3 if len(order) <= 6 else 4 if len(order) <= 12 else 6)
     height = math.ceil(len(order) / columns)
     each = 1.7 + _STRIP * any(panel.split for panel in panels)
-    figure = _figure(max(7.2, 1.9 * columns), each * height + 1.2)
+    figure = new_figure(max(7.2, 1.9 * columns), each * height + 1.2)
     notes = Notes()
     _draw_panels(figure, columns, panels, titles, notes, share="all", small=True)
     left, empty = hit - len(order), result.label.size - hit
@@ -141,7 +142,7 @@ def _draw_labels(result, at, free, signed, planes):
     notes.add(f"{plural(empty, 'label')} without a row in any cone left out" if empty else "")
     notes.add(offset_note(result))
     words = [f"ε = {number(result.epsilon[only])}", "labels by peak"]
-    return _finish(figure, _title(result, result.attrs["rows"]["used"], words), notes)
+    return finish(figure, _title(result, result.attrs["rows"]["used"], words), notes)
 
 
 def _draw_results(results, kind, epsilon, label, signed, planes):
@@ -153,7 +154,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
     epsilon = common_epsilon(results) if epsilon is None else epsilon
     found = {}
     for key, member in results.items():
-        at = first_hit(member) if epsilon is None else _positions(member, epsilon)[0]
+        at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]
         if label is not None and str(label) not in [str(name) for name in member.label]:
             raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}")
         found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
@@ -168,7 +169,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
     titles = [shorten(title, 32) for title in titles] + [""] * (len(panels) - len(titles))
     height = math.ceil(len(panels) / columns)
     each = (2.6 if height == 1 else 2.1) + _STRIP * any(panel.split for panel in found.values())
-    figure = _figure(max(7.2, 2.5 * columns + 0.6), each * height + 1.2)
+    figure = new_figure(max(7.2, 2.5 * columns + 0.6), each * height + 1.2)
     notes = Notes()
     _draw_panels(figure, columns, panels, titles, notes, share=_sharing(panels, columns), heads=heads)
     for line in _offset_notes(results):
@@ -176,7 +177,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
     epsilons = sorted({float(panel.one.epsilon[0]) for panel in found.values()})
     words = [] if label is None else [f"label {shorten(str(label), 24)}"]
     words.append(f"ε = {', '.join(number(value) for value in epsilons)}")
-    return _finish(figure, _joint_title(results, stores, bases, words), notes)
+    return finish(figure, _joint_title(results, stores, bases, words), notes)
 
 
 def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, small=False, rest=None):
@@ -238,7 +239,7 @@ def _offset_notes(results):
 
 def _title(result, rows, words):
     attrs = result.attrs
-    head = [shorten(str(attrs["store_name"]), 40), _basis(str(attrs["basis_name"])), plural(rows, "row")]
+    head = [shorten(str(attrs["store_name"]), 40), basis_words(str(attrs["basis_name"])), plural(rows, "row")]
     if result.planes_total == 1 and result.plane_i.size:
         noun = "neurons" if attrs["basis_kind"] == "standard" else "plane"
         plane = f"{noun} {result.plane_i[0]} → {result.plane_j[0]}"
@@ -252,7 +253,7 @@ def _joint_title(results, stores, bases, words):
     members = list(results.values())
     same = {str(member.attrs["store_name"]) for member in members}
     name = stores[0] if len(stores) == 1 else same.pop() if len(same) == 1 else plural(len(stores), "store")
-    head = [shorten(name, 48)] + [_basis(bases[0])] * (len(bases) == 1 and len(stores) > 1)
+    head = [shorten(name, 48)] + [basis_words(bases[0])] * (len(bases) == 1 and len(stores) > 1)
     for noun, counts in (
         ("row", {member.attrs["rows"]["used"] for member in members}),
         ("plane", {member.planes_total for member in members}),
@@ -261,21 +262,24 @@ def _joint_title(results, stores, bases, words):
     return " · ".join([*head, *words])
 
 
-def _basis(name):
+def basis_words(name):
+    """Name a basis in a title."""
     return f"{name} basis" if name == "standard" else f"basis {shorten(name, 28)}"
 
 
-def _figure(width, height):
+def new_figure(width, height):
+    """Return an empty figure of so many inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     return figure
 
 
-def _finish(figure, title, notes):
+def finish(figure, title, notes):
     """Write the title, the legend that all panels share and, at the foot, the notes."""
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
-    words = "\n".join(notes.lines())
+    columns = int(figure.get_figwidth() / 0.053)  # inches of a character
+    words = "\n".join(textwrap.fill(line, columns, break_on_hyphens=False) for line in notes.lines())
     small = {"fontsize": 7, "color": "0.35", "parse_math": False}
     entries = {}
     for axes in figure.axes:
@@ -298,7 +302,7 @@ def _finish(figure, title, notes):
 # ---- choices and files -------------------------------------------------------------------------------
 
 
-def _positions(result, epsilon):
+def positions(result, epsilon):
     """Return the positions of the epsilons asked for."""
     if epsilon is None:
         return list(range(result.epsilon.size))
@@ -334,7 +338,7 @@ def check_picture(path):
     return path
 
 
-def _save(figure, path, dpi):
+def save_figure(figure, path, dpi):
     """Write beside, then rename: a reader meets a whole figure or none."""
     wip = path.with_name(path.name + ".wip")
     suffix = path.suffix.lower()

@@ -268,6 +268,12 @@ class Result(Presented):
             )
         return found
 
+    def neurons(self, epsilon=None):
+        """Return the `Neurons` of the result: rows of each class at ±b_i; see `srmfast.selectivity.neurons_of`."""
+        from srmfast.selectivity import neurons_of
+
+        return neurons_of(self, epsilon)
+
     # ---- elsewhere ---------------------------------------------------------------------------------
 
     def to_dataframe(self):

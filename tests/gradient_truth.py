@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
+from reference_image_operators import image_operators
 from reference_operators import operators
 
 from srmfast.graph import gradient, gradient_name
@@ -27,7 +28,7 @@ class Case:
     op : str
         The key of its rule: op type, behind its domain where that is not ONNX's own.
     inputs : tuple of array or None
-        float64 where floating (run in float32 as well); None for an omitted optional input.
+        float64 where floating (run in float32 as well; float32 stays it); None for an omitted optional input.
     attributes : dict
     opset : int
     wrt : tuple of int, optional
@@ -93,6 +94,10 @@ def _is_floating(array):
     return array is not None and np.issubdtype(np.asarray(array).dtype, np.floating)
 
 
+def _is_double(array):
+    return array is not None and np.asarray(array).dtype == np.float64
+
+
 def _wrt(case):
     return case.wrt if case.wrt is not None else tuple(i for i, x in enumerate(case.inputs) if _is_floating(x))
 
@@ -114,7 +119,7 @@ def _shape(array, variant):
 def _arrays(case, dtype):
     """Return name -> array of all inputs that are there, the floating ones in a dtype."""
     return {
-        f"x{i}": np.asarray(array).astype(dtype) if _is_floating(array) else np.asarray(array)
+        f"x{i}": np.asarray(array).astype(dtype) if _is_double(array) else np.asarray(array)
         for i, array in enumerate(case.inputs)
         if array is not None
     }
@@ -150,7 +155,7 @@ def _fed(case, dtype):
 def evaluator(model):
     """Return the function (feeds) -> outputs of a model under ONNX's reference implementation."""
     version = max(entry.version for entry in model.opset_import if not entry.domain)
-    session = ReferenceEvaluator(model, new_ops=operators(version))
+    session = ReferenceEvaluator(model, new_ops=[*operators(version), *image_operators(version)])
     return lambda feeds: session.run(None, feeds)
 
 
@@ -239,7 +244,7 @@ def check_against_reference(case, variant):
         **{
             **vars(case),
             "inputs": tuple(
-                array.astype(np.float32).astype(np.float64) if _is_floating(array) else array for array in case.inputs
+                array.astype(np.float32).astype(np.float64) if _is_double(array) else array for array in case.inputs
             ),
         }
     )

@@ -47,7 +47,7 @@ def made(capsys, tmp_path):
     ("clock", "names"),
     [
         ((), ("headline", "break-even", "parts", "wide")),
-        (("--cpu",), ("cost", "threads", "dictionary", "stores", "processes", "training", "anchor")),
+        (("--cpu",), ("cost", "threads", "dictionary", "stores", "gradient", "processes", "training", "anchor")),
     ],
 )
 def test_the_benchmark_runs_and_checks_its_answers(script, clock, names):

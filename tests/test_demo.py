@@ -1,5 +1,8 @@
 """demo, inspect and basis: what a newcomer meets first."""
 
+import json
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
@@ -8,19 +11,28 @@ from srmfast.analyses.basis_file import write_basis
 from srmfast.analyses.demo import demo
 from srmfast.analyses.inspection import inspect
 
+DATA = files("srmfast") / "data"
+
 
 def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
     text = demo(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "qwen2.5-0.5b.zarr", "all-rows.zarr", "ordinary-rows-centred.zarr",
-        "all-rows.png", "categories.png", "neurons-and-rotation.png",
+        "untrained.onnx", "trained.onnx", "basis.npy", "digits.npz",
+        "untrained.zarr", "trained.zarr", "digits.zarr", "untrained.png", "trained.png", "digits.png",
     }  # fmt: skip
-    assert "neuron 62" in text and "220 of 500 rows" in text and "|mean|/rms = 0.73" in text
-    result = srmfast.load(tmp_path / "out" / "all-rows.zarr")
-    assert result.counts[0, 0, result.plane_i == 62, 0].tolist() == [220] * 895
-    neurons, rotated = srmfast.load(tmp_path / "out" / "ordinary-rows-centred.zarr").values()
-    assert neurons.rows[0] == rotated.rows[0] == 280 and neurons.attrs["centred"]
-    assert neurons.mean().mean() > 100 * rotated.mean().mean()
+    assert "|mean|/rms = 0.97" in text and "vector 21: 98% of the 1s" in text
+    trained = srmfast.load(tmp_path / "out" / "trained.zarr")
+    raw, centred = trained["as it is", "own basis"], trained["mean subtracted", "own basis"]
+    # The same from the package's files, without a store, an engine or a kernel.
+    rows = latents("trained.onnx")
+    basis = srmfast.load_basis(raw.basis, 16).vectors
+    for result, x in (
+        (raw, rows),
+        (centred, rows - raw.centre if raw.centre is not None else rows - rows.mean(axis=0)),
+    ):
+        inside = (x @ basis.T >= 0.71 * np.linalg.norm(x, axis=1, keepdims=True)).sum(axis=0)
+        assert np.abs(result.counts[0, 0, :, 0] - inside[result.plane_i]).max() <= 2  # another summation
+    assert raw.mean()[0, 0, 0] > 10 * centred.mean()[0, 0, 0]
     with pytest.raises(srmfast.InputError, match="--force"):
         demo(tmp_path / "out")
     (tmp_path / "precious").mkdir()
@@ -28,17 +40,26 @@ def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
         demo(tmp_path / "precious", force=True)
 
 
-def test_the_embedded_data_are_small_and_plain():
-    from importlib.resources import files
+def latents(name):
+    """Return what a model of the package makes of its digits, computed by NumPy from the weights alone."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(DATA / name)
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    with np.load(DATA / "digits.npz") as digits:
+        x = digits["images"].reshape(-1, 784) / 127.5 - 1.0
+    matrix = next(value for value in weights.values() if value.shape == (784, 16))
+    bias = next(value for value in weights.values() if value.shape == (16,))
+    return x @ matrix.astype(float) + bias
 
-    path = files("srmfast") / "data" / "qwen2.5-0.5b-layer12.npz"
-    assert path.stat().st_size < 2 << 20
-    with np.load(path, allow_pickle=False) as archive:
-        assert {name: archive[name].shape for name in archive} == {
-            "activations": (500, 896),
-            "words": (500,),
-            "categories": (500,),
-        }
+
+def test_the_embedded_data_are_small_and_plain():
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 2 << 20
+    with np.load(DATA / "digits.npz", allow_pickle=False) as archive:
+        assert {name: archive[name].shape for name in archive} == {"images": (3000, 28, 28), "digits": (3000,)}
+    trained = np.load(DATA / "basis.npy")
+    for name in ("untrained.onnx", "trained.onnx"):
+        known = {entry.key: entry.value for entry in srmfast.graph.load_model(DATA / name).metadata_props}
+        assert np.array_equal(json.loads(known["srmfast.basis"]), trained)
 
 
 def test_inspect_finds_what_was_planted(rng):

@@ -220,6 +220,14 @@ def test_a_diagonal_in_an_einstein_sum_is_refused():
         gradient(model, "y", "x")
 
 
+def test_an_empty_batch_has_empty_gradients_and_sums_of_zero():
+    model = parsed("f (float[A, B] x, float[C, D] z) => (y) { y = Mul (x, z) }")
+    empty, row = np.ones((0, 4), np.float32), np.ones((1, 4), np.float32)
+    _, of_x, of_z = runtime(gradient(model, "y", ["x", "z"]), {"x": empty, "z": row})
+    assert of_x.shape == (0, 4)
+    np.testing.assert_array_equal(of_z, np.zeros((1, 4)))
+
+
 TIES = {
     "y = Relu (x)": ([-1, 0, 2], [0, 0, 1]),
     "y = Abs (x)": ([-1, 0, 2], [-1, 0, 1]),

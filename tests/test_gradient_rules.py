@@ -1,11 +1,13 @@
 """Every gradient rule against central differences and, in float32, under onnxruntime."""
 
 import pytest
-from gradient_cases import CASES
+from gradient_cases import CASES as PLAIN
+from gradient_cases_images import CASES as IMAGES
 from gradient_truth import check_against_differences, check_against_reference
 
 from srmfast.graph.rules import RULES, stops
 
+CASES = PLAIN + IMAGES
 TABLE = [(case, variant) for case in CASES for variant in case.variants]
 
 

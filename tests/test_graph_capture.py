@@ -159,8 +159,9 @@ def test_channels_are_told_by_the_graph():
 
 def test_memory_of_a_batch_is_projected_from_shapes():
     capture = Capture(made.mlp(width=100, hidden=1000), ["y"])
-    assert capture.live_bytes({"x": np.zeros((10, 100), np.float32)}) == 2 * 10 * 1000 * 4  # a layer and the next one
-    assert capture.live_bytes({"x": np.zeros((20, 100), np.float32)}) == 2 * 20 * 1000 * 4
+    assert capture.measure({"x": np.zeros((10, 100), np.float32)})[0] == 2 * 10 * 1000 * 4  # a layer and the next one
+    nbytes, shapes = capture.measure({"x": np.zeros((20, 100), np.float32)})
+    assert nbytes == 2 * 20 * 1000 * 4 and shapes["hidden_1"] == (20, 1000)
 
 
 def test_memory_stays_flat_over_batches_of_varying_length():

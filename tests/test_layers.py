@@ -36,8 +36,11 @@ ALLOWED = {
     "repeats": set(),
     "graph": {"errors", "threads", "graph"},
     "stores": {"errors", "stores", "graph"},
-    "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report"},
-    "archive": {"errors", "results", "spec", "whole"},
+    "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
+    "enrichment": {"errors"},
+    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
+    "selectivity": {"errors", "excerpts", "results", "classmaps"},
+    "projection": {"errors", "excerpts", "results", "discs"},
     "engine": {
         "whole",
         "interrupts",
@@ -57,6 +60,9 @@ ALLOWED = {
         "kernels",
         "stores",
         "results",
+        "projection",
+        "selectivity",
+        "enrichment",
         "engine",
     },
     "analyses": {
@@ -79,6 +85,8 @@ ALLOWED = {
     "report": {"errors", "nulls", "results", "spec", "excerpts", "verdicts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
+    "classmaps": {"errors", "results", "excerpts", "plots", "selectivity"},
+    "discs": {"errors", "results", "excerpts", "plots", "projection"},
     "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
@@ -92,6 +100,8 @@ ALLOWED = {
         "graph",
         "results",
         "plots",
+        "projection",
+        "classmaps",
         "report",
         "progress",
         "analyses",
@@ -110,6 +120,11 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "engine"),
     ("results", "plots"),
     ("results", "report"),
+    ("archive", "projection"),
+    ("archive", "selectivity"),
+    ("results", "selectivity"),
+    ("selectivity", "classmaps"),
+    ("projection", "discs"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
@@ -163,7 +178,9 @@ def test_no_analysis_imports_another(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
-    if part(path) in ("kernels", "plots", "_panels") or path.stem == "_zarr_roots":  # made of it; imported lazily
+    if (
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps") or path.stem == "_zarr_roots"
+    ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY
     assert not heavy

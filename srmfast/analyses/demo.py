@@ -1,4 +1,4 @@
-"""The whole way on real activations inside the package: store, results, figures and what they say."""
+"""The whole way on a small trained network inside the package: ONNX models, activations, results, figures, words."""
 
 import shutil
 import time
@@ -7,23 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.engine import Request, run, run_many
+from srmfast.engine import Request, run_many
 from srmfast.engine.events import ignore
+from srmfast.engine.members import neurons
 from srmfast.errors import InputError
+from srmfast.results import Results
 
-STORE = "qwen2.5-0.5b.zarr"
-DATA = "qwen2.5-0.5b-layer12.npz"
-WIDE, NARROW = 0.15, 0.9  # epsilons: 81 and 26 degrees
-MASSIVE = 10.0  # a row whose norm exceeds the median this many times carries a massive activation
+DATA = "untrained.onnx", "trained.onnx", "basis.npy", "digits.npz"
+OWN, NEURONS = "own basis", "neurons"
+RAW, CENTRED = "as it is", "mean subtracted"
+EPSILON = 0.71  # a cone of 45 degrees that never holds two vectors at right angles at once
+WIDE = 0.5  # 60 degrees
 
 
 def demo(out, *, force=False, on_event=ignore):
-    """Analyse 500 word vectors of a language model and say what Spotlight Resonance shows.
+    """Count what the latent layer of a small autoencoder makes of 3,000 digits, and say what that shows.
 
     Parameters
     ----------
     out : str or Path
-        Folder to be made: a Zarr store, two results and three figures.
+        Folder to be made: two models, the basis of their activation function, digits, results and figures.
     force : bool
         Replace the folder of an earlier demo.
     on_event : callable
@@ -40,24 +43,37 @@ def demo(out, *, force=False, on_event=ignore):
     """
     began = time.perf_counter()
     out = _make_folder(Path(out), force)
-    activations, categories, ordinary = _write_store(out / STORE)
-    rows = f"{out / STORE}::layer12"
-    everything = run(rows, "standard", epsilon=(NARROW, 0.5), keep="hit", on_event=on_event)
-    neuron = _busiest(everything)
-    plane = np.array([[neuron, 0 if neuron else 1]])
-    by_category = run(rows, "standard", labels="categories", planes=plane, on_event=on_event)
-    request = Request(epsilon=WIDE, angles=360, planes="random:20000", mask="ordinary", centre=True, keep="hit")
-    bases = {"neurons": "standard", "random rotation": f"random:{activations.shape[1]}"}
-    controlled = run_many({"": rows}, bases, request, on_event=on_event)
-    everything.save(out / "all-rows.zarr")
-    controlled.save(out / "ordinary-rows-centred.zarr")
-    everything.plot(out / "all-rows.png", epsilon=NARROW)
-    by_category.plot(out / "categories.png")
-    controlled.plot(out / "neurons-and-rotation.png")
-    lines = _tell(activations, ordinary, everything, controlled, by_category, neuron)
+    for name in DATA:
+        (out / name).write_bytes(files("srmfast").joinpath("data", name).read_bytes())
+    images, digits = (f"{out / 'digits.npz'}::{key}" for key in ("images", "digits"))
+    networks = {name: _count(out, name, images, on_event) for name in ("untrained", "trained")}
+    rows = dict(inputs=images, labels=digits, on_event=on_event)
+    as_stored = neurons(f"{out / 'trained.onnx'}::latent", out / "basis.npy", epsilon=EPSILON, permutations=0, **rows)
+    own, rotated = (
+        neurons(f"{out / 'trained.onnx'}::latent", basis, epsilon=WIDE, centre=True, **rows)
+        for basis in (out / "basis.npy", "random:32")
+    )
+    for result, name in ((networks["untrained"], "untrained"), (networks["trained"], "trained"), (own, "digits")):
+        result.save(out / f"{name}.zarr")
+        result.plot(out / f"{name}.png")
+    lines = _tell(networks, as_stored, own, rotated)
     seconds = time.perf_counter() - began
     return "\n".join(
-        [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'all-rows.zarr'}"]
+        [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'trained.zarr'}"]
+    )
+
+
+def _count(out, name, images, on_event):
+    """Count a network's latent layer as it is and with its mean subtracted, in its own basis and that of its neurons."""
+    layer, bases = f"{out / name}.onnx::latent", {OWN: out / "basis.npy", NEURONS: "plusminus"}
+    return Results(
+        {
+            (way, basis): result
+            for way, centre in ((RAW, False), (CENTRED, True))
+            for (_, basis), result in run_many(
+                {name: layer}, bases, Request(epsilon=EPSILON, inputs=images, centre=centre), on_event=on_event
+            ).items()
+        }
     )
 
 
@@ -65,7 +81,7 @@ def _make_folder(out, force):
     if out.exists():
         if not force:
             raise InputError(f"output must not exist yet, got {out}; use --force to replace it")
-        if not (out / STORE).is_dir():
+        if not all((out / name).is_file() for name in DATA):
             raise InputError(f"--force replaces an earlier demo only, and {out} is none; remove it yourself")
         shutil.rmtree(out)
     try:
@@ -75,56 +91,54 @@ def _make_folder(out, force):
     return out
 
 
-def _write_store(path):
-    """Write the embedded vectors as a Zarr group; return them, their categories and which are ordinary."""
-    import zarr
-
-    with files("srmfast").joinpath("data", DATA).open("rb") as file, np.load(file) as archive:
-        activations, categories = archive["activations"], archive["categories"]
-    norms = np.linalg.norm(activations, axis=1)
-    group = zarr.open_group(str(path), mode="w", zarr_format=2)
-    ordinary = norms < MASSIVE * np.median(norms)
-    for name, values in (("layer12", activations), ("categories", categories), ("ordinary", ordinary)):
-        group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(100, *values.shape[1:]))[...] = values
-    return activations, categories, ordinary
-
-
-def _busiest(result):
-    """Return the basis vector whose own direction holds the most rows in the narrow cone."""
-    return int(result.plane_i[np.argmax(result.counts[0, 0, :, 0])])
-
-
-def _tell(activations, ordinary, everything, controlled, by_category, neuron):
-    n, d = activations.shape
-    narrow = everything.counts[0, 0, everything.plane_i == neuron, 0].max()
-    share = by_category.fraction()[:, 0, 0, 0]
-    order = np.argsort(-share, kind="stable")
-    full = ", ".join(str(by_category.label[c]) for c in order if share[c] == 1.0)
-    last = order[-1]
-    typical = np.median(np.linalg.norm(activations, axis=1))
-    neurons, rotated = controlled.values()
-    rows = activations[ordinary].astype(np.float64)
-    rows -= rows.mean(axis=0)
-    near = np.abs(rows) >= WIDE * np.linalg.norm(rows, axis=1, keepdims=True)
-    on, against, isotropic = (value.mean() for value in (neurons.mean(), rotated.mean(), neurons.null()))
+def _tell(networks, as_stored, own, rotated):
+    raw, untrained = (networks[name][RAW, OWN] for name in ("trained", "untrained"))
+    centred, untrained_centred = (networks[name][CENTRED, OWN] for name in ("trained", "untrained"))
+    neurons_raw, neurons_centred = (networks["trained"][way, NEURONS] for way in (RAW, CENTRED))
+    n, k = int(raw.rows.sum()), len(raw.basis)
+    held = as_stored.inside.sum(axis=0)[:, 0] / n
+    pair = np.argsort(-held, kind="stable")[:2]
+    shares = as_stored.share()[:, :, 0]
+    wide = own.share()[:, :, 0]
+    vector = int(np.argmax(own.inside.sum(axis=0)[:, 0]))
+    classes = np.argsort(-wide[:, vector], kind="stable")
     return [
-        f"{n} words, as Qwen2.5-0.5B holds them after layer 12: vectors of width {d}, {len(by_category.label)} categories.",
-        f"Basis: the {d} neurons. {everything.planes_total:,} planes, 360 angles, counted exactly.",
+        f"{n:,} handwritten digits in an autoencoder, 784 -> 16 -> 784: the tensor `latent` of trained.onnx, as it is computed.",
+        f"The activation function behind it squashes along {k} directions of its own, ± a rotated set of axes: these are privileged,",
+        f"the neurons are not. {raw.planes_total} planes, {raw.angle.size} angles, counted exactly.",
         "",
-        f"1. One neuron holds {narrow / n:.0%} of all words: within {_degrees(NARROW)} degrees of neuron {neuron} lie {narrow} of {n} rows,",
-        "   and in most planes no row is that close to anything. By category:",
-        f"   {full}: every word; {by_category.label[last]}: {share[last]:.0%}.",
-        f"   These rows carry one massive entry, up to {np.abs(activations).max():,.0f} where a typical row has norm {typical:.0f}.",
-        "   -> all-rows.png, categories.png",
+        f"1. A cone of {_degrees(EPSILON)} degrees along a vector of that basis holds {_along(raw):.2%} of the digits on average; if each digit lay on",
+        f"   some vector it would be {1 / k:.2%}. Midway between two vectors: {_along(raw, 45):.2%}. Before training: {_along(untrained):.2%}. Along the neurons: {_along(neurons_raw):.2%}.",
+        "   -> trained.png, untrained.png",
         "",
-        f"2. Without them {neurons.rows[0]} rows are left. Their cloud lies off the origin, |mean|/rms = {neurons.offset:.2f}:",
-        "   as stored, a picture would show where that mean points. It is subtracted for what follows.",
+        f"2. Two of the {k} vectors hold {held[pair].sum():.0%} of the digits, and it looks as if they told some of them apart:",
+        *(f"   vector {v}: {_ranked(as_stored.label, shares[:, v])}" for v in pair),
         "",
-        f"3. A cone of {_degrees(WIDE)} degrees turned through planes of neurons holds {on:.2%} of these rows on average,",
-        f"   {on / isotropic:.0f} times what isotropic rows give; through planes of a random rotation of the neurons it holds",
-        f"   {against:.4%}. {near.any(axis=1).sum()} of the rows come so close to one of {near.any(axis=0).sum()} neurons.  -> neurons-and-rotation.png",
-        "   Whether that is beyond chance, or beyond the covariance of the rows, is a question for a test.",
+        f"3. But the whole cloud lies off the origin, |mean|/rms = {raw.offset:.2f} (untrained {untrained.offset:.2f}), and its mean points between these two.",
+        f"   With the mean subtracted, the cone holds {_along(centred):.2%} along the basis, {_along(centred, 45):.2%} midway, {_along(neurons_centred):.2%} along the neurons,",
+        f"   {_along(untrained_centred):.2%} before training, and {raw.null()[0]:.2%} of isotropic rows. What aligned with the basis is the mean of the",
+        "   digits; how they differ from each other did not.",
+        "",
+        f"4. Single vectors do answer to some digits, mean subtracted: within {_degrees(WIDE)} degrees of vector {vector} lie {', '.join(f'{wide[c, vector]:.0%} of the {own.label[c]}s' for c in classes[:3])}",
+        f"   and {wide[classes[3], vector]:.0%} or less of the others (p = {own.p[classes[0], vector, 0]:.3f}, by exchanging the labels). So do vectors of no meaning: the best score (F1) is {own.f1().max():.2f}",
+        f"   in this basis and {rotated.f1().max():.2f} in a random one.  -> digits.png",
+        "",
+        "One network, one seed. Ten seeds, other sizes and controls: docs/paper.md.",
     ]
+
+
+def _along(result, degrees=0):
+    """Return the share of rows at an angle from b_i, b_j, -b_i and -b_j, the mean of all planes and labels."""
+    quarter = result.angle.size // 4
+    at = quarter * degrees // 90 + quarter * np.arange(4)
+    return result.total[:, 0, at].sum() / (result.rows.sum() * result.planes_total * 4)
+
+
+def _ranked(labels, shares):
+    order = np.argsort(-shares, kind="stable")
+    high, low = order[:2], order[-2:]
+    named = [f"{shares[c]:.0%} of the {labels[c]}s" for c in (*high, *low)]
+    return f"{named[0]}, {named[1]}, … {named[2]}, {named[3]}"
 
 
 def _degrees(epsilon):

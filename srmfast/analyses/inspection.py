@@ -88,8 +88,8 @@ class Inspection:
             f"rows     {n:,} of width {d:,}{', each a mean' if 'pool' in info else ''}",
         ]
         if self.recognised is not None:
-            lines.append(f"layout   looks like {self.recognised.name}, {self.recognised.words}")
-            lines += [f"assumed  {line}" for line in self.recognised.assumed]
+            lines.append(f"layout   {self.recognised.verb} {self.recognised.name}, {self.recognised.words}")
+            lines += [f"assumed  {line}" for line in self.recognised.told]
         others = [f"{name} {tuple(shape)} {dtype}" for name, (shape, dtype) in self.siblings.items()]
         if others:
             more = f" and {len(others) - 6} more" if len(others) > 6 else ""

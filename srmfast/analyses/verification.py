@@ -108,7 +108,9 @@ def _again(result, store, given, resources, on_event, **changes):
         raise InputError("the activations of the result were in memory; give the store")
     inputs |= {name: value for name, value in given.items() if value is not None}
     for name in _GIVEN:
-        if inputs.get(name) == IN_MEMORY or IN_MEMORY in [one[-1] for one in _pairs(inputs.get(name))]:
+        found = inputs.get(name)
+        parts = [one for _, one in found] if isinstance(found, list) and name == "inputs" else [found]
+        if any(isinstance(one, str) and one == IN_MEMORY for one in parts):
             raise InputError(f"the {name} of the result were in memory; give them by --{name}")
     if result.centre is not None and (changes or inputs["centre"] == IN_MEMORY):
         inputs["centre"] = result.centre
@@ -126,10 +128,6 @@ def _again(result, store, given, resources, on_event, **changes):
     request = Request.from_dict(inputs | changes)
     (member,) = prepare([(result.attrs["store_name"], source)], [("", basis)], request, resources, on_event=on_event)
     return member, request
-
-
-def _pairs(value):
-    return value if isinstance(value, list) else []
 
 
 def _accounting(result):

@@ -9,6 +9,8 @@ NAMES = (
     "basis",
     "train",
     "mean",
+    "project",
+    "neurons",
     "show",
     "plot",
     "merge",

@@ -1,5 +1,7 @@
 """srmfast diff: say in which fields two results differ, to the last count."""
 
+from srmfast.commands import options
+
 SUMMARY = "say in which fields two results differ, to the last count"
 PYTHON = "print(srmfast.analyses.comparison.diff(srmfast.load('a.zarr'), srmfast.load('b.zarr')))"
 
@@ -12,9 +14,8 @@ def add_arguments(parser):
 
 def call(arguments):
     """Carry it out; return 0 when they are the same, 1 when they differ."""
-    from srmfast import load
     from srmfast.analyses.comparison import diff
 
-    found = diff(load(arguments.first), load(arguments.second))
+    found = diff(options.result(arguments.first), options.result(arguments.second))
     print(found)
     return 0 if found.same else 1

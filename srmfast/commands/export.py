@@ -33,6 +33,8 @@ def call(arguments):
 
     options.check_suffix(arguments.out, "store", ".zarr")
     heap.share_heaps()
+    if arguments.memory:  # it costs time: without a limit, what was freed is kept
+        heap.give_back()
     found = export(
         arguments.model, options.inputs(arguments.inputs), arguments.layer, arguments.out, batch=arguments.batch,
         force=arguments.force, resources=options.left_of(arguments.memory, arguments.threads),

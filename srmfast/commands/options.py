@@ -141,6 +141,18 @@ def floats(text):
         raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got {text!r}") from None
 
 
+def whole(text):
+    """Parse whole numbers separated by commas; None for None."""
+    from srmfast.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"vectors must be whole numbers separated by commas, got {text!r}") from None
+
+
 def seed(text):
     """Parse a seed."""
     if not text.isdecimal():
@@ -254,11 +266,23 @@ def cluster(arguments, resources):
     return Cluster(arguments.scheduler, resources)
 
 
-def members_of(path):
-    """Yield (name, result) of each result in a file; the name of a single one is empty."""
+def result(path):
+    """Load what a run has written; projections and neurons are not that."""
     from srmfast import load
+    from srmfast.errors import InputError
+    from srmfast.results import Result, Results
 
     found = load(path)
+    if type(found) not in (Result, Results):
+        raise InputError(
+            f"a result of srmfast run is needed, and {path} holds another kind; srmfast show and plot take it"
+        )
+    return found
+
+
+def members_of(path):
+    """Yield (name, result) of each result in a file; the name of a single one is empty."""
+    found = result(path)
     if hasattr(found, "items"):
         yield from (("/".join(key), member) for key, member in found.items())
     else:

@@ -11,14 +11,31 @@ def add_arguments(parser):
     parser.add_argument("--kind", choices=("auto", "lines", "heatmap", "labels"), default="auto")
     parser.add_argument("--epsilon", type=float, metavar="E", help="draw this one only")
     parser.add_argument("--label", metavar="L", help="draw this one only")
+    parser.add_argument(
+        "--against",
+        metavar="A",
+        help="of projections: isotropic, none, or the name of a basis among them (default: what says most)",
+    )
     parser.add_argument("--signed", action="store_true", help="f(θ) − f(θ + π)")
 
 
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import load
+    from srmfast.errors import InputError
+    from srmfast.projection import Projection, Projections
 
-    load(arguments.result).plot(
-        arguments.out, kind=arguments.kind, epsilon=arguments.epsilon, label=arguments.label, signed=arguments.signed
+    found, more = load(arguments.result), {}
+    if arguments.against is not None:
+        if not isinstance(found, (Projection, Projections)):
+            raise InputError(f"--against is for projections, got {arguments.result}, which holds none; leave it out")
+        more["against"] = arguments.against
+    found.plot(
+        arguments.out,
+        kind=arguments.kind,
+        epsilon=arguments.epsilon,
+        label=arguments.label,
+        signed=arguments.signed,
+        **more,
     )
     print(f"drawn to {arguments.out}")

@@ -133,6 +133,8 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
         cluster.check(members)
     for member in members:
         heap.fit(member.plan.nbytes, member.slab_bytes, resources.memory)
+        if member.store.computes and heap.KEPT_OF_MODELS * member.plan.nbytes > resources.memory:
+            heap.give_back()
     with options.checkpoint(arguments) as checkpoint:
         common = dict(checkpoint=checkpoint, on_event=progress)
         if shard:

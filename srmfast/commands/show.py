@@ -13,9 +13,12 @@ def add_arguments(parser):
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import load
+    from srmfast.errors import InputError
 
     result = load(arguments.result)
     print(result.summary())
     if arguments.csv:
+        if not hasattr(result, "to_csv"):
+            raise InputError(f"--csv writes the table of one result, got {arguments.result}, which holds several")
         result.to_csv(arguments.csv)
         print(f"\nwritten to {arguments.csv}")

@@ -145,18 +145,10 @@ def assemble(
             "store_location": store[1],
             "basis_name": basis.name,
             "basis_kind": basis.kind,
-            "rows": {
-                "seen": rows.seen,
-                "used": int(used.sum()),
-                "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
-                "zero_kept": int(zero_kept.sum()),
-                "nonfinite": int(rows.fate[..., NONFINITE].sum()),
-                "masked": dict.fromkeys(_rules(spec), 0) | rows.masked,
-                "duplicates": None if repeats is None else repeats.describe(),
-            },
+            "rows": accounting(rows, spec, zero_kept, repeats),
             "norms": norms and norms.describe(),
             "notes": list(notes),
-            "mean_over_rms": _offset(moments),
+            "mean_over_rms": offset(moments),
             "centred": bool(spec.centre_hash),
             **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
             **({} if chance is None else {"null": chance.about | (units or {})}),
@@ -206,6 +198,19 @@ def _zero_rows(rows, spec):
     """
     zero_kept = rows.fate[..., ZERO] if spec.zero_rows == "keep" else np.zeros_like(rows.fate[..., ZERO])
     return zero_kept, zero_kept.sum(axis=0)[:, None] * (np.array(spec.epsilon) <= 0)
+
+
+def accounting(rows, spec, zero_kept, repeats=None):
+    """Say what became of every row: the numbers of the attribute `rows` of a result."""
+    return {
+        "seen": rows.seen,
+        "used": int(rows.fate[..., USED].sum() + zero_kept.sum()),
+        "zero_norm": int(rows.fate[..., ZERO].sum() - zero_kept.sum()),
+        "zero_kept": int(zero_kept.sum()),
+        "nonfinite": int(rows.fate[..., NONFINITE].sum()),
+        "masked": dict.fromkeys(_rules(spec), 0) | rows.masked,
+        "duplicates": None if repeats is None else repeats.describe(),
+    }
 
 
 def _rules(spec):
@@ -266,7 +271,7 @@ def _highest(peak, m):
     return np.sort(np.argsort(-peak, kind="stable")[:m])
 
 
-def _offset(moments):
+def offset(moments):
     """|mean|/rms of the rows as stored."""
     if moments is None:
         return None

@@ -10,8 +10,8 @@ from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import RULE
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
-from srmfast.kernels import count, decode, moments, phase, scan, search
-from srmfast.kernels.arguments import Block, Candidates, Cones
+from srmfast.kernels import count, decode, moments, phase, project, scan, search
+from srmfast.kernels.arguments import Block, Candidates, Cones, Points
 from srmfast.tally import FOLDS, PlaneTally, RowTally, Tally, aligned_intervals
 
 LARGE = 1 << 16  # large coordinates listed at once
@@ -62,6 +62,9 @@ class Worker:
         self._cones = Cones(task.epsilons, task.table)
         self._smallest = float(task.epsilons.min())
         self._turn = 0  # where to begin among the stripes, so that threads rarely wait for one another
+        room = 2 * ROOM if task.points is not None else 0
+        self._points = Points(*(np.empty(room, np.int64) for _ in range(2)), *(np.empty(room) for _ in range(2)))
+        self._absolute = None
 
     def count(self, raw, start, cancelled=threading.Event()):
         """Count the rows of `raw`, (n, d) stored values whose first row is the absolute row `start`.
@@ -132,12 +135,16 @@ class Worker:
                 "use --nonfinite skip to leave such rows out"
             )
         if task.norms is not None:
-            task.norms.add(block.norms, block.fate)
+            task.norms.add(block.norms, block.fate, block.labels)
         if task.repeats is not None:
             task.repeats.add(raw, absolute, block.fate, start, stop)
         if task.drawn is not None:
             task.drawn.add(raw, task.dtype, absolute, block)
-        self._spend("decode", began)
+        began = self._spend("decode", began)
+        if task.members is not None:
+            task.members.add(self._coordinates, block, absolute)
+            self._spend("screen", began)
+        self._absolute = absolute
         for number, basis in enumerate(task.bases):
             if basis.way.method == "search":
                 self._search(number, basis, stored, block)
@@ -172,7 +179,8 @@ class Worker:
             stored = centred
         plain = stored.dtype.kind == "f"
         rows = stored if plain else scratch.array("rows", stored.shape, np.float32)
-        fill = None if plain or all(basis.reads_stored for basis in task.bases) else rows
+        reads_stored = task.members is None and all(basis.reads_stored for basis in task.bases)
+        fill = None if plain or reads_stored else rows
         norms, fate = scratch.array("norms", (n,)), scratch.array("fate", (n,), np.uint8)
         if task.sums is None:
             decode.measure(stored, fill, norms, fate)
@@ -201,18 +209,8 @@ class Worker:
             self.task.sums.add(level, index, values)
 
     def _scan(self, number, basis, block):
-        began = time.perf_counter()
-        k, n = len(basis.vectors), len(block.rows)
-        coordinates = self._scratch.array("coordinates", (k, n), np.float32)
-        if basis.frame.columns.size:
-            scan.select_coordinates(
-                block.rows, block.norms, block.fate, basis.frame.columns, basis.frame.signs, coordinates
-            )
-        else:
-            rows, scaled = self._singles(block)
-            np.matmul(basis.single, rows.T, out=coordinates)
-            if not scaled:
-                scan.scale_columns(block.norms, coordinates)
+        began, n = time.perf_counter(), len(block.rows)
+        coordinates = self._coordinates(block, basis.frame, basis.single)
         self._spend("screen", began)
 
         def find(stripe, state):
@@ -222,6 +220,18 @@ class Worker:
             )  # fmt: skip
 
         self._decide(number, find, True, coordinates, n, 1, block, basis.frame, basis.pairs, math.inf)
+
+    def _coordinates(self, block, frame, single):
+        """Return x·b_i/‖x‖ of the rows of a block, (k, n) float32; `single` are the vectors, unless they are ±unit vectors."""
+        coordinates = self._scratch.array("coordinates", (len(frame.vectors), len(block.rows)), np.float32)
+        if frame.columns.size:
+            scan.select_coordinates(block.rows, block.norms, block.fate, frame.columns, frame.signs, coordinates)
+        else:
+            rows, scaled = self._singles(block)
+            np.matmul(single, rows.T, out=coordinates)
+            if not scaled:
+                scan.scale_columns(block.norms, coordinates)
+        return coordinates
 
     def _search(self, number, basis, stored, block):
         began = time.perf_counter()
@@ -344,13 +354,25 @@ class Worker:
                             self.phases[number],
                         )  # fmt: skip
                     with stripe.lock, ledger.claim(stripe, totals, 2 * int(state[3])) as counts:
-                        count.count(
-                            self._candidates, state[3], by_pair, flat, stride, step, block, frame, pairs, cut,
-                            self._cones, counts,
-                        )  # fmt: skip
+                        if self.task.grid is not None:
+                            self._project(number, state[3], flat, stride, step, block, frame, pairs, cut, counts)
+                        else:
+                            count.count(
+                                self._candidates, state[3], by_pair, flat, stride, step, block, frame, pairs, cut,
+                                self._cones, counts,
+                            )  # fmt: skip
                     self._spend("arcs", began)
                     state[3] = 0
         self._turn += 1
+
+    def _project(self, number, m, flat, stride, step, block, frame, pairs, cut, counts):
+        """Add candidates to the cells of their planes, and write where they are when that is wanted."""
+        found = project.project(
+            self._candidates, m, flat, stride, step, block, frame, pairs, cut, self._cones.epsilons, self.task.grid,
+            counts, self._points,
+        )  # fmt: skip
+        if found:
+            self.task.points.add(number, self._absolute, *(array[:found] for array in self._points))
 
     def _singles(self, block):
         """Return the rows as float32 and whether they have been divided by their norms."""

@@ -11,12 +11,12 @@ from srmfast.drawn import DrawnRows, keys_of
 from srmfast.engine.stored import to_floats
 from srmfast.kernels.decode import USED
 from srmfast.kernels.hashing import hash_rows
-from srmfast.norms import NormHistogram
+from srmfast.norms import NormHistogram, NormsByLabel
 from srmfast.repeats import Repeats, looked_at, stride
 from srmfast.tally import TreeSums, aligned_intervals
 
 
-class _Shared:
+class Shared:
     """What a reading collects: a value and the lock of those who add to it."""
 
     def __init__(self, *made):
@@ -41,7 +41,7 @@ class _Shared:
             self._value = self._value + value
 
 
-class SharedSums(_Shared):
+class SharedSums(Shared):
     """The tree of sums of a pass's rows and of their squared norms, TreeSums.
 
     Parameters
@@ -63,19 +63,37 @@ class SharedSums(_Shared):
             self.add(level, index, np.zeros(self._value.width))
 
 
-class SharedNorms(_Shared):
+class SharedNorms(Shared):
     """The histogram of the norms of a pass's rows that are finite and not zero, NormHistogram."""
 
     def __init__(self):
         super().__init__()
         self._value = NormHistogram()
 
-    def add(self, norms, fate):
+    def add(self, norms, fate, labels):
         with self._lock:
             self._value.add(norms[fate == USED])
 
 
-class SharedRepeats(_Shared):
+class SharedNormsByLabel(Shared):
+    """The same for each label, NormsByLabel.
+
+    Parameters
+    ----------
+    c : int
+    """
+
+    def __init__(self, c):
+        super().__init__(c)
+        self._value = NormsByLabel(c)
+
+    def add(self, norms, fate, labels):
+        used = fate == USED
+        with self._lock:
+            self._value.add(norms[used], labels[used])
+
+
+class SharedRepeats(Shared):
     """The hashes of some of the rows used in a pass, Repeats.
 
     Parameters
@@ -123,7 +141,7 @@ class SharedRepeats(_Shared):
             return self._value
 
 
-class SharedDrawn(_Shared):
+class SharedDrawn(Shared):
     """The rows of a pass on which the basis is compared with its rotations, DrawnRows.
 
     Parameters

@@ -31,11 +31,14 @@ class Kernels:
         Whether a mean is subtracted from them.
     counter : {"int32", "int64"}
         Integer type of the plane accumulators.
+    task : {"count", "project", "members"}
+        What is done with the rows.
     """
 
     dtype: str
     centred: bool
     counter: str
+    task: str = "count"
 
     @classmethod
     def of(cls, store, request):
@@ -85,7 +88,7 @@ class Kernels:
         began, missing = time.perf_counter(), self.missing
         if not missing:
             return KernelsReady(0.0, False)  # each is loaded when it is first called: a run needs a part of them
-        warm(self.dtype, centred=self.centred, counter=np.dtype(self.counter).type)
+        warm(self.dtype, centred=self.centred, counter=np.dtype(self.counter).type, task=self.task)
         _loaded.add(self)
         if missing and not FOLDERS.problem:
             FOLDERS.write(self._mark, b"")

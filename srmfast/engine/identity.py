@@ -27,7 +27,7 @@ def spec_of(member, prepared, request, mean, limit):
     """
     basis = prepared.basis
     return Spec(
-        **_rows_of(member, request, limit),
+        **rows_of(member, request, limit),
         basis={
             "name": basis.name,
             "kind": basis.kind,
@@ -57,7 +57,7 @@ def units_of(member):
     return {"groups": member.selection.groups, "row_axes": len(member.store.row_shape)}
 
 
-def _rows_of(member, request, limit):
+def rows_of(member, request, limit):
     """Return the fields of a Spec that say which rows of which store take part."""
     columns, sampled = member.selection.columns, member.selection.sampled
     digests = {name: rule.digest() for name, rule in member.selection.rules.items()}
@@ -94,7 +94,7 @@ def identity_of(members, request):
             basis.basis.name: known(spec_of(member, basis, request, member.mean, limit).to_dict(), member.finds_mean)
             for basis in member.bases
         }
-        found[member.name] = specs or {"rows": json.loads(json.dumps(_rows_of(member, request, limit)))}
+        found[member.name] = specs or {"rows": json.loads(json.dumps(rows_of(member, request, limit)))}
     return ordered(found)
 
 

@@ -249,10 +249,10 @@ class Passes:
 
     def suggest(self, basis):
         """Propose an epsilon at which something is hit, or None."""
-        return suggest_epsilon(_some_rows(self.member, self.mean), basis)
+        return suggest_epsilon(some_rows(self.member, self.mean), basis)
 
 
-def _some_rows(member, mean):
+def some_rows(member, mean):
     """Return the usable ones of 256 rows at fixed places of the store, as float64."""
     store, found = member.store, [np.empty((0, member.store.d))]
     for start in np.unique(np.linspace(0, store.n - 1, 8).astype(np.int64)).tolist():

@@ -26,6 +26,7 @@ _PAIR_SHARE = 0.25  # of the memory, for the hits of pairs among which planes ar
 HIT_SHARE = 0.125  # of the memory, for the difference arrays of planes kept by hit, all results together
 _STRIPES = 4  # parts for each thread, in which threads share the planes
 _CANDIDATES = 20 << 14  # bytes of the candidates of one thread
+_MODEL_SHARE = 0.4  # of the memory that batches in the making may take
 _LISTED_BYTES = 100  # a listed plane: its pair, its partner lists and what sorting them takes
 _READING = 1.0e9  # bytes a second of a compressed local store on one core: for the time class only
 _TIME_CLASSES = (
@@ -150,6 +151,8 @@ def make_plan(
     copies = _DECODE_COPIES.get(format, 1) + remote  # what has arrived is held until it is decoded
     if not remote:  # reading and decoding share the cores with counting; waiting for a network takes none
         readers = min(readers, threads if computes else threads // 2)
+    if computes:
+        readers = min(readers, int(resources.memory * _MODEL_SHARE // max(1, working)))
     slab = slab_rows * row * copies
     least = 2 if 2 * slab <= resources.memory * _MOST_READ_SHARE else 1  # a second one is read while one is counted
     slabs = min(max(1, readers) + 2, -(-n // slab_rows), max(least, int(resources.memory * _READ_SHARE // slab)))
@@ -195,13 +198,15 @@ def make_plan(
             f"the run must fit into memory, but needs {format_bytes(plan.nbytes)} = {arithmetic} "
             f"of {format_bytes(resources.memory)} left beside the process; raise --memory by "
             f"{format_bytes(plan.nbytes - resources.memory)}, or use --keep hit, fewer planes, labels or epsilons"
-            + _smaller_units(slab_rows, unit_rows, advice)
+            + _smaller_units(slab_rows, unit_rows, advice, computes)
         )
     return plan
 
 
-def _smaller_units(slab_rows, unit_rows, advice):
-    """Say that chunks make a read as long as it is, where they do."""
+def _smaller_units(slab_rows, unit_rows, advice, computes):
+    """Say that chunks, or batches, make a read as long as it is, where they do."""
+    if computes:
+        return f"; a batch of the model makes {unit_rows:,} rows one read, use a smaller --batch"
     if unit_rows == 1 or slab_rows > unit_rows:
         return ""
     return f"; chunks make {unit_rows:,} rows one read" + (f", rechunk: {advice}" if advice else "")

@@ -288,22 +288,10 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
 
 
 def _bases(bases, store, request, resources, on_event):
-    shape = store.describe()["array_shape"]
-    axes = {axis: shape[axis] for axis in store.row_axes}
     planes = _planes_of_result(request.planes)
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
-        if not isinstance(spec, Basis):
-            path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
-            if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
-                name, spec = name or Path(path).stem, load_column(spec)
-            spec = load_basis(
-                spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
-            )
-        if spec.vectors.shape[1] != store.d:
-            raise InputError(
-                f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
-            )
+        spec = basis_for(name, spec, store, request)
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
@@ -312,6 +300,37 @@ def _bases(bases, store, request, resources, on_event):
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
+
+
+def basis_for(name, spec, store, request):
+    """Load a basis for a store.
+
+    Parameters
+    ----------
+    name : str
+        Empty to take its own.
+    spec : Basis, array, path or name
+    store : Store
+    request : Request
+
+    Returns
+    -------
+    Basis
+    """
+    if not isinstance(spec, Basis):
+        shape = store.describe()["array_shape"]
+        axes = {axis: shape[axis] for axis in store.row_axes}
+        path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
+        if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
+            name, spec = name or Path(path).stem, load_column(spec)
+        spec = load_basis(
+            spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+        )
+    if spec.vectors.shape[1] != store.d:
+        raise InputError(
+            f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
+        )
+    return spec
 
 
 def _planes_of_result(planes):

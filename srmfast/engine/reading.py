@@ -30,6 +30,12 @@ class Pass:
         What is collected of the rows beside the counts.
     phase : bool
         Whether it is counted, too, which rows point along the basis in the planes that they come near.
+    members : SharedMembers or None
+        Likewise, the rows inside the cones of the vectors themselves.
+    grid : Grid or None
+        The cells of planes, when rows are projected and not counted angle by angle.
+    points : PointsFile or None
+        Where projected rows are written.
     nonfinite : str
         "error" or "skip".
     block_rows : int
@@ -57,11 +63,15 @@ class Pass:
     repeats: object = None
     drawn: object = None
     phase: bool = False
+    members: object = None
+    grid: object = None
+    points: object = None
 
     @property
     def shape(self):
-        """Labels, epsilons and angles."""
-        return self.selection.label_names.size, self.epsilons.size, (len(self.table) - 5) // 2
+        """Labels, epsilons, and angles or cells."""
+        entries = (len(self.table) - 5) // 2 if self.grid is None else self.grid.cos.size * self.grid.rings
+        return self.selection.label_names.size, self.epsilons.size, entries
 
     @property
     def collected(self):

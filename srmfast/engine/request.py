@@ -77,7 +77,7 @@ class Request:
     def store_options(self):
         """The options that `open_store` takes."""
         return dict(
-            feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool, inputs=self.inputs,
+            feature_axis=self.feature_axis, index=self.index, flatten=self.flatten, pool=self.pool, inputs=_whole_inputs(self.inputs),
             batch=self.batch,
         )  # fmt: skip
 
@@ -87,7 +87,7 @@ class Request:
         Paths are whole, so that they can be found again, addresses without their secrets, arrays `IN_MEMORY`.
         """
         given = {name: getattr(self, name) for name in self.__dataclass_fields__} | {
-            "inputs": _whole_inputs(self.inputs)
+            "inputs": _whole_inputs(self.inputs, shown)
         }
         named = isinstance(self.planes, str) and not os.path.splitext(self.planes)[1]  # permutations, random:9 …
         paths = set(_PATHS) - ({"planes"} if named else set())
@@ -125,14 +125,14 @@ def _plain(value, may_be_path=False):
     return IN_MEMORY
 
 
-def _whole_inputs(inputs):
-    """Return the inputs of a model with whole paths: they are never keys."""
+def _whole_inputs(inputs, show=str):
+    """Return the inputs of a model with whole paths, as `show` gives them: they are never keys."""
     if isinstance(inputs, dict):
-        return {name: _whole_inputs(spec) for name, spec in inputs.items()}
+        return {name: _whole_inputs(spec, show) for name, spec in inputs.items()}
     if not isinstance(inputs, (str, Path)):
         return inputs
     path, mark, key = str(inputs).partition("::")
-    return shown(path if "://" in path else os.path.abspath(path)) + mark + key
+    return show(path if "://" in path else os.path.abspath(path)) + mark + key
 
 
 def whole_path(text):

@@ -109,11 +109,7 @@ class Capture:
         InputError
             When the runtime fails, or does not hand out a tensor that was asked for.
         """
-        try:
-            values = self._session.run(self._asked, dict(feeds))
-        except Exception as error:
-            given = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in feeds.items())
-            raise InputError(f"{self.location} cannot be run on {given} ({line(error)}); check the inputs") from error
+        values = self._call(self._session, self._asked, feeds)
         found = dict(zip(self.names, values, strict=True))
         for name, value in found.items():
             if not isinstance(value, np.ndarray):
@@ -122,13 +118,26 @@ class Capture:
                 )
         return found
 
-    def live_bytes(self, feeds):
-        """Return the most bytes of tensors that one call of `run` holds at once, from the shapes that they have in one.
+    def _call(self, session, asked, feeds):
+        try:
+            return session.run(asked, dict(feeds))
+        except Exception as error:
+            given = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in feeds.items())
+            raise InputError(f"{self.location} cannot be run on {given} ({line(error)}); check the inputs") from error
+
+    def measure(self, feeds):
+        """Carry out one call for the shapes of all tensors that are made in it.
 
         Parameters
         ----------
         feeds : mapping of str to ndarray
-            A call's; it is carried out once.
+            Every input, in its type.
+
+        Returns
+        -------
+        nbytes : int
+            The most bytes of tensors that such a call of `run` holds at once.
+        shapes : dict of str to tuple of int
         """
         import onnx
 
@@ -148,13 +157,12 @@ class Capture:
         options.execution_order = (
             runtime.ExecutionOrder.PRIORITY_BASED
         )  # a shape is taken before the next tensor is made
-        options.add_session_config_entry("session.disable_prepacking", "1")
         with sound(self.location):
             session = runtime.InferenceSession(proto.SerializeToString(), options, providers=[PROVIDER])
-            found = session.run([name for _, name in sizes], dict(feeds))
+        found = self._call(session, [name for _, name in sizes], feeds)
         known = {name: value.shape for name, value in feeds.items()}
         known |= {name: tuple(shape.tolist()) for (name, _), shape in zip(sizes, found, strict=True)}
-        return shapes.live_bytes(self.proto, known)
+        return shapes.live_bytes(self.proto, known), known
 
     def _open(self, runtime):
         options = self._options(runtime)

@@ -307,6 +307,15 @@ def _schema(node, opsets):
         return None
 
 
+def _inferable(node):
+    """Return an Identity in the place of a node of which ONNX infers no shape, and that has the shape of its input."""
+    import onnx
+
+    if node.op_type != "GroupNormalization" or node.domain not in ("", "ai.onnx"):
+        return node
+    return onnx.helper.make_node("Identity", node.input[:1], node.output[:1])
+
+
 def without_large(model, variable=frozenset()):
     """Return a model whose large or variable initialisers are inputs, so that no call copies their bytes."""
     import onnx
@@ -316,7 +325,7 @@ def without_large(model, variable=frozenset()):
     )
     graph = light.graph
     graph.name = model.graph.name or "graph"
-    graph.node.extend(model.graph.node)
+    graph.node.extend(map(_inferable, model.graph.node))
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     given = {tensor.name for tensor in model.graph.initializer}

@@ -63,7 +63,8 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     Notes
     -----
     At ties: relu'(0) = 0 and |x|' = 0 at 0; Clip passes the gradient inside its closed range; Max and Min give equal
-    shares to the largest (smallest) operands, ReduceMax and ReduceMin to the largest (smallest) elements.
+    shares to the largest (smallest) operands, ReduceMax, ReduceMin and GlobalMaxPool to the largest (smallest)
+    elements; MaxPool gives all to the first of the largest elements of a window.
 
     Examples
     --------
@@ -206,7 +207,7 @@ def _assembled(onnx, model, tape, of, wrt, cotangent, parameters):
     known, graph = tape.known, model.graph
     outputs = [of, *map(gradient_name, wrt)]
     used, nodes = set(outputs), []
-    for node in reversed([*graph.node, *tape.nodes]):
+    for node in reversed([*map(tape.forward, graph.node), *tape.nodes]):
         if not used.isdisjoint(node.output):
             nodes.append(node)
             used.update(needs(node))

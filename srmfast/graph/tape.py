@@ -57,6 +57,7 @@ class Tape(Writer):
         super().__init__(known, taken)
         self._wanted = wanted
         self._arriving = {}  # tensor -> gradients that meet there
+        self._fuller = {}  # the first output of a node of the forward graph -> the node with more outputs
 
     def wanted(self, name):
         """Return whether a gradient with respect to that tensor is needed."""
@@ -79,6 +80,25 @@ class Tape(Writer):
     def given_output(self, node, i):
         """Return the name of output i, or None where it is omitted."""
         return node.output[i] if i < len(node.output) and node.output[i] else None
+
+    def output(self, node, i):
+        """Return output i of a node of the forward graph, which is asked for it where it did not give it."""
+        if self.given_output(node, i):
+            return node.output[i]
+        first = next(filter(None, node.output))
+        if first not in self._fuller:
+            self._fuller[first] = type(node)()
+            self._fuller[first].CopyFrom(node)
+        fuller = self._fuller[first]
+        fuller.output.extend([""] * (i + 1 - len(fuller.output)))
+        if not fuller.output[i]:
+            fuller.output[i] = self._unique(node.op_type)
+            self.known.add(fuller)
+        return fuller.output[i]
+
+    def forward(self, node):
+        """Return a node of the forward graph with the outputs that rules asked for."""
+        return self._fuller.get(next(filter(None, node.output), None), node)
 
     def of(self, node, i=0, *, loose=False):
         """Return the gradient of output i of a node, or None when nothing flows there.
@@ -162,7 +182,8 @@ class Tape(Writer):
             if axis in unsure or axis in summed:
                 axes.append(len(pieces))
             pieces.append(length)
-        cut = self.op("Reshape", gradient, self.vector(pieces))
+        # An empty batch: 0 is a length here, not "as before".
+        cut = self.op("Reshape", gradient, self.vector(pieces), allowzero=1 if self.opset >= 14 else None)
         made = self.reduce("ReduceSum", cut, axes, keepdims=False)
         return self.op("Reshape", made, self.shape(like), like=like)
 

@@ -119,3 +119,31 @@ class Counts(NamedTuple):
     state: np.ndarray
     hits: np.ndarray
     first_pair: int
+
+
+class Grid(NamedTuple):
+    """The cells of a plane: rings of equal width, cut into sectors that the directions of the plane are the middles of.
+
+    cos, sin           (sectors,) float64: of the middles
+    rings              how many; cell = sector · rings + ring
+    scale              rings / extent: a point at distance r is in ring ⌊r · scale⌋, or beyond all of them
+    """
+
+    cos: np.ndarray
+    sin: np.ndarray
+    rings: int
+    scale: float
+
+
+class Points(NamedTuple):
+    """Rows that lie close to a plane.
+
+    number             (room,) int64, of the plane
+    row                (room,) int64, of the block
+    u, v               (room,) float64: coordinates in the plane
+    """
+
+    number: np.ndarray
+    row: np.ndarray
+    u: np.ndarray
+    v: np.ndarray

@@ -32,12 +32,17 @@ class Recognised:
     verb: str = "looks like"
 
     @property
-    def line(self):
-        """All of it in one line."""
+    def told(self):
+        """What was assumed, and what the columns do, one line each."""
         lines = [f"rows where {self.mask} is 0 are left out (another: --mask)"] if self.mask else []
         lines += [f"positions beyond {self.lengths} are left out (others: --lengths)"] if self.lengths else []
         lines += [f"--exclude-tokens goes by {self.tokens} (others: --tokens)"] if self.tokens else []
-        return "; ".join((f"{self.verb} {self.name}, {self.words}", *self.assumed, *lines))
+        return (*self.assumed, *lines)
+
+    @property
+    def line(self):
+        """All of it in one line."""
+        return "; ".join((f"{self.verb} {self.name}, {self.words}", *self.told))
 
     def pooled(self):
         """Return the same for means over positions, of which none can be left out any more."""

@@ -98,6 +98,8 @@ def warnings(source, axes, rows, unit):
     """
     if source.chunks is None:
         return _strided(source, axes)
+    if source.computes:
+        return []  # a chunk is a batch, and nothing is stored
     shape, chunks = source.shape, source.chunks
     lines = []
     advice = source.advice()

@@ -78,14 +78,20 @@ class Inference:
             raise InputError(f"batch must be a whole number of items of at least 1, got {batch!r}")
         if fixed is not None and batch not in (None, fixed):
             raise InputError(f"{self.model.location} takes {fixed} items at once, got --batch {batch}; drop it")
-        item = self.capture.live_bytes(self.inputs.feeds(0, 1, (fixed or 1) - 1)) // (fixed or 1)
+        once = self.inputs.feeds(0, 1, (fixed or 1) - 1)
+        item, known = self.capture.measure(once)
+        item //= fixed or 1
         fits = 1 << max(0, (_BATCH_BYTES // max(1, item)).bit_length() - 1)
         self.batch = int(fixed or batch or min(MOST_ITEMS, fits))
         self._pads = fixed is not None
         self.batches = -(-self.n // self.batch)
         self.rest, self.dtypes = {}, {}
-        for size in [min(self.n, fixed)] if fixed else sorted({1, min(2, self.n, self.batch)}):
-            self._look(size, sure)
+        for name in self.names:
+            self._look(name, known[name], fixed or 1, sure)
+        found, _, ran = self._compute(0, min(self.n, fixed or 2, self.batch))
+        for name, values in found.items():
+            self._look(name, values.shape, ran, sure)
+            self.dtypes[name] = values.dtype
         if self._left_out:
             self.names = tuple(name for name in self.names if name not in self._left_out)
             if not self.names:
@@ -112,7 +118,7 @@ class Inference:
         first = number * self.batch
         found, items, ran = self._compute(first, min(first + self.batch, self.n))
         for name, values in found.items():
-            if why := self._odd(name, values, ran):
+            if why := self._odd(name, values.shape, ran):
                 raise InputError(why)
         return {name: values[:items] for name, values in found.items()}
 
@@ -121,29 +127,26 @@ class Inference:
         pad = self.batch - (stop - first) if self._pads else 0
         return self.capture.run(self.inputs.feeds(first, stop, pad)), stop - first, stop - first + pad
 
-    def _look(self, items, sure):
-        """Learn the shapes from the first items."""
-        found, _, ran = self._compute(0, items)
-        for name, values in found.items():
-            why = self._odd(name, values, ran)
-            if why and name in sure:
-                raise InputError(why)
-            if why:
-                self._left_out.setdefault(name, why)
-            self.rest.setdefault(name, values.shape[1:])
-            self.dtypes[name] = values.dtype
+    def _look(self, name, shape, items, sure):
+        """Learn the shape of a tensor for one item from that for some."""
+        why = self._odd(name, shape, items)
+        if why and name in sure:
+            raise InputError(why)
+        if why:
+            self._left_out.setdefault(name, why)
+        self.rest.setdefault(name, tuple(shape[1:]))
 
-    def _odd(self, name, values, items):
-        """Say why values are not rows of items like those before; "" when they are."""
+    def _odd(self, name, shape, items):
+        """Say why values of some shape are not rows of items like those before; "" when they are."""
         which = f"{name!r} of {self.model.location}"
-        if values.ndim == 0 or len(values) != items:
+        if not shape or shape[0] != items:
             return (
-                f"the first axis of {which} is not that of the items: it has shape {values.shape} for {items} of them, so that it "
+                f"the first axis of {which} is not that of the items: it has shape {shape} for {items} of them, so that it "
                 "has no rows; choose another tensor"
             )
-        if values.shape[1:] != self.rest.get(name, values.shape[1:]):
+        if shape[1:] != self.rest.get(name, shape[1:]):
             return (
-                f"{which} must have one shape for all items, but has {self.rest[name]} for some and {values.shape[1:]} for others; "
+                f"{which} must have one shape for all items, but has {self.rest[name]} for some and {shape[1:]} for others; "
                 "choose another tensor"
             )
         return ""

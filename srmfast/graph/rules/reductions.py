@@ -42,7 +42,8 @@ def _sum(tape, gradient, x, output, axes):
     return Loose(gradient)
 
 
-def _mean(tape, gradient, x, output, axes):
+def mean(tape, gradient, x, output, axes):
+    """Return the gradient of a mean over axes, which may be loose; that of the output has them at length 1."""
     lengths = [tape.extents(x)[axis] for axis in axes]
     if all(isinstance(length, int) for length in lengths):
         share = tape.op("Mul", gradient, tape.number(1 / max(np.prod(lengths, dtype=float), 1), x))
@@ -52,7 +53,8 @@ def _mean(tape, gradient, x, output, axes):
     return Loose(share)
 
 
-def _extreme(tape, gradient, x, output, axes):
+def extreme(tape, gradient, x, output, axes):
+    """Return the gradient of a largest or smallest element: equal shares where there are several."""
     chosen = tape.cast(equal(tape, x, output), x)
     count = tape.reduce("ReduceSum", chosen, axes)
     return tape.op("Mul", chosen, tape.op("Div", gradient, count))
@@ -116,9 +118,9 @@ RULES = {
     "ReduceL2": _rule(_l2),
     "ReduceLogSum": _rule(_log_sum),
     "ReduceLogSumExp": _rule(_log_sum_exp),
-    "ReduceMax": _rule(_extreme),
-    "ReduceMean": _rule(_mean),
-    "ReduceMin": _rule(_extreme),
+    "ReduceMax": _rule(extreme),
+    "ReduceMean": _rule(mean),
+    "ReduceMin": _rule(extreme),
     "ReduceProd": _rule(_product),
     "ReduceSum": _rule(_sum),
     "ReduceSumSquare": _rule(_sum_square),
