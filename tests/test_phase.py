@@ -7,7 +7,8 @@ import pytest
 import srmfast
 from srmfast import naive
 from srmfast.drawn import DrawnRows, keys_of
-from srmfast.engine.planes_drawn import PlanesDrawn, sizes_of
+from srmfast.engine import planes_drawn
+from srmfast.engine.planes_drawn import PlanesDrawn, cost_of, sizes_of
 from srmfast.engine.rotations import Rows, count_near
 from srmfast.planes import Geometry, choose_planes
 
@@ -171,3 +172,28 @@ def test_draws_are_even(rng):
     for seed in range(200):
         counts += np.bincount(np.argsort(keys_of(np.arange(6400), seed))[:64] // 100, minlength=64)
     assert np.abs(counts - 200).max() < 5 * np.sqrt(200)
+
+
+@pytest.mark.parametrize("kind", ["standard", "oblique"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_of_many_vectors_some_are_drawn_and_of_many_planes_too(kind, listed, monkeypatch, rng):
+    monkeypatch.setattr(planes_drawn, "_SIDE", 40 * 20**2)
+    basis = srmfast.load_basis(cases.basis(kind, 40, rng), 40)
+    k, geometry = len(basis.vectors), Geometry.of(basis)
+    asked = np.array([(i, j) for i in range(k) for j in range(k) if i != j and (i + j) % 3 == 0])
+    planes = choose_planes(asked if listed else "permutations", basis, geometry)
+    sizes = sizes_of(99, 5000, 40, k, 1)
+    assert sizes == {"rotations": 99, "rows": 20, "vectors": 20, "planes": 190}
+    drawn = PlanesDrawn.of(basis, geometry, planes, sizes, 3)
+    pairs = set(zip(drawn.plane_i.tolist(), drawn.plane_j.tolist(), strict=True))
+    assert len(drawn.vectors) <= 20 and len(pairs) == drawn.i.size and all(i < j for i, j in pairs)
+    assert len(pairs) == 190 or (
+        listed and len(pairs) > 20 and pairs <= {tuple(sorted(pair)) for pair in asked.tolist()}
+    )
+    again, other = (PlanesDrawn.of(basis, geometry, planes, sizes, seed) for seed in (3, 4))
+    assert (again.plane_i == drawn.plane_i).all() and not np.array_equal(other.plane_i, drawn.plane_i)
+    fewer = PlanesDrawn.of(basis, geometry, planes, sizes | {"planes": 7}, 3)
+    assert fewer.i.size == 7 and set(zip(fewer.plane_i.tolist(), fewer.plane_j.tolist(), strict=True)) <= pairs
+    assert sizes_of(0, 9, 9, 9, 1) is None and sizes_of(39, 9, 40, 5, 1 << 20)["planes"] == 4
+    seconds, size = cost_of(sizes, 40, 1, 2)
+    assert 0 < seconds < 1 and 10_000 < size < 1 << 20
