@@ -11,7 +11,7 @@ from srmfast.errors import InputError
 from srmfast.excerpts import number, plural
 from srmfast.results import Presented, Results
 
-_LISTED = 8  # planes in a summary
+_LISTED, _SAID = 8, 24  # planes, and labels and epsilons, in a summary
 _CELL = ("label", "epsilon", "plane", "sector", "ring")
 _OF_ALL = ("label", "epsilon", "sector", "ring")
 
@@ -176,14 +176,14 @@ class Projection(Presented):
         for note in attrs["notes"]:
             lines.append(f"  note     {note}")
         share, isotropic = self.acceptance(), self.expected.sum(axis=2) * sectors
-        for c, label in enumerate(self.label):
-            for e, epsilon in enumerate(self.epsilon):
-                null = isotropic[c, e] / max(int(self.rows[c]), 1)
-                lines.append(
-                    f"  {'rows' if label == 'all' else label} within ε = {number(epsilon)} of a plane: {number(share[c, e])} of "
-                    f"(row, plane) pairs, isotropic rows {number(null)}; {self.total_beyond[c, e]:,} of "
-                    f"{self.total_accepted[c, e]:,} beyond the last ring"
-                )
+        for c, e in list(np.ndindex(share.shape))[:_SAID]:
+            null = isotropic[c, e] / max(int(self.rows[c]), 1)
+            name = "rows" if self.label[c] == "all" else self.label[c]
+            lines.append(
+                f"  {name} within ε = {number(self.epsilon[e])} of a plane: {number(share[c, e])} of (row, plane) pairs, isotropic "
+                f"rows {number(null)}; {self.total_beyond[c, e]:,} of {self.total_accepted[c, e]:,} beyond the last ring"
+            )
+        lines += [f"  … {share.size - _SAID:,} more labels and ε"] if share.size > _SAID else []
         held = self.accepted.sum(axis=(0, 1))
         for plane in np.argsort(-held, kind="stable")[:_LISTED]:
             if held[plane]:
@@ -217,4 +217,4 @@ class Projections(Results):
         return "\n\n".join(member.summary() for member in self.values())
 
 
-Projection.SEVERAL = Projections
+Projection.SEVERAL = Projections  # what several of them are loaded as

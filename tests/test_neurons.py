@@ -112,11 +112,12 @@ def test_a_rare_class_is_found_beside_a_common_one(rng):
 
 
 def test_the_statistic_is_the_likelihood_ratio_of_the_table():
-    from scipy.stats import chi2_contingency
+    from scipy.special import rel_entr
 
     for inside, rows_, both in ((30, 50, 25), (4, 90, 4), (50, 50, 10)):
         table = [[both, inside - both], [rows_ - both, 200 - inside - rows_ + both]]
-        wanted = chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+        expected = np.sum(table, axis=1, keepdims=True) * np.sum(table, axis=0) / 200
+        wanted = 2 * rel_entr(table, expected).sum()
         assert association(inside, rows_, both, 200) == pytest.approx(wanted if both * 200 > inside * rows_ else 0.0)
 
 
@@ -224,6 +225,8 @@ def test_the_command_takes_a_store_or_a_result(rng, tmp_path, srmfast_main):
     srmfast_main(f"run {tmp_path}/x.npy --labels {tmp_path}/y.npy --epsilon 0.8 -o {tmp_path}/r.zarr --progress none")
     ended = srmfast_main(f"neurons {tmp_path}/r.zarr --plot {tmp_path}/r.png --vectors 2,3")
     assert ended.rc == 0 and "a result has no rows" in ended.stdout, ended.stderr
+    ended = srmfast_main(f"neurons {tmp_path}/r.zarr --labels {tmp_path}/y.npy")
+    assert ended.rc == 1 and "--labels is for the rows of a store" in ended.stderr
     assert srmfast_main(f"plot {tmp_path}/n.zarr -o {tmp_path}/m.pdf").rc == 0
     for more, told in (
         ("--map pca", "needs one: give --plot"),
@@ -251,3 +254,21 @@ def test_the_tool_that_calibrates_the_test_works():
     found = {kind: share_found(kind, 4, 39) for kind in KINDS}
     assert found["isotropic"][0] <= 0.5 and found["documents as rows"][0] == 1.0
     assert found["two selective classes"][1] >= 0.5
+
+
+def test_many_vectors_are_taken_in_parts(rng, monkeypatch):
+    from srmfast.engine import cones
+
+    x, label = rng.normal(size=(300, 160)).astype(np.float32), rng.integers(0, 3, 300)
+    b = rng.normal(size=(170, 160))
+    b[:40] += 12 * x[:40]  # some cones hold a row, and one on the edge
+    unit = b[3] / np.linalg.norm(b[3])
+    edge = float(unit @ x[3] / np.linalg.norm(x[3].astype(float)))  # where float32 cannot tell
+    common = dict(epsilon=edge, labels=label, permutations=59)
+    whole = neurons(x, b, **common)
+    monkeypatch.setattr(cones, "_TILE", 4 * 512 * 13)
+    parts = neurons(x, b, block_rows=64, **common)
+    assert (parts.counts == whole.counts).all() and (parts.inside == whole.inside).all() and (parts.p == whole.p).all()
+    assert (
+        whole.inside.sum(axis=0) == naive.members(x, whole.basis, edge).sum(axis=0)
+    ).all() and whole.inside.sum() >= 5

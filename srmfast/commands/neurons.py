@@ -39,6 +39,7 @@ def add_arguments(parser):
     what.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for bases, samples and permutations")
     options.add_rows(parser)
     options.add_axes(parser)
+    options.add_inputs(parser)
     options.add_resources(parser, checkpoints=False)
     out = parser.add_argument_group("output")
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the counts by fold, class, vector and pole")
@@ -99,6 +100,11 @@ def _of_result(arguments):
     from srmfast import load
     from srmfast.errors import InputError
 
+    for name in ("labels", "concepts", "groups", "mask", "centre", "map"):
+        if getattr(arguments, name):
+            raise InputError(
+                f"--{name} is for the rows of a store, and {arguments.store} is a result; leave it out, or give the store"
+            )
     found = load(arguments.store)
     if hasattr(found, "neurons"):
         _show(arguments, found.neurons(arguments.epsilon), found, None)

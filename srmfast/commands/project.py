@@ -35,6 +35,7 @@ def add_arguments(parser):
     what.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for random bases, planes and samples")
     options.add_rows(parser)
     options.add_axes(parser)
+    options.add_inputs(parser)
     options.add_resources(parser, checkpoints=False)
     out = parser.add_argument_group("output")
     out.add_argument("--keep", default="auto", metavar="RULE", help="auto (default), all, hit, top:K or summary")
