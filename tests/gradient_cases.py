@@ -217,6 +217,7 @@ SHAPES = [
     case("Slice", normal(4, 6), ints(1), ints(3), tag="default"),
     case("Slice", normal(4, 6), ints(-3), ints(-1), ints(1), fixed=(3,), tag="computed"),
     case("Slice", normal(4, 6), ints(-1), ints(-5), ints(1), ints(-2), fixed=(3, 4), tag="computed"),
+    case("Slice", normal(4, 6), ints(-1), ints(-5), ints(1), ints(-2), opset=11),
     case("Slice", normal(4, 6), starts=[1, 2], ends=[3, 9], axes=[0, 1], opset=9, variants=STATIC),
     case("Slice", normal(4, 6), starts=[1], ends=[-1], axes=[1], opset=9, variants=("static", "batch")),
     case("Expand", normal(3, 1), ints(2, 3, 4)),
