@@ -370,6 +370,7 @@ def test_widths_come_from_the_recipe_and_the_data(rows):
         (["layers=['linear n', 'latent', 'tanh']"], "the last layer must be linear"),
         (["training.loss=cross-entropy"], "needs data.labels"),
         (["data.scale=[1, -1]"], "data.scale must be two numbers, the smaller first"),
+        (["data.scale=[0, inf]"], "data.scale must be two numbers, the smaller first"),
     ],
 )
 def test_a_recipe_that_is_none_is_refused(changes, words):
@@ -552,3 +553,8 @@ def test_a_lock_that_was_taken_away_is_no_lock(tmp_path, monkeypatch):
     ):
         raise AssertionError("two of them")
     assert len(seen) == 3
+
+
+def test_a_batch_may_be_larger_than_there_are_rows(rows):
+    one, other = (train(SMALL, data=rows, epochs=1, changes={"training.batch": size}) for size in (250, 10**30))
+    assert one.log[-1] == other.log[-1]

@@ -94,7 +94,8 @@ def _initialisers(model):
 
 def _gather(nodes, batch, data):
     """Append the batch that `order` names at `position`, and the position behind it; the last one may be smaller."""
-    stop = nodes.op("Add", POSITION, nodes.constant([batch], dtype=np.int64), name=after(POSITION))
+    size = nodes.constant([min(batch, len(data.rows))], dtype=np.int64)
+    stop = nodes.op("Add", POSITION, size, name=after(POSITION))
     index = nodes.op("Slice", ORDER, POSITION, stop)
     nodes.op("Gather", ROWS, index, name=INPUT, axis=0)
     if data.labels is not None:
