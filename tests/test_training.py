@@ -558,3 +558,13 @@ def test_a_lock_that_was_taken_away_is_no_lock(tmp_path, monkeypatch):
 def test_a_batch_may_be_larger_than_there_are_rows(rows):
     one, other = (train(SMALL, data=rows, epochs=1, changes={"training.batch": size}) for size in (250, 10**30))
     assert one.log[-1] == other.log[-1]
+
+
+@pytest.mark.parametrize("change", [{}, {"value/layer0/bias/momentum": np.zeros(3, np.float32)}], ids=["gone", "short"])
+def test_a_state_that_is_not_whole_is_not_gone_on_with(change, rows, tmp_path):
+    train(SMALL, tmp_path / "t", data=rows, epochs=1)
+    with np.load(tmp_path / "t" / "state.npz") as held:
+        kept = {name: held[name] for name in held.files if name != "value/layer0/bias/momentum"}
+    np.savez(tmp_path / "t" / "state.npz", **kept | change)
+    with pytest.raises(InputError, match="is not whole; start again with --force"):
+        train(SMALL, tmp_path / "t", data=rows, epochs=2, resume=True)
