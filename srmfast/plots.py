@@ -264,7 +264,9 @@ def _joint_title(results, stores, bases, words):
 
 def basis_words(name):
     """Name a basis in a title."""
-    return f"{name} basis" if name == "standard" else f"basis {shorten(name, 28)}"
+    if name in ("standard", "basis"):  # the latter from a file basis.npy
+        return "standard basis" if name == "standard" else "basis of the file"
+    return f"basis {shorten(name, 28)}"
 
 
 def new_figure(width, height):

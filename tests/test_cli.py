@@ -19,7 +19,10 @@ import zarr
 import srmfast
 from srmfast import naive
 
-COMMANDS = ("run", "demo", "inspect", "basis", "mean", "show", "plot", "merge", "diff", "verify", "reproduce")
+COMMANDS = (
+    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
+    "diff", "verify", "reproduce",
+)  # fmt: skip
 N, D = 300, 6
 
 

@@ -472,7 +472,7 @@ def test_the_latent_layer_of_a_checkpoint_is_measured_by_the_next_command(rows, 
     recipe = tmp_path / "r.toml"
     recipe.write_text('layers = ["linear 3", "latent", "activation", "linear d"]\n[basis]\nkind = "simplex"\n')
     ended = srmfast_main(f"train {recipe} --data {tmp_path}/rows.npy -o {tmp_path}/t --epochs 2 --progress none")
-    following = ended.stdout.splitlines()[-1].removeprefix("next: srmfast ")
+    following = ended.stdout.splitlines()[-1].removeprefix("      srmfast ")
     following = following.replace("ROWS", f"{tmp_path}/rows.npy").replace("latents.zarr", f"{tmp_path}/o.zarr")
     assert srmfast_main(f"{following} --progress none").rc == 0
     session = onnxruntime.InferenceSession(tmp_path / "t" / "epoch-0002.onnx", providers=["CPUExecutionProvider"])
@@ -568,3 +568,13 @@ def test_a_state_that_is_not_whole_is_not_gone_on_with(change, rows, tmp_path):
     np.savez(tmp_path / "t" / "state.npz", **kept | change)
     with pytest.raises(InputError, match="is not whole; start again with --force"):
         train(SMALL, tmp_path / "t", data=rows, epochs=2, resume=True)
+
+
+def test_rows_outside_the_range_they_are_scaled_from_are_refused(tmp_path, rng):
+    """Scaled as if they were pixels, they would all look like the darkest one."""
+    rows = rng.normal(size=(40, 6)).astype(np.float32)
+    with pytest.raises(srmfast.InputError, match=r"within data.range, 0 to 255, .* --set data.range=\[-"):
+        srmfast.train("small-mnist", tmp_path / "out", data=rows, epochs=1, changes={"n": 3, "basis.count": 6})
+    srmfast.train(
+        "small-mnist", tmp_path / "out", data=rows, epochs=1, changes={"n": 3, "basis.count": 6, "data.range": []}
+    )

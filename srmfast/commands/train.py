@@ -65,5 +65,6 @@ def call(arguments):
     print(trained.summary())
     last = os.path.join(arguments.out, f"epoch-{trained.log[-1][0]:04}.onnx")
     basis = "" if trained.basis is None else f" --basis {os.path.join(arguments.out, 'basis.npy')}"
-    print(f"next: srmfast run {last}::latent --inputs ROWS{basis} --epsilon 0.7 -o latents.zarr")
+    print(f"next: srmfast inspect {last}::latent --inputs ROWS{basis}  # proposes an epsilon for this one:")
+    print(f"      srmfast run {last}::latent --inputs ROWS{basis} --epsilon 0.7 -o latents.zarr")
     return 0

@@ -136,9 +136,10 @@ def table(source, pattern=None, op=None):
     model = open_model(source)
     found = [layer for layer in layers(model, pattern) if op is None or matches(layer.op, op)]
     if not found:
-        asked = " made by ".join(repr(one) for one in (pattern, op) if one is not None)
+        asked = "" if pattern is None else f" {pattern!r}"
+        asked += "" if op is None else f" made by an operator {op!r}"
         raise InputError(
-            f"{model.location} has no tensor {asked} that depends on its inputs; srmfast layers {model.location} lists all"
+            f"{model.location} has no tensor{asked} that depends on its inputs; srmfast layers {model.location} lists all"
         )
     rows = [("name", "op", "shape", "type", "")]
     for layer in found:

@@ -67,7 +67,8 @@ def load_data(recipe, given=None):
     Raises
     ------
     InputError
-        For data that are not there, labels that do not fit, and rows of which there are fewer than two.
+        For data that are not there or out of the range they are scaled from, labels that do not fit, and fewer than
+        two rows.
     """
     sources = {key: recipe[f"data.{key}"] for key in ("train", "test", "labels", "test_labels")}
     slices = {"train": recipe["data.rows"], "test": recipe["data.test_rows"]}
@@ -82,6 +83,7 @@ def load_data(recipe, given=None):
     if isinstance(sources["train"], str) and not sources["train"]:
         raise InputError("a recipe needs data.train, the rows to train on; give --data F or --set data.train=F")
     train = _load(sources["train"], sources["labels"], slices["train"])
+    _check_range(train, recipe["data.range"])
     if isinstance(sources["test"], str) and not sources["test"]:
         return train, None
     test = _load(sources["test"], sources["test_labels"], slices["test"], train.names)
@@ -89,9 +91,19 @@ def load_data(recipe, given=None):
         raise InputError(
             f"rows to test on must be like those to train on, {_kind(train)}; {test.location} has {_kind(test)}"
         )
+    _check_range(test, recipe["data.range"])
     if (test.labels is None) != (train.labels is None):
         raise InputError("labels are needed for training and testing or for neither: data.labels and data.test_labels")
     return train, test
+
+
+def _check_range(data, span):
+    low, high = data.rows.min(), data.rows.max()
+    if span and not span[0] <= low <= high <= span[1]:
+        raise InputError(
+            f"rows must lie within data.range, {span[0]:g} to {span[1]:g}, {data.location} holds {low:g} to {high:g}; "
+            f"give their range, --set data.range=[{low:g},{high:g}], or none to take them as they are, --set data.range=[]"
+        )
 
 
 def _kind(data):
