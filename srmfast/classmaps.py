@@ -93,6 +93,8 @@ def _map(neurons, vectors, cloud, most):
         chosen, notes = [0], [f"no row lies inside any cone at ε = {number(neurons.epsilon)}"]
     elif len(chosen) < len(neurons.basis):
         notes = [f"the {len(chosen)} of {plural(len(neurons.basis), 'vector')} that answer most"]
+    if neurons.attrs["centred"]:
+        notes.append("the mean of the rows is subtracted")
     classes = np.flatnonzero(neurons.class_rows.sum(axis=0) > 0)
     if classes.size > CLASSES:
         reach = np.abs(signed[classes][:, chosen]).max(axis=1)
@@ -127,7 +129,6 @@ def _map(neurons, vectors, cloud, most):
         _cloud(figure.add_subplot(grid[0, 1]), cloud, _colours(names))
     words = [shorten(str(neurons.attrs["store_name"]), 36), basis_words(str(neurons.attrs["basis_name"]))]
     words += [plural(int(neurons.rows_used.sum()), "row"), f"ε = {number(neurons.epsilon)}"]
-    words += ["mean subtracted"] if neurons.attrs["centred"] else []
     return finish(figure, " · ".join(words), _Lines(notes))
 
 
