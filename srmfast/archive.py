@@ -17,6 +17,9 @@ from srmfast.whole import beside, move_in, sync_folder, whole_file
 
 FORMAT_VERSION = 1
 
+_FRAMES = ("rotation", "label", "epsilon", "side")
+_COMPARED = ("null_", "pair_", "surrogate_", "tested_")  # beginnings of what only a run with rotations has
+
 # Every variable of the file: its dimensions and what it is.
 VARIABLES = {
     "counts": (("label", "epsilon", "plane", "angle"), "rows inside the cone, for each plane that is kept"),
@@ -35,8 +38,21 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "phase": (
+        ("fold", "label", "epsilon", "side"),
+        "(row, plane) pairs nearer to a basis vector, and nearer to a midpoint, by fold of rows",
+    ),
+    "null_phase": (_FRAMES, "the same of the rows and planes drawn: of the basis as it is, then of rotations of it"),
+    "null_extreme": (_FRAMES, "lowest and highest (near − far)/√(near + far) of any of these planes"),
+    "pair_phase": (_FRAMES, "null_phase with the mean subtracted, or as stored where the run subtracted it"),
+    "pair_extreme": (_FRAMES, "null_extreme likewise"),
+    "surrogate_phase": (_FRAMES, "null_phase of Gaussian rows with the mean and the covariance of the rows drawn"),
+    "surrogate_extreme": (_FRAMES, "null_extreme of these"),
+    "tested_i": (("tested",), "vectors of the planes drawn that differ most"),
+    "tested_j": (("tested",), "their other vectors"),
+    "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p")
+_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")

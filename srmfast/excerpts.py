@@ -7,6 +7,10 @@ import numpy as np
 
 OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
 SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
+_COMPARED = (
+    "phase", "null_phase", "null_extreme", "pair_phase", "pair_extreme", "surrogate_phase", "surrogate_extreme", "tested_i",
+    "tested_j", "tested_phase",
+)  # fmt: skip
 UNDERFLOW = 5e-324  # stands for an isotropic expectation too small for a float
 
 
@@ -46,6 +50,7 @@ def part(result, *, label=None, epsilon=None):
         total=of(result.total, 0, 1),
         fold_total=of(result.fold_total, 1, 2),
         rows_used=of(result.rows_used, 1),
+        **dict.fromkeys(_COMPARED),
         epsilon=result.epsilon[at],
         label=np.array(["all" if label is None else str(label)]),
     )

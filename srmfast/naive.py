@@ -150,3 +150,67 @@ def members(rows, basis, epsilon):
     norm = np.sqrt(pinned_dot(rows, rows))
     along = pinned_dot(rows[:, None, :], np.asarray(basis)[None])
     return np.stack([along, -along], axis=-1) >= epsilon * norm[:, None, None]
+
+
+def nearness(rows, b_i, b_j):
+    """Say whether rows point along the basis or between it, in one plane.
+
+    The four directions ±b_i and ±b_j divide the plane into four sectors; a row's direction is nearer to one of the four
+    in the outer halves of a sector, and nearer to the midpoint of its sector in the middle half.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, d)
+        Activations, finite and of non-zero norm.
+    b_i, b_j : ndarray, (d,) float64
+        Unit vectors that are not parallel.
+
+    Returns
+    -------
+    nearer : ndarray, (n,) int64
+        1 nearer to ±b_i or ±b_j, −1 nearer to a midpoint, 0 exactly on a border and for rows orthogonal to the plane.
+    square : ndarray, (n,) float64
+        Squared length of the row in the plane.
+
+    Notes
+    -----
+    The midpoints are at φ/2 and φ/2 + π/2 from b_i, φ being the angle between the vectors: at right angles. With ψ the
+    angle of the row from the first of them, folded into [0, π/2], the borders are ψ = φ/4 and ψ = φ/4 + π/4.
+    """
+    rows = np.asarray(rows, np.float64)
+    g, s = plane(b_i, b_j)
+    u = pinned_dot(rows, b_i)
+    v = (pinned_dot(rows, b_j) - g * u) / s
+    cos_half, sin_half = np.sqrt((1.0 + g) / 2.0), np.sqrt((1.0 - g) / 2.0)
+    cos_quarter, sin_quarter = np.sqrt((1.0 + cos_half) / 2.0), np.sqrt((1.0 - cos_half) / 2.0)
+    along, across = np.abs(u * cos_half + v * sin_half), np.abs(v * cos_half - u * sin_half)
+    first, second = across * cos_quarter, along * sin_quarter  # equal at ψ = φ/4
+    third, fourth = along * (cos_quarter + sin_quarter), across * (cos_quarter - sin_quarter)  # and at φ/4 + π/4
+    near, far = (first > second) & (third > fourth), (first < second) | (third < fourth)
+    return near.astype(np.int64) - far, u * u + v * v
+
+
+def phase(rows, basis, planes, epsilons):
+    """Count the rows that come near each plane and point along the basis there, and those that point between it.
+
+    Parameters
+    ----------
+    rows, basis, planes, epsilons
+        As for `counts`.
+
+    Returns
+    -------
+    ndarray, (e, p, 2) int64
+        Nearer to ±b_i or ±b_j, and nearer to a midpoint between neighbouring ones, of the rows whose length in the
+        plane is at least ε‖x‖: u*u + v*v >= (ε‖x‖)², which every row fulfils when ε ≤ 0.
+    """
+    rows = np.asarray(rows, np.float64)
+    rows = rows[pinned_dot(rows, rows) > 0]
+    norm = np.sqrt(pinned_dot(rows, rows))
+    found = np.zeros((len(epsilons), len(planes), 2), np.int64)
+    for p, (i, j) in enumerate(planes):
+        nearer, square = nearness(rows, basis[i], basis[j])
+        for e, epsilon in enumerate(epsilons):
+            reaches = square >= (epsilon * norm) * (epsilon * norm) if epsilon > 0 else np.ones(len(rows), bool)
+            found[e, p] = (reaches & (nearer > 0)).sum(), (reaches & (nearer < 0)).sum()
+    return found

@@ -36,32 +36,6 @@ def isotropic(epsilon, d):
     return np.where(epsilon >= 0, share, 1 - share)[()]
 
 
-def epsilon_for(fraction, d):
-    """Find the ε at which isotropic rows are inside one cone with the given probability.
-
-    Parameters
-    ----------
-    fraction : float or array
-        Share of the rows, in [0, 1].
-    d : int
-        Width of the rows, at least 2.
-
-    Returns
-    -------
-    float or ndarray, like fraction
-        The inverse of `isotropic`.
-    """
-    from scipy.special import betainccinv
-
-    fraction = np.asarray(fraction, np.float64)
-    if not ((fraction >= 0) & (fraction <= 1)).all():
-        raise InputError(f"fraction must lie in [0, 1], got {fraction}")
-    _, d = _checked(0.0, d)
-    # I_y(p, q) = 1 − I_{1−y}(q, p): solving for ε² itself keeps all digits of small shares and of small ε.
-    size = np.sqrt(betainccinv(0.5, (d - 1) / 2, 2 * np.minimum(fraction, 1 - fraction)))
-    return np.where(fraction <= 0.5, size, -size)[()]
-
-
 def plane_share(epsilon, d):
     """Compute the share of isotropic rows whose angle to one plane has a cosine of at least ε.
 

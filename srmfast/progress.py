@@ -14,6 +14,7 @@ from srmfast.engine.events import (
     PassStarted,
     PlanesOutgrown,
     ReadingResumed,
+    Rotating,
 )
 from srmfast.training.events import EpochDone, StepsDone, TrainingStarted
 
@@ -59,6 +60,8 @@ class Progress:
                     f"compiled kernels should be kept for the next run, but {event.problem}; "
                     "set NUMBA_CACHE_DIR to a folder that can be written"
                 )
+        elif isinstance(event, Rotating):
+            self._line(f"comparing {event.basis} with {event.rotations:,} random rotations of it")
         elif isinstance(event, PlanesOutgrown):
             self._line("the planes that are hit outgrow the memory: two more readings find the highest")
         elif isinstance(event, CheckpointLost):

@@ -1,10 +1,11 @@
-"""The one-screen summary of a result, in words that need no statistics; it describes and never judges."""
+"""The one-screen summary of a result, in words that need no statistics; a verdict comes from `alignment` alone."""
 
 import math
 import textwrap
 
 import numpy as np
 
+from srmfast import verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
@@ -31,7 +32,7 @@ _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
 
 
 def summarise(result):
-    """Return the summary that `srmfast show` prints, at most 24 lines of 100 columns.
+    """Return the summary that `srmfast show` prints, at most 24 lines of 100 columns, and more for a verdict.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def _one(result):
     lines[said:said] = [*_repeats(result), *_norms(result), *_notes(result)][: max(room, 0)]
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
-    return lines + speed
+    verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
+    return lines + verdict + speed
 
 
 def _store(result):
@@ -316,6 +318,17 @@ def _peak_turn(result, curve):
 # ---- several -----------------------------------------------------------------------------------------
 
 
+def _verdicts(results):
+    """Return the verdict of each result that was compared with rotations of its basis."""
+    lines = []
+    for (store, basis), result in results.items():
+        if result.null_phase is not None:
+            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {verdicts.headline(result.alignment())}"
+            first, *others = textwrap.wrap(told, COLUMNS - 8, break_on_hyphens=False)
+            lines += [f"verdict {first}", *(f"        {other}" for other in others)]
+    return lines
+
+
 def _several(results):
     if not len(results):
         return ["no results"]
@@ -339,6 +352,7 @@ def _several(results):
             f"{ratio:>9} {offset:>10}"
         )
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
+    lines += _verdicts(results)
     return [
         *lines,
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",

@@ -61,6 +61,12 @@ class Result(Presented):
         Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
     centre : ndarray, (d,) float64, or None
         The mean that was subtracted from every row.
+    phase : ndarray, (64, c, e, 2) int64, or None
+        (row, plane) pairs that point along the basis and between it, by fold, of a run with `null`; see `alignment`.
+    null_phase, null_extreme, pair_phase, pair_extreme, surrogate_phase, surrogate_extreme : ndarray or None
+        The same of a few rows and planes: of the basis as it is, then of its rotations; see `srmfast.engine.rotations.Chance`.
+    tested_i, tested_j, tested_phase : ndarray or None
+        Of the planes among these that differ most.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -77,6 +83,16 @@ class Result(Presented):
     attrs: dict = field(repr=False)
     counts_heldout: np.ndarray | None = field(default=None, repr=False)
     centre: np.ndarray | None = field(default=None, repr=False)
+    phase: np.ndarray | None = field(default=None, repr=False)
+    null_phase: np.ndarray | None = field(default=None, repr=False)
+    null_extreme: np.ndarray | None = field(default=None, repr=False)
+    pair_phase: np.ndarray | None = field(default=None, repr=False)
+    pair_extreme: np.ndarray | None = field(default=None, repr=False)
+    surrogate_phase: np.ndarray | None = field(default=None, repr=False)
+    surrogate_extreme: np.ndarray | None = field(default=None, repr=False)
+    tested_i: np.ndarray | None = field(default=None, repr=False)
+    tested_j: np.ndarray | None = field(default=None, repr=False)
+    tested_phase: np.ndarray | None = field(default=None, repr=False)
 
     # ---- what was measured -------------------------------------------------------------------------
 
@@ -121,6 +137,7 @@ class Result(Presented):
         return replace(
             self, counts=self.counts_heldout, counts_heldout=None, rows_used=self.rows_used * away[:, None],
             fold_total=folds, total=folds.sum(axis=0),
+            phase=None if self.phase is None else self.phase * away[:, None, None, None],
         )  # fmt: skip
 
     def signed(self):
@@ -190,6 +207,22 @@ class Result(Presented):
     def null(self):
         """Return the expectation of f for isotropic rows, (e,) float64: a reference curve, not a test."""
         return nulls.isotropic(self.epsilon, self.basis.shape[1])
+
+    def alignment(self):
+        """Return the verdict: whether rows align with this basis beyond chance, with all that must be said beside it.
+
+        Returns
+        -------
+        srmfast.alignment.Alignment
+
+        Raises
+        ------
+        InputError
+            The run was without `null`.
+        """
+        from srmfast.alignment import align
+
+        return align(self)
 
     def self_srm(self):
         """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.

@@ -16,6 +16,7 @@ KEEPS = "auto, all, hit, top:K or summary"
 DEFAULT_EPSILON = 0.9
 _SHOWN = 6  # differing fields in a message
 DEFAULT_ANGLES = 360
+LEAST_ROTATIONS = 39  # 2 · 1/(1 + 39) = 0.05
 MINIMUM_MEMORY = 256 << 20  # bytes
 _UNITS = {
     "": 1,
@@ -60,6 +61,9 @@ class Spec:
         Hash of the mean subtracted from each row, or "".
     zero_rows, nonfinite, missing_chunks, keep : str
     seed : int
+    null : dict or None
+        Random rotations that the basis is compared with: `rotations`, and the most `rows`, `vectors` and `planes` that are
+        drawn for it.
     """
 
     store: dict
@@ -85,6 +89,7 @@ class Spec:
     missing_chunks: str = "error"
     keep: str = "auto"
     seed: int = 0
+    null: dict | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "angles_hash", angle_hash(self.angles))
@@ -100,7 +105,7 @@ class Spec:
     @classmethod
     def from_dict(cls, values):
         """Return the Spec that `to_dict` described."""
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name != "angles_hash"}
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values and name != "angles_hash"}
         rows = None if known["rows"] is None else tuple(known["rows"])
         return cls(**known | {"epsilon": tuple(known["epsilon"]), "rows": rows})
 
@@ -196,6 +201,16 @@ def check_keep(keep):
     if keep in ("auto", "all", "hit", "summary") or (isinstance(keep, str) and re.fullmatch(r"top:[1-9]\d*", keep)):
         return keep
     raise InputError(f"keep must be {KEEPS}, got {keep!r}")
+
+
+def check_rotations(null):
+    """Return how many random rotations a basis is compared with: 0, or enough for a p of 0.05 in either direction."""
+    if isinstance(null, bool) or not isinstance(null, (int, np.integer)) or not (null == 0 or null >= LEAST_ROTATIONS):
+        raise InputError(
+            f"null must be 0 or a whole number of at least {LEAST_ROTATIONS} rotations, which a two-sided p of 0.05 needs, got "
+            f"{null!r}; for example 99"
+        )
+    return int(null)
 
 
 def parse_bytes(text):

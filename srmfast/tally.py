@@ -88,23 +88,28 @@ class PlaneTally:
     pieces : iterable of (ndarray, ndarray)
         Numbers of planes, (m,) int64, and their difference arrays, (m, c, e, a + 1); or numbers of pairs and their hits,
         (m,). Every number occurs once; what had nothing may be left out.
+    phase : ndarray, (64, c, e, 2) int64, or None
+        Rows near and far (`naive.phase`) summed over planes, by fold; of mirrored planes one of each two.
     """
 
     totals: np.ndarray
     arcs: int
     pieces: object
+    phase: np.ndarray | None = None
 
     def __add__(self, other):
+        totals, arcs = self.totals + other.totals, self.arcs + other.arcs
+        phase = None if self.phase is None else self.phase + other.phase
         mine, theirs = list(self.pieces), list(other.pieces)
         numbers = [number for number, _ in mine + theirs]
         union = np.unique(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
         if not union.size:
-            return PlaneTally(self.totals + other.totals, self.arcs + other.arcs, [])
+            return PlaneTally(totals, arcs, [], phase)
         first = next(values for number, values in mine + theirs if number.size)
         added = np.zeros((union.size, *first.shape[1:]), first.dtype)
         for number, values in mine + theirs:
             added[np.searchsorted(union, number)] += values  # every number once in a piece: no addition is lost
-        return PlaneTally(self.totals + other.totals, self.arcs + other.arcs, [(union, added)])
+        return PlaneTally(totals, arcs, [(union, added)], phase)
 
 
 @dataclass

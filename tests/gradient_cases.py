@@ -110,6 +110,8 @@ LOSSES = [
     ),
     case("SoftmaxCrossEntropyLoss", normal(3, 4), ints(1, -1, 2), ignore_index=-1, outputs=2, of=0, tag="two"),
     case("SoftmaxCrossEntropyLoss", normal(3, 4), ints(1, 0, 2), outputs=2, of=1, tag="log"),
+    case("SoftmaxCrossEntropyLoss", normal(2, 3, 2), ints(0, 2, 1, 1, shape=(2, 2)), opset=12, variants=KNOWN_RANKS),
+    case("SoftmaxCrossEntropyLoss", normal(3, 4), ints(1, 3, 0), opset=12, variants=KNOWN_RANKS),
 ]
 
 PRODUCTS = [
@@ -215,6 +217,7 @@ SHAPES = [
     case("Slice", normal(4, 6), ints(1), ints(3), tag="default"),
     case("Slice", normal(4, 6), ints(-3), ints(-1), ints(1), fixed=(3,), tag="computed"),
     case("Slice", normal(4, 6), ints(-1), ints(-5), ints(1), ints(-2), fixed=(3, 4), tag="computed"),
+    case("Slice", normal(4, 6), ints(-1), ints(-5), ints(1), ints(-2), opset=11),
     case("Slice", normal(4, 6), starts=[1, 2], ends=[3, 9], axes=[0, 1], opset=9, variants=STATIC),
     case("Slice", normal(4, 6), starts=[1], ends=[-1], axes=[1], opset=9, variants=("static", "batch")),
     case("Expand", normal(3, 1), ints(2, 3, 4)),
@@ -277,6 +280,7 @@ SELECTION = [
         )
     ),
     case("Gather", normal(4, 5), ints(0, 2, 2), fixed=(), axis=1, tag="computed"),
+    case("Gather", normal(4, 5), ints(0, 2, -1), fixed=(), axis=1, opset=9, tag="computed"),
     case("GatherElements", normal(3, 4), ints(0, 1, 1, -1, 2, 0, shape=(3, 2)), axis=1),
     case("GatherElements", normal(3, 4), ints(0, 1, 1, 2, shape=(1, 4)), axis=0, opset=18),
     case("GatherND", normal(3, 4), ints(0, 1, 2, 3, 0, 1, shape=(3, 2))),

@@ -94,6 +94,7 @@ POOLS = [
     case("LpPool", spread(2, 2, 6, 5), kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 0, 1]),
     case("LpPool", spread(2, 2, 6, 5), kernel_shape=[2, 2], p=1),
     case("LpPool", spread(2, 2, 6, 5), kernel_shape=[2, 2], p=3),
+    case("LpPool", spread(2, 2, 6, 5), kernel_shape=[2, 2], opset=9),
     case("GlobalAveragePool", normal(2, 3, 4, 5)),
     case("GlobalAveragePool", normal(2, 3, 4)),
     case("GlobalMaxPool", spread(2, 3, 4, 5)),
@@ -101,6 +102,7 @@ POOLS = [
     case("GlobalLpPool", spread(2, 3, 4, 5)),
     case("GlobalLpPool", spread(2, 3, 4, 5), p=1),
     case("GlobalLpPool", spread(2, 3, 4, 5), p=3),
+    case("GlobalLpPool", spread(2, 3, 4, 5), opset=9),
 ]
 SCALE, BIAS, MEAN, VARIANCE = normal(3, seed=1), normal(3, seed=2), normal(3, seed=3), normal(3, seed=4) ** 2 + 0.1
 NORMALISATIONS = [
@@ -119,6 +121,7 @@ NORMALISATIONS = [
     case("GroupNormalization", normal(2, 6, 4, 3), normal(6, seed=1), normal(6, seed=2), num_groups=3, opset=21),
     case("LpNormalization", normal(3, 4, 5)),
     case("LpNormalization", normal(3, 4, 5), axis=1, p=2),
+    case("LpNormalization", normal(3, 4, 5), opset=9),
     case("LpNormalization", spread(3, 4, 5), axis=1, p=1),
     case("LRN", normal(2, 6, 3, 2), size=3, alpha=0.5, beta=0.6, bias=1.5),
     case("LRN", normal(2, 6, 3, 2), size=4, alpha=0.5, runtime=False),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # those of a library that shu
 
 N, D = 6000, 20
 WAYS = {
-    "dense": dict(labels=np.arange(N) % 3, epsilon=(0.3, 0.6)),
+    "dense": dict(labels=np.arange(N) % 3, epsilon=(0.3, 0.6), null=39),
     "centred": dict(centre=True, groups=np.arange(N) // 9),
     "active": dict(planes="active:9"),
     "listed": dict(planes="random:50", rows="5:5900:2", mask=np.arange(N) % 5 > 0),
@@ -70,7 +70,17 @@ def alone(store, way, basis="random:20"):
 
 
 def same(a, b):
-    for name in ("counts", "total", "fold_total", "rows_used", "plane_i", "plane_j"):
+    for name in (
+        "counts",
+        "total",
+        "fold_total",
+        "rows_used",
+        "plane_i",
+        "plane_j",
+        "phase",
+        "null_phase",
+        "pair_phase",
+    ):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     for name in ("rows", "spec", "mean_over_rms", "planes_hit"):
         assert a.attrs[name] == b.attrs[name], name

@@ -20,7 +20,7 @@ def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
         "untrained.onnx", "trained.onnx", "basis.npy", "digits.npz",
         "untrained.zarr", "trained.zarr", "digits.zarr", "untrained.png", "trained.png", "digits.png",
     }  # fmt: skip
-    assert "|mean|/rms = 0.97" in text and "vector 21: 98% of the 1s" in text
+    assert "|mean|/rms = 0.95" in text and "vector 21 lie 96% of all digits" in text
     trained = srmfast.load(tmp_path / "out" / "trained.zarr")
     raw, centred = trained["as it is", "own basis"], trained["mean subtracted", "own basis"]
     # The same from the package's files, without a store, an engine or a kernel.
@@ -30,7 +30,7 @@ def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
         (raw, rows),
         (centred, rows - raw.centre if raw.centre is not None else rows - rows.mean(axis=0)),
     ):
-        inside = (x @ basis.T >= 0.71 * np.linalg.norm(x, axis=1, keepdims=True)).sum(axis=0)
+        inside = (x @ basis.T >= 0.75 * np.linalg.norm(x, axis=1, keepdims=True)).sum(axis=0)
         assert np.abs(result.counts[0, 0, :, 0] - inside[result.plane_i]).max() <= 2  # another summation
     assert raw.mean()[0, 0, 0] > 10 * centred.mean()[0, 0, 0]
     with pytest.raises(srmfast.InputError, match="--force"):

@@ -1,6 +1,7 @@
 """Layers of a model in a store: what `run` finds in them is what it finds in the model."""
 
 import numpy as np
+import onnx
 import pytest
 import zarr
 
@@ -179,3 +180,19 @@ def test_layers_are_listed_on_the_command_line(text, srmfast_main):
     assert ended.rc == 0 and "hidden_1  MatMul  batch x time x 6  float32" in ended.stdout
     assert srmfast_main(f"layers {path} nothing_*").rc == 1
     assert srmfast_main(f"layers {path}x").stderr.strip().endswith("give the path of a .onnx file")
+
+
+def test_inputs_of_like_names_and_names_of_odd_letters_become_arrays(tmp_path):
+    proto = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]> f (int64[N] a, int64[N] b, float[N, 6] x) => (float[N, 6] y) {
+        p = Add (a, b) c = Cast <to = 1> (p) i = Constant <value_ints = [1]> () d = Unsqueeze (c, i) y = Add (x, d) }"""
+    )
+    proto.graph.node[0].input[:] = ["i/a", "i.a"]
+    proto.graph.input[0].name, proto.graph.input[1].name = "i/a", "i.a"
+    proto.graph.node[-1].output[0] = proto.graph.output[0].name = "y\0\n"
+    inputs = {"i/a": np.arange(4), "i.a": np.arange(4) + 5, "x": np.ones((4, 6), np.float32)}
+    found = export(proto, inputs, ["y\0\n"], tmp_path / "a.zarr")
+    assert set(found.layers) == {"y__"}
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
+    np.testing.assert_array_equal(group["i.a"][...], inputs["i/a"])
+    np.testing.assert_array_equal(group["i.a_"][...], inputs["i.a"])

@@ -352,3 +352,20 @@ def test_gradients_of_broadcast_operands_have_their_shapes_and_sums(shapes, op, 
         axes = (*range(extra), *(extra + i for i, length in enumerate(array.shape) if length == 1))
         np.testing.assert_allclose(one, whole.sum(axis=axes).reshape(array.shape), rtol=1e-12, atol=1e-12)
         assert one.shape == array.shape
+
+
+def test_operators_of_onnx_go_by_both_their_names(rng):
+    body = "f (float[N, 3] x) => (float[N, 3] y) { t = Tanh (x) s = ReduceMean <axes = [1]> (t) y = Mul (t, s) }"
+    other = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["ai.onnx": 17]> {body}')
+    other.graph.node[0].domain = "ai.onnx"
+    before = other.SerializeToString()
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    one, two = (runtime(gradient(model, "y", "x"), {"x": x})[1] for model in (parsed(body), other))
+    np.testing.assert_array_equal(one, two)
+    assert other.SerializeToString() == before
+
+
+def test_a_cotangent_must_not_be_called_like_a_result():
+    model = parsed("f (float[N, 3] x) => (float[N, 3] y) { y = Tanh (x) }")
+    with pytest.raises(InputError, match="'grad/x' of the result is taken"):
+        gradient(model, "y", "x", cotangent="grad/x")

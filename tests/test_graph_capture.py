@@ -178,3 +178,26 @@ def test_memory_stays_flat_over_batches_of_varying_length():
         pytest.skip("resident memory is read from /proc")
     before = some(50)
     assert some(200) - before < 16 << 20
+
+
+def test_sequences_on_the_way_are_run_through():
+    proto = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]> f (float[N, 6] x) => (float[N, 3] y) <int64[2] s = {3, 3}> {
+        parts = SplitToSequence <axis = 1> (x, s) i = Constant <value_int = 1> () second = SequenceAt (parts, i)
+        y = Relu (second) }"""
+    )
+    capture = Capture(proto, ["y"])
+    np.testing.assert_array_equal(capture.run({"x": ROWS})["y"], np.maximum(ROWS[:, 3:], 0))
+    nbytes, known = capture.measure({"x": ROWS})
+    assert known["second"] == known["y"] == (7, 3) and nbytes >= ROWS.nbytes
+    with pytest.raises(InputError, match="'parts' .* is a sequence, not an array"):
+        Capture(proto, ["parts"])
+
+
+def test_names_do_not_move_the_cursor():
+    proto = made.mlp()
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["a\x1b[2J\nb" if name == "hidden_0" else name for name in names]
+    text = table(proto)
+    assert "\x1b" not in text and "a\\x1b[2J\\nb  Relu" in text and len(text.splitlines()) == 8

@@ -18,7 +18,7 @@ from srmfast.kernels.rows import pinned_dot
 ASSEMBLY = """
 import numpy as np, re
 from srmfast.angles import angle_table
-from srmfast.kernels import arcs, decode, frames, moments, pairs, project, rows
+from srmfast.kernels import arcs, decode, frames, moments, pairs, phase, project, rows
 table = arcs.wrap_table(*angle_table(8))
 x = np.ones((9, 9)); z = np.zeros(9)
 rows.pinned_dot(x[0], x[0])
@@ -34,9 +34,13 @@ y = np.ones((3, 9)); g = np.zeros((3, 3)); i = np.zeros(3, np.int64)
 frames.gram(y, 0, 3, g, g)
 frames.pairs(y, i, i, g[0], g[1], g[2])
 frames.parallels(y, 0, 3, np.zeros((3, 2), np.int64))
+frames.root_of(np.eye(3), g)
+phase.nearer(1.0, 0.5, 0.8, 0.6, 0.9, 0.3)
+phase.products(y, x, np.empty((9, 3)))
+phase._sides(z, z, 0.5, 0.8, np.empty(9), np.empty(9, np.int64))
 
 for f in (rows.pinned_dot, decode.measure, decode.subtract, moments.measure_and_sum, arcs.is_inside, arcs.arc, pairs.exact_point,
-          frames.gram, frames.pairs, frames.parallels, project.sector):
+          frames.gram, frames.pairs, frames.parallels, project.sector, frames.root_of, phase.nearer, phase.products, phase._sides):
     text = "\\n".join(f.inspect_asm().values())
     assert text.count("ret") and re.search(r"mul|sub", text), f
     print(f.__name__, len(re.findall(r"\\b(?:v?fn?m(?:add|sub|la|ls)\\w*|call\\w* +\\S*\\bfma\\b)", text)))
@@ -57,7 +61,7 @@ def test_no_decider_fuses_a_product_with_a_sum(cpu, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     fused = dict(line.split() for line in done.stdout.splitlines())
-    assert len(fused) == 11 and set(fused.values()) == {"0"}, fused
+    assert len(fused) == 15 and set(fused.values()) == {"0"}, fused
 
 
 @pytest.mark.parametrize("d", [*range(1, 18), 64, 100, 768])

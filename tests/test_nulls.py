@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srmfast.errors import InputError
-from srmfast.nulls import epsilon_for, isotropic, plane_share
+from srmfast.nulls import isotropic, plane_share
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,6 @@ def test_isotropic_has_its_limits_and_symmetry():
     np.testing.assert_allclose(share + share[::-1], 1, atol=1e-15)
 
 
-@pytest.mark.parametrize("d", [2, 3, 16, 768, 4096])
-def test_epsilon_for_is_the_inverse(d):
-    fraction = np.array([1e-12, 1e-6, 1e-3, 0.2, 0.49, 0.5, 0.7, 0.999])
-    if d < 4:
-        fraction = fraction[2:]  # a narrower cone has an epsilon between 1 and the float64 below it
-    np.testing.assert_allclose(isotropic(epsilon_for(fraction, d), d), fraction, rtol=1e-8)
-    assert epsilon_for(0.0, d) == 1 and epsilon_for(1.0, d) == -1
-
-
 @pytest.mark.parametrize("d, epsilon, wanted", [(8, 0.8, 0.046656), (16, 0.85, 1.267e-4), (2, 0.9, 1), (9, -0.5, 1)])
 def test_plane_share_gives_the_known_values(d, epsilon, wanted):
     assert plane_share(epsilon, d) == pytest.approx(wanted, rel=1e-3)
@@ -66,6 +57,3 @@ def test_values_outside_their_range_are_refused(call):
     for epsilon, d in ((25.8, 4), (np.nan, 4), ([0.1, -2], 4), (0.5, 1)):
         with pytest.raises(InputError):
             call(epsilon, d)
-    for fraction, d in ((-0.1, 4), (1.1, 4), (np.nan, 4), (0.5, 1)):
-        with pytest.raises(InputError):
-            epsilon_for(fraction, d)

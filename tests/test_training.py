@@ -18,7 +18,7 @@ from srmfast.errors import InputError
 from srmfast.training import choices, load_recipe, train
 from srmfast.training.activations import isotropic_tanh
 from srmfast.training.data import load_data
-from srmfast.training.network import build, draw
+from srmfast.training.network import build, draw, layer_basis
 from srmfast.training.recipe import shipped
 from srmfast.training.runner import Runner
 from srmfast.training.step import training_step
@@ -370,6 +370,7 @@ def test_widths_come_from_the_recipe_and_the_data(rows):
         (["layers=['linear n', 'latent', 'tanh']"], "the last layer must be linear"),
         (["training.loss=cross-entropy"], "needs data.labels"),
         (["data.scale=[1, -1]"], "data.scale must be two numbers, the smaller first"),
+        (["data.scale=[0, inf]"], "data.scale must be two numbers, the smaller first"),
     ],
 )
 def test_a_recipe_that_is_none_is_refused(changes, words):
@@ -461,7 +462,9 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, srmfast_main, monke
     monkeypatch.setattr("srmfast.training.loop.train", interrupted)
     ended = srmfast_main(f"train small-mnist -o {tmp_path}/t")
     assert ended.rc == 130
-    assert ended.stderr == ("srmfast: interrupted; finished epochs are kept: the same line with --resume goes on\n")
+    assert ended.stderr == (
+        "srmfast: interrupted; epochs finished ten seconds ago are kept: the same line with --resume goes on\n"
+    )
 
 
 def test_the_latent_layer_of_a_checkpoint_is_measured_by_the_next_command(rows, tmp_path, srmfast_main):
@@ -496,3 +499,72 @@ def test_digits_are_learnt():
     trained = srmfast.train("small-mnist", changes=changes, epochs=1, on_event=told.append)
     assert trained.log[1][2] < 0.21 < 0.9 < trained.log[0][2]
     assert {type(event).__name__ for event in told} == {"TrainingStarted", "StepsDone", "EpochDone"}
+
+
+def test_adam_begins_with_steps_of_the_learning_rate(rows):
+    recipe = recipe_of("basis.kind=plusminus", "optimiser.kind=adam", "optimiser.learning_rate=1.0")
+    data, _ = load_data(recipe, {"train": rows})
+    runner, _ = steps(recipe, data)
+    before = runner.state()
+    runner.begin(np.arange(len(rows)))
+    runner.run(1)
+    after = runner.state()
+    for name in ("layer0/weight", "layer3/weight"):
+        off = np.abs(after[name].astype(np.float64) - before[name])
+        assert np.median(np.abs(off - 1)) < 2e-6  # of a slope of 0.01, the 1e-8 beside its root is 1e-6
+
+
+@pytest.mark.parametrize("kind", ["random", "rotated-plusminus", "thompson"])
+def test_weights_do_not_point_along_the_basis_where_both_have_one_seed(kind):
+    recipe = recipe_of(f"basis.kind={kind}", "basis.count=32", "basis.seed=3", "training.seed=3")
+    vectors = layer_basis(recipe, 16, 16, 1).vectors
+    for wanted in ("xavier-normal", "orthogonal"):
+        weights = draw(wanted, 784, 16, 3, 0)[: len(vectors)].astype(np.float64)
+        along = np.sum(weights * vectors, axis=1) / np.linalg.norm(weights, axis=1)
+        assert abs(along[:16].mean()) < 0.25  # of independent directions: 0 ± 1/16
+
+
+def test_files_of_somebody_else_are_not_replaced(rows, tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "log.csv").write_text("mine")
+    (tmp_path / "t" / "recipe.json").write_text('["flour", "water"]')
+    for how in ({"force": True}, {"resume": True}, {}):
+        with pytest.raises(InputError, match=r"holds log.csv, which is of no training; choose another folder"):
+            train(SMALL, tmp_path / "t", data=rows, epochs=1, **how)
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["log.csv", "recipe.json"]
+
+
+def test_a_lock_that_was_taken_away_is_no_lock(tmp_path, monkeypatch):
+    from srmfast.training import folder
+
+    real, seen = folder.fcntl.flock, []
+
+    def slow(file, how):
+        if not seen:
+            (tmp_path / "t" / ".lock").unlink()  # the process before this one ends
+        seen.append(how)
+        real(file, how)
+
+    monkeypatch.setattr(folder.fcntl, "flock", slow)
+    with (
+        folder.Folder(tmp_path / "t"),
+        pytest.raises(InputError, match="another process is training"),
+        folder.Folder(tmp_path / "t"),
+    ):
+        raise AssertionError("two of them")
+    assert len(seen) == 3
+
+
+def test_a_batch_may_be_larger_than_there_are_rows(rows):
+    one, other = (train(SMALL, data=rows, epochs=1, changes={"training.batch": size}) for size in (250, 10**30))
+    assert one.log[-1] == other.log[-1]
+
+
+@pytest.mark.parametrize("change", [{}, {"value/layer0/bias/momentum": np.zeros(3, np.float32)}], ids=["gone", "short"])
+def test_a_state_that_is_not_whole_is_not_gone_on_with(change, rows, tmp_path):
+    train(SMALL, tmp_path / "t", data=rows, epochs=1)
+    with np.load(tmp_path / "t" / "state.npz") as held:
+        kept = {name: held[name] for name in held.files if name != "value/layer0/bias/momentum"}
+    np.savez(tmp_path / "t" / "state.npz", **kept | change)
+    with pytest.raises(InputError, match="is not whole; start again with --force"):
+        train(SMALL, tmp_path / "t", data=rows, epochs=2, resume=True)

@@ -16,8 +16,8 @@ from srmfast.results import Results
 DATA = "untrained.onnx", "trained.onnx", "basis.npy", "digits.npz"
 OWN, NEURONS = "own basis", "neurons"
 RAW, CENTRED = "as it is", "mean subtracted"
-EPSILON = 0.71  # a cone of 45 degrees that never holds two vectors at right angles at once
-WIDE = 0.5  # 60 degrees
+EPSILON = 0.75  # cones of 41 degrees, so that none holds two vectors at right angles
+WIDE, NARROW = 0.5, 0.9  # 60 and 26 degrees
 
 
 def demo(out, *, force=False, on_event=ignore):
@@ -48,7 +48,7 @@ def demo(out, *, force=False, on_event=ignore):
     images, digits = (f"{out / 'digits.npz'}::{key}" for key in ("images", "digits"))
     networks = {name: _count(out, name, images, on_event) for name in ("untrained", "trained")}
     rows = dict(inputs=images, labels=digits, on_event=on_event)
-    as_stored = neurons(f"{out / 'trained.onnx'}::latent", out / "basis.npy", epsilon=EPSILON, permutations=0, **rows)
+    narrow = neurons(f"{out / 'trained.onnx'}::latent", out / "basis.npy", epsilon=NARROW, permutations=0, **rows)
     own, rotated = (
         neurons(f"{out / 'trained.onnx'}::latent", basis, epsilon=WIDE, centre=True, **rows)
         for basis in (out / "basis.npy", "random:32")
@@ -56,7 +56,7 @@ def demo(out, *, force=False, on_event=ignore):
     for result, name in ((networks["untrained"], "untrained"), (networks["trained"], "trained"), (own, "digits")):
         result.save(out / f"{name}.zarr")
         result.plot(out / f"{name}.png")
-    lines = _tell(networks, as_stored, own, rotated)
+    lines = _tell(networks, narrow, own, rotated)
     seconds = time.perf_counter() - began
     return "\n".join(
         [*lines, "", f"{seconds:.0f} s; everything is in {out}/. Next: srmfast show {out / 'trained.zarr'}"]
@@ -91,40 +91,39 @@ def _make_folder(out, force):
     return out
 
 
-def _tell(networks, as_stored, own, rotated):
+def _tell(networks, narrow, own, rotated):
     raw, untrained = (networks[name][RAW, OWN] for name in ("trained", "untrained"))
     centred, untrained_centred = (networks[name][CENTRED, OWN] for name in ("trained", "untrained"))
     neurons_raw, neurons_centred = (networks["trained"][way, NEURONS] for way in (RAW, CENTRED))
     n, k = int(raw.rows.sum()), len(raw.basis)
-    held = as_stored.inside.sum(axis=0)[:, 0] / n
-    pair = np.argsort(-held, kind="stable")[:2]
-    shares = as_stored.share()[:, :, 0]
+    held = narrow.inside.sum(axis=0)[:, 0] / n
+    holder = int(np.argmax(held))
     wide = own.share()[:, :, 0]
     vector = int(np.argmax(own.inside.sum(axis=0)[:, 0]))
     classes = np.argsort(-wide[:, vector], kind="stable")
     return [
         f"{n:,} handwritten digits in an autoencoder, 784 -> 16 -> 784: the tensor `latent` of trained.onnx, as it is computed.",
-        f"The activation function behind it squashes along {k} directions of its own, ± a rotated set of axes: these are privileged,",
+        f"The activation function behind it squashes along {k} vectors of its own, ± a rotated set of axes: these are privileged,",
         f"the neurons are not. {raw.planes_total} planes, {raw.angle.size} angles, counted exactly.",
         "",
-        f"1. A cone of {_degrees(EPSILON)} degrees along a vector of that basis holds {_along(raw):.2%} of the digits on average; if each digit lay on",
-        f"   some vector it would be {1 / k:.2%}. Midway between two vectors: {_along(raw, 45):.2%}. Before training: {_along(untrained):.2%}. Along the neurons: {_along(neurons_raw):.2%}.",
-        "   -> trained.png, untrained.png",
+        f"1. A cone of {_degrees(EPSILON)} degrees (ε = {EPSILON}) along a vector of that basis holds {_along(raw):.2%} of the digits, on average over the",
+        f"   vectors; midway between two, {_along(raw, 45):.2%}; along the neurons, {_along(neurons_raw):.2%}. Before training it held {_along(untrained):.2%}. If every",
+        f"   digit lay on some vector it would be {1 / k:.2%}: the picture says that training aligned them all.  -> trained.png, untrained.png",
         "",
-        f"2. Two of the {k} vectors hold {held[pair].sum():.0%} of the digits, and it looks as if they told some of them apart:",
-        *(f"   vector {v}: {_ranked(as_stored.label, shares[:, v])}" for v in pair),
+        f"2. But it is one vector: within {_degrees(NARROW)} degrees of vector {holder} lie {held[holder]:.0%} of all digits, and near the other {k - 1} lies {_named(np.delete(held, holder).max())}.",
+        f"   The cloud as a whole is off the origin, |mean|/rms = {raw.offset:.2f} (untrained {untrained.offset:.2f}), and its mean points along that vector.",
+        f"   With the mean subtracted, the cone holds {_along(centred):.3%} along the basis, {_along(centred, 45):.3%} midway, {_along(neurons_centred):.3%} along the neurons,",
+        f"   {_along(untrained_centred):.3%} before training, and {raw.null()[0]:.3%} of isotropic rows. What is aligned is the mean of the digits; how they",
+        "   differ from each other is not. (Why that happens, and where it does not: docs/paper.md.)",
         "",
-        f"3. But the whole cloud lies off the origin, |mean|/rms = {raw.offset:.2f} (untrained {untrained.offset:.2f}), and its mean points between these two.",
-        f"   With the mean subtracted, the cone holds {_along(centred):.2%} along the basis, {_along(centred, 45):.2%} midway, {_along(neurons_centred):.2%} along the neurons,",
-        f"   {_along(untrained_centred):.2%} before training, and {raw.null()[0]:.2%} of isotropic rows. What aligned with the basis is the mean of the",
-        "   digits; how they differ from each other did not.",
-        "",
-        f"4. Single vectors do answer to some digits, mean subtracted: within {_degrees(WIDE)} degrees of vector {vector} lie {', '.join(f'{wide[c, vector]:.0%} of the {own.label[c]}s' for c in classes[:3])}",
-        f"   and {wide[classes[3], vector]:.0%} or less of the others (p = {own.p[classes[0], vector, 0]:.3f}, by exchanging the labels). So do vectors of no meaning: the best score (F1) is {own.f1().max():.2f}",
-        f"   in this basis and {rotated.f1().max():.2f} in a random one.  -> digits.png",
-        "",
-        "One network, one seed. Ten seeds, other sizes and controls: docs/paper.md.",
+        f"3. Vectors do answer to digits, the mean subtracted: within {_degrees(WIDE)} degrees of vector {vector} lie {', '.join(f'{wide[c, vector]:.0%} of the {own.label[c]}s' for c in classes[:3])}",
+        f"   and {wide[classes[3], vector]:.0%} or less of the others (p = {own.p[classes[0], vector, 0]:.3f}, by exchanging the labels). So do vectors of no meaning:",
+        f"   the best score (F1) is {own.f1().max():.2f} in this basis and {rotated.f1().max():.2f} in a random one.  -> digits.png",
     ]
+
+
+def _named(share):
+    return "none" if share == 0 else f"{share:.0%} at most"
 
 
 def _along(result, degrees=0):
@@ -132,13 +131,6 @@ def _along(result, degrees=0):
     quarter = result.angle.size // 4
     at = quarter * degrees // 90 + quarter * np.arange(4)
     return result.total[:, 0, at].sum() / (result.rows.sum() * result.planes_total * 4)
-
-
-def _ranked(labels, shares):
-    order = np.argsort(-shares, kind="stable")
-    high, low = order[:2], order[-2:]
-    named = [f"{shares[c]:.0%} of the {labels[c]}s" for c in (*high, *low)]
-    return f"{named[0]}, {named[1]}, … {named[2]}, {named[3]}"
 
 
 def _degrees(epsilon):

@@ -108,7 +108,8 @@ def _keys(names):
     """Name the arrays: tensors may be called like a path, and a store has no place for two nodes at one."""
     keys = {}
     for name in names:
-        key = name.strip("/").replace("/", ".").lstrip("._") or "tensor"
+        key = "".join(letter if letter.isprintable() else "_" for letter in name)
+        key = key.strip("/").replace("/", ".").lstrip("._") or "tensor"
         while key in keys.values():
             key += "_"
         keys[name] = key
@@ -154,12 +155,13 @@ def _create(folder, inference, keys, unit, layers, model):
             keys[name], shape=(inference.n, *rest), chunks=(min(unit, inference.n), *(max(1, size) for size in rest)),
             dtype=inference.dtypes[name], config={"write_empty_chunks": True},
         )  # fmt: skip
-    for name, source in (inference.inputs.sources | inference.inputs.beside).items():
+    beside_them = inference.inputs.sources | inference.inputs.beside
+    keys = _keys([*inference.names, *(name for name in beside_them if name not in keys)])
+    for name, source in beside_them.items():
         if len(source.shape) <= _COLUMN_AXES and source.shape[:1] == (inference.n,) and source.dtype.kind in "biu":
             values = source.read(tuple(slice(0, size) for size in source.shape))
-            key = _keys([*inference.names, name])[name]
             beside_it = root.create_array(
-                key, shape=values.shape, dtype=values.dtype, config={"write_empty_chunks": True}
+                keys[name], shape=values.shape, dtype=values.dtype, config={"write_empty_chunks": True}
             )
             beside_it[...] = values
     root.attrs.put(

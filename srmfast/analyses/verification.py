@@ -14,7 +14,8 @@ from srmfast.tally import FOLDS
 
 _NAMED = 8  # folds in a line
 _GIVEN = ("labels", "groups", "mask", "lengths", "tokens", "inputs")  # what only the user can give again
-_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm")  # in a Spec: the planes are taken from the result
+# Not compared, of a Spec: the planes are taken from the result.
+_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm", "null")
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,12 @@ def _recounted(result, member, request, folds, resources, on_event):
     held = np.flatnonzero(result.rows_used.sum(axis=1))
     drawn = np.random.Generator(np.random.PCG64(int(result.attrs["spec_digest"][:16], 16))).permutation(held)[:folds]
     some = np.isin(np.arange(FOLDS), drawn)
-    used, totals = count_folds(member, request, resources, some, on_event=on_event)
+    used, totals, phase = count_folds(member, request, resources, some, on_event=on_event)
     wrong = int((used[some] != result.rows_used[some]).sum() + (totals[some] != result.fold_total[some]).sum())
-    named = f"{drawn.size} folds" if drawn.size > _NAMED else "folds " + ", ".join(map(str, np.flatnonzero(some)))
     rows, numbers = int(used[some].sum()), used[some].size + totals[some].size
+    if phase is not None and result.phase is not None:
+        wrong, numbers = wrong + int((phase[some] != result.phase[some]).sum()), numbers + phase[some].size
+    named = f"{drawn.size} folds" if drawn.size > _NAMED else "folds " + ", ".join(map(str, np.flatnonzero(some)))
     said = f"{named}: {rows:,} rows counted again, " + (
         f"{wrong:,} of {numbers:,} numbers differ" if wrong else f"all {numbers:,} numbers are the same"
     )

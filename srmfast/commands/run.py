@@ -51,7 +51,18 @@ def add_arguments(parser):
         help="subtract the mean of the rows, or the one in F",
     )
     what.add_argument(
-        "--seed", type=options.seed, default=0, metavar="S", help="for random bases, planes and samples (default 0)"
+        "--null",
+        type=int,
+        default=0,
+        metavar="M",
+        help="compare the basis with M random rotations of it (at least 39; 99 is a good choice) for a verdict",
+    )
+    what.add_argument(
+        "--seed",
+        type=options.seed,
+        default=0,
+        metavar="S",
+        help="for random bases, planes, samples and rotations (default 0)",
     )
     options.add_rows(parser)
     options.add_axes(parser)

@@ -42,6 +42,9 @@ def assemble(
     repeats=None,
     norms=None,
     notes=(),
+    phase=None,
+    chance=None,
+    units=None,
 ):
     """Make the `Result` of one basis.
 
@@ -81,6 +84,12 @@ def assemble(
         Of the rows that the limit of the norm was found on.
     notes : sequence of str
         What a reader of the result has to know of the rows.
+    phase : ndarray, (64, c, e, 2) int64, optional
+        Near and far of all rows, as counted.
+    chance : Chance, optional
+        What the comparison with rotations of the basis gave.
+    units : dict, optional
+        `groups` and `row_axes` of the rows.
 
     Returns
     -------
@@ -127,6 +136,8 @@ def assemble(
         plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
         centre=centre,
+        phase=phase_by_fold(phase, prepared, c),
+        **({} if chance is None else {name: value for name, value in vars(chance).items() if name != "about"}),
         attrs={
             "spec": spec.to_dict(),
             "spec_digest": spec.digest(),
@@ -140,6 +151,7 @@ def assemble(
             "mean_over_rms": offset(moments),
             "centred": bool(spec.centre_hash),
             **({} if active_folds is None else {"active_folds": np.flatnonzero(active_folds).tolist()}),
+            **({} if chance is None else {"null": chance.about | (units or {})}),
             "planes_total": planes.total,
             "planes_hit": planes_hit,
             "skipped_planes": planes.skipped,
@@ -172,6 +184,11 @@ def by_fold(rows, totals, prepared, c, spec):
     inside = zero_kept[:, :, None] * (np.array(spec.epsilon) <= 0)
     counts = to_counts(totals, totals if prepared.mirrored else None) + (inside * prepared.planes.total)[..., None]
     return joined(rows.fate[..., USED] + zero_kept, c, 1), joined(counts, c, 1)
+
+
+def phase_by_fold(phase, prepared, c):
+    """Return near and far of every ordered plane, (64, c, e, 2) int64, of what was counted; None if it was not."""
+    return None if phase is None else joined(phase * (2 if prepared.mirrored else 1), c, 1)
 
 
 def _zero_rows(rows, spec):

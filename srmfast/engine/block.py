@@ -10,7 +10,7 @@ from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import RULE
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
-from srmfast.kernels import count, decode, moments, project, scan, search
+from srmfast.kernels import count, decode, moments, phase, project, scan, search
 from srmfast.kernels.arguments import Block, Candidates, Cones, Points
 from srmfast.tally import FOLDS, PlaneTally, RowTally, Tally, aligned_intervals
 
@@ -52,6 +52,7 @@ class Worker:
         c, e, a = task.shape
         self.rows = RowTally.zero(c)
         self.totals = [np.zeros((FOLDS, c, e, a + 1), np.int64) for _ in task.bases]
+        self.phases = [np.zeros((FOLDS, c, e, 2), np.int64) if task.phase else None for _ in task.bases]
         self.ledgers = [
             shared or Ledger(basis, c, e, a, dtype=task.counter)
             for basis, shared in zip(task.bases, task.ledgers, strict=True)
@@ -83,6 +84,10 @@ class Worker:
         for mine, theirs in zip(self.totals, other.totals, strict=True):
             mine += theirs
             theirs[...] = 0
+        for mine, theirs in zip(self.phases, other.phases, strict=True):
+            if mine is not None:
+                mine += theirs
+                theirs[...] = 0
         for mine, theirs in zip(self.ledgers, other.ledgers, strict=True):
             if mine is not theirs:
                 mine.absorb(theirs)
@@ -90,8 +95,8 @@ class Worker:
     def tally(self, intervals):
         """Return what this worker holds as a Tally of the rows given: a view, until it goes on counting."""
         planes = [
-            PlaneTally(totals, ledger.arcs, ledger.pieces())
-            for totals, ledger in zip(self.totals, self.ledgers, strict=True)
+            PlaneTally(totals, ledger.arcs, ledger.pieces(), phase)
+            for totals, ledger, phase in zip(self.totals, self.ledgers, self.phases, strict=True)
         ]
         collected = {name: shared.value for name, shared in self.task.collected.items()}
         return Tally(intervals, self.rows, collected, planes)
@@ -101,8 +106,10 @@ class Worker:
         self.rows = self.rows + tally.rows
         for name, shared in self.task.collected.items():
             shared.merge(tally.collected[name])
-        for totals, ledger, planes in zip(self.totals, self.ledgers, tally.planes, strict=True):
+        for totals, phases, ledger, planes in zip(self.totals, self.phases, self.ledgers, tally.planes, strict=True):
             totals += planes.totals
+            if phases is not None:
+                phases += planes.phase
             ledger.add(planes)
 
     def _count_block(self, raw, start, stop):
@@ -131,6 +138,8 @@ class Worker:
             task.norms.add(block.norms, block.fate, block.labels)
         if task.repeats is not None:
             task.repeats.add(raw, absolute, block.fate, start, stop)
+        if task.drawn is not None:
+            task.drawn.add(raw, task.dtype, absolute, block)
         began = self._spend("decode", began)
         if task.members is not None:
             task.members.add(self._coordinates, block, absolute)
@@ -339,6 +348,11 @@ class Worker:
                 done = find(stripe, state)
                 began = self._spend("screen", began)
                 if state[3]:
+                    if self.task.phase:
+                        phase.add_phase(
+                            self._candidates, state[3], flat, stride, step, block, frame, pairs, cut, self.task.epsilons,
+                            self.phases[number],
+                        )  # fmt: skip
                     with stripe.lock, ledger.claim(stripe, totals, 2 * int(state[3])) as counts:
                         if self.task.grid is not None:
                             self._project(number, state[3], flat, stride, step, block, frame, pairs, cut, counts)

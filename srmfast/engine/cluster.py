@@ -261,7 +261,7 @@ def count_range(job, start, stop):
         member.kernels.load()
         worker, seconds = read_and_count(replace(member, interval=(start, stop)), task, ignore)
         tally = worker.tally([(start, stop)])
-        planes = [PlaneTally(one.totals, one.arcs, list(one.pieces)) for one in tally.planes]
+        planes = [PlaneTally(one.totals, one.arcs, list(one.pieces), one.phase) for one in tally.planes]
         return Tally(tally.intervals, tally.rows, tally.collected, planes), seconds | {
             "work": time.perf_counter() - began
         }

@@ -7,6 +7,8 @@ import threading
 
 import numpy as np
 
+from srmfast.drawn import DrawnRows, keys_of
+from srmfast.engine.stored import to_floats
 from srmfast.kernels.decode import USED
 from srmfast.kernels.hashing import hash_rows
 from srmfast.norms import NormHistogram, NormsByLabel
@@ -137,6 +139,33 @@ class SharedRepeats(Shared):
             new = Repeats.of(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
             self._value, self._hashes = self._value + new, []
             return self._value
+
+
+class SharedDrawn(Shared):
+    """The rows of a pass on which the basis is compared with its rotations, DrawnRows.
+
+    Parameters
+    ----------
+    size, d, seed : int
+    labels : int
+        Names of labels: codes beyond are those of another half of the rows.
+    """
+
+    def __init__(self, size, d, seed, labels):
+        super().__init__(size, d, seed, labels)
+        self._seed, self._labels, self._value = seed, labels, DrawnRows(size, d)
+
+    def add(self, raw, dtype, absolute, block):
+        """Draw among the used rows of a block, whose stored values are `raw`."""
+        keys = keys_of(absolute, self._seed)
+        at = np.flatnonzero((keys <= self._value.last) & (block.fate == USED))  # the last key only ever falls
+        if not at.size:
+            return
+        at = at[np.argsort(keys[at], kind="stable")[: self._value.size]]
+        values = to_floats(raw[at], dtype).astype(np.float64)
+        about = np.stack([absolute[at], block.labels[at] % self._labels, block.folds[at].astype(np.int64)], axis=1)
+        some = DrawnRows(self._value.size, values.shape[1], keys[at], about, values)
+        self.merge(some)
 
 
 def _words(raw, place):

@@ -75,6 +75,14 @@ class PlanesOutgrown:
 
 
 @dataclass(frozen=True)
+class Rotating:
+    """A basis is compared with random rotations of it, after all rows have been counted."""
+
+    basis: str  # name
+    rotations: int
+
+
+@dataclass(frozen=True)
 class PassFinished:
     """A reading of the store is complete, or given up."""
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from srmfast.engine.limit import NormLimit, given_limit
+from srmfast.engine.planes_drawn import sizes_of
 from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Spec, hash_array
 
@@ -41,7 +42,19 @@ def spec_of(member, prepared, request, mean, limit):
         centre_hash=hash_array(mean),
         keep=request.keep,
         seed=request.seed,
+        null=null_sizes(member, prepared, request),
     )
+
+
+def null_sizes(member, prepared, request):
+    """Return how much is drawn of a store and a basis to compare it with its rotations, or None."""
+    cells = member.selection.names.size * len(request.epsilon)
+    return sizes_of(request.null, member.store.n, member.store.d, prepared.planes.k, cells)
+
+
+def units_of(member):
+    """Return what intervals have to know of the rows: how many groups they form, None without, and the axes they are from."""
+    return {"groups": member.selection.groups, "row_axes": len(member.store.row_shape)}
 
 
 def rows_of(member, request, limit):

@@ -9,15 +9,17 @@ import numpy as np
 
 from srmfast.angles import angle_table
 from srmfast.engine.active import check_half, choose_active
-from srmfast.engine.assemble import assemble, by_fold, provenance
-from srmfast.engine.collect import SharedRepeats, SharedSums
-from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown
-from srmfast.engine.identity import spec_of, states_of
+from srmfast.engine.assemble import assemble, by_fold, phase_by_fold, provenance
+from srmfast.engine.collect import SharedDrawn, SharedRepeats, SharedSums
+from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown, Rotating
+from srmfast.engine.identity import null_sizes, spec_of, states_of, units_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.limit import find_limit
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.plan import HIT_SHARE
+from srmfast.engine.planes_drawn import PlanesDrawn
 from srmfast.engine.reading import Pass
+from srmfast.engine.rotations import compare
 from srmfast.engine.stored import to_floats
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.engine.top import count_highest, outgrown
@@ -54,7 +56,7 @@ class Passes:
         self.common = dict(
             dtype=member.store.dtype, d=member.store.d, epsilons=np.array(request.epsilon),
             table=wrap_table(*angle_table(request.angles)), nonfinite=request.nonfinite,
-            block_rows=member.plan.block_rows, counter=np.dtype(member.kernels.counter).type,
+            block_rows=member.plan.block_rows, counter=np.dtype(member.kernels.counter).type, phase=False,
         )  # fmt: skip
         warming = ThreadPoolExecutor(1, "srmfast-warm")
         self.ready = self._untold = warming.submit(member.kernels.load)
@@ -74,20 +76,23 @@ class Passes:
                 suggest=self.suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, sums, repeats = self._count(member)
+        rows, totals, wholes, ledgers, phases, sums, repeats, drawn = self._count(member)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
+        chances = [self._chance(basis, drawn, folds) for basis in self.member.bases]
         moments = (mean_sums.value.total(), mean_rows) if mean_rows else sums and (sums.value.total(), rows)
         origin = provenance(member.plan, self.spent(), self.nbytes)
-        for basis, total, whole, ledger in zip(member.bases, totals, wholes, ledgers, strict=True):
+        counted = zip(member.bases, totals, wholes, ledgers, phases, chances, strict=True)
+        for basis, total, whole, ledger, phase, chance in counted:
             yield assemble(
                 total, ledger, rows, basis, selection.names, moments, self.spec_of(basis, member),
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
                 inputs=request.to_dict(member.given), centre=self.mean,
-                repeats=repeats.value, norms=self.norms, notes=member.notes,
+                repeats=repeats.value, norms=self.norms, notes=member.notes, phase=phase, chance=chance,
+                units=units_of(member),
             )  # fmt: skip
 
     def spec_of(self, basis, member=None):
@@ -113,13 +118,15 @@ class Passes:
         """Count what a member selects for the totals of its only basis; return rows used and totals by fold."""
         (basis,) = self.member.bases
         self.find_limit()
-        counted = self._read("count", self.member, (basis,), self._shared(self.member))
-        return by_fold(counted.rows, counted.totals[0], basis, self.member.selection.names.size, self.request)
+        counted = self._read("count", self.member, (basis,), self._shared(self.member), phase=bool(self.request.null))
+        c = self.member.selection.names.size
+        used, totals = by_fold(counted.rows, counted.totals[0], basis, c, self.request)
+        return used, totals, phase_by_fold(counted.phases[0], basis, c)
 
     def tally(self):
         """Count the rows of a shard; return what they add up to."""
         self.find_limit()
-        more = dict(sums=self._sums(), repeats=self._repeats())
+        more = dict(sums=self._sums(), repeats=self._repeats(), **self._compared())
         counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
         self.member.store.check_unchanged(self.member.fingerprint)
         return counted.tally([self.member.interval])
@@ -133,6 +140,28 @@ class Passes:
     def _repeats(self):
         return SharedRepeats(self.member.selection.seen())
 
+    def _compared(self):
+        """Return what a reading collects for the comparison with rotations of the basis."""
+        if not self.request.null:
+            return {}
+        sizes = null_sizes(self.member, self.member.bases[0], self.request)
+        names = self.member.selection.names.size
+        return dict(phase=True, drawn=SharedDrawn(sizes["rows"], self.member.store.d, self.request.seed, names))
+
+    def _chance(self, basis, drawn, folds):
+        """Compare a basis, with the planes asked for, with its rotations; None when that was not asked for."""
+        if drawn is None:
+            return None
+        began, request = time.perf_counter(), self.request
+        self.on_event(Rotating(basis.basis.name, request.null))
+        found = compare(
+            drawn.value, PlanesDrawn.of(basis.basis, basis.geometry, basis.planes, null_sizes(self.member, basis, request), request.seed),
+            rotations=request.null, epsilons=request.epsilon, c=self.member.selection.names.size, seed=request.seed,
+            mean=self.mean, chosen=folds, threads=self.member.plan.threads,
+        )  # fmt: skip
+        self.seconds["rotations"] = self.seconds.get("rotations", 0.0) + time.perf_counter() - began
+        return found
+
     def _sums(self):
         return SharedSums(self.member.store.d) if self.mean is None else None  # of rows as stored, not of centred ones
 
@@ -144,16 +173,18 @@ class Passes:
         rows, totals : RowTally, list of ndarray
         wholes : list of HitLedger or None
         ledgers : list of Ledger
+        phases : list of ndarray or None
         sums : SharedSums or None
         repeats : SharedRepeats
+        drawn : SharedDrawn or None
         """
         keep, room = self.request.keep, member.plan.pair_room
 
         def count(member, wholes):
-            sums, repeats = self._sums(), self._repeats()
+            sums, repeats, compared = self._sums(), self._repeats(), self._compared()
             shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            counted = self._read("count", member, member.bases, tuple(shared), sums=sums, repeats=repeats)
-            return counted.rows, counted.totals, counted.ledgers, sums, repeats
+            counted = self._read("count", member, member.bases, tuple(shared), sums=sums, repeats=repeats, **compared)
+            return counted.rows, counted.totals, counted.ledgers, counted.phases, sums, repeats, compared.get("drawn")
 
         none = [None] * len(member.bases)
         try:

@@ -95,7 +95,7 @@ class Plan:
 
 def make_plan(
     *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
-    remote=False, advice="", computes=False, held=0,
+    remote=False, advice="", computes=False, held=0, compared=0,
 ):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
@@ -129,6 +129,8 @@ def make_plan(
         Whether reading is the work.
     held : int
         Bytes that the open store holds.
+    compared : int
+        Bytes that comparing a basis with its rotations takes.
 
     Returns
     -------
@@ -185,6 +187,7 @@ def make_plan(
         ("lists of planes", sum(_LISTED_BYTES * basis.listed for basis in bases)),
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
+        ("random rotations of the basis", compared),
     )
     if not choosing:
         parts, pair_room = _with_highest(parts, keep, modes, bases, d, pair_room, size, resources.memory)

@@ -15,6 +15,7 @@ from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
+from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.errors import InputError, shown
@@ -61,6 +62,8 @@ class Member:
         Whether it is read once more for the median norm.
     notes : tuple of str
         What was found out about the rows and a user should know.
+    compared : (float, int)
+        Seconds and bytes that comparing the bases with random rotations takes, roughly.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Member:
     interval: tuple
     finds_norms: bool
     notes: tuple
+    compared: tuple
 
     @property
     def nbytes(self):
@@ -149,6 +153,8 @@ class Member:
             f"  time     reading takes {time_class(reading_seconds(self.nbytes * (whole + halves / 2)))}; counting takes "
             f"{time_class(self.counting_seconds())}, more if many rows come near a plane"
         )
+        if self.compared[0]:
+            lines.append(f"  null     comparing with random rotations takes {time_class(self.compared[0])}")
         lines.append(
             f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:"
         )
@@ -246,6 +252,10 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     kernels = kernels_of(store)  # before bases, which need some of them
     chosen = resolve(store)
     ways = [Way.choose(*parts, request) for parts in chosen]
+    cells = selection.names.size * len(request.epsilon)
+    sizes = [sizes_of(request.null, store.n, store.d, len(basis.vectors), cells) for basis, _, _ in chosen]
+    costs = [cost_of(one, store.d, cells, resources.threads) for one in sizes if one]
+    compared = sum(seconds for seconds, _ in costs), max((size for _, size in costs), default=0)
     plan = make_plan(
         n=store.n, d=store.d, itemsize=bits(store.dtype).itemsize, format=store.describe()["format"],
         unit_rows=store.rows_per_block, readers=store.readers, remote=store.remote, advice=store.advice(),
@@ -258,7 +268,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
         ],
         stores=stores, working=store.working_bytes, computes=store.computes, held=store.held_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
-        resources=resources, columns=selection.nbytes(),
+        resources=resources, columns=selection.nbytes(), compared=compared[1],
     )  # fmt: skip
     if min(request.epsilon) <= 0 and "hits" in plan.modes:
         raise InputError(
@@ -273,7 +283,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)),
+        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
     )  # fmt: skip
 
 

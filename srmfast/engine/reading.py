@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COLLECTED = ("sums", "norms", "repeats")
+COLLECTED = ("sums", "norms", "repeats", "drawn")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Pass:
     table : ndarray, (2a + 5, 2) float64
     mean : ndarray, (d,) float64, or None
         Subtracted from every row.
-    sums, norms, repeats : SharedSums, SharedNorms, SharedRepeats or None
+    sums, norms, repeats, drawn : SharedSums, SharedNorms, SharedRepeats, SharedDrawn or None
         What is collected of the rows beside the counts.
+    phase : bool
+        Whether it is counted, too, which rows point along the basis in the planes that they come near.
     members : SharedMembers or None
         Likewise, the rows inside the cones of the vectors themselves.
     grid : Grid or None
@@ -59,6 +61,8 @@ class Pass:
     limit: float = math.inf
     norms: object = None
     repeats: object = None
+    drawn: object = None
+    phase: bool = False
     members: object = None
     grid: object = None
     points: object = None

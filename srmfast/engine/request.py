@@ -11,7 +11,7 @@ from srmfast.angles import check_angles
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
 from srmfast.errors import InputError, shown
-from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep
+from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep, check_rotations
 
 IN_MEMORY = "array in memory"
 _PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
@@ -34,6 +34,7 @@ class Request:
     max_norm: object = None
     centre: object = False
     keep: str = "auto"
+    null: int = 0
     seed: int = 0
     rows: object = None
     sample: int = 0
@@ -55,6 +56,7 @@ class Request:
         if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
             raise InputError(f"seed must be a whole number of at least 0, got {self.seed!r}")
         object.__setattr__(self, "seed", int(self.seed))
+        object.__setattr__(self, "null", check_rotations(self.null))
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
         self._check_rules()

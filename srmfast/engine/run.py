@@ -35,6 +35,7 @@ def run(
     max_norm=None,
     centre=False,
     keep="auto",
+    null=0,
     seed=0,
     rows=None,
     sample=0,
@@ -86,8 +87,10 @@ def run(
         Subtract the mean of the rows (first read for that), or the given one.
     keep : str
         Planes that stay in the result: auto, all, hit, top:K (highest peaks) or summary.
+    null : int
+        Random rotations of the basis to compare it with, at least 39; `Result.alignment` then gives a verdict.
     seed : int
-        For random bases, planes and samples.
+        For random bases, planes, samples and rotations.
     rows : str or slice, optional
         START:STOP:STEP of rows to use.
     sample : int
@@ -127,7 +130,7 @@ def run(
     request = Request(
         epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
         padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
-        seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
+        null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
         feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
         basis_transpose=basis_transpose,
     )  # fmt: skip
@@ -246,6 +249,7 @@ def count_folds(member, request, resources, folds, *, on_event=ignore):
     -------
     rows_used : ndarray, (64, c) int64
     fold_total : ndarray, (64, c, e, a) int64
+    phase : ndarray, (64, c, e, 2) int64, or None
     """
     some = replace(member, selection=member.selection.only(folds))
     return Passes(some, request, resources.memory, on_event).folds()

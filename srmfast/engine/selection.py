@@ -46,6 +46,8 @@ class RowSelection:
         START, STOP, STEP.
     sampled : ndarray or None
         Sorted absolute rows of the sample.
+    groups : int or None
+        How many different groups the store has, where groups are given.
     rules : dict of str to ColumnRule or LengthRule
         By name, in the order in which they apply.
     notes : list of str
@@ -89,7 +91,8 @@ class RowSelection:
         if exclude_tokens:
             self.rules["tokens"], found = token_rule(exclude_tokens, tokens, store)
             self.notes += [f"token ids are those of {found}, the array beside the store"] if found else []
-        self._folds = self._fold_column(groups, store)
+        folds = self._fold_column(groups, store)
+        self._folds, self.groups = folds and folds[:2], folds and folds[2]
         self.names, self._labels = self._label_column(labels, store)
         self.label_names = self.names
         self._only = self._apart = None
@@ -261,7 +264,7 @@ class RowSelection:
             return None
         values, inner = expand(load_column(spec, store), store.row_shape, "groups")
         _, first, code = np.unique(values, return_index=True, return_inverse=True)
-        return (first[code.reshape(-1)] * inner * FOLDS // store.n).astype(np.uint8), inner
+        return (first[code.reshape(-1)] * inner * FOLDS // store.n).astype(np.uint8), inner, first.size
 
 
 def _brought(store, key):

@@ -9,11 +9,13 @@ from srmfast.bases import Basis
 from srmfast.engine.assemble import assemble, merged_provenance, provenance
 from srmfast.engine.basis import PreparedBasis
 from srmfast.engine.events import ignore
-from srmfast.engine.identity import COUNTING, ordered, states_of
+from srmfast.engine.identity import COUNTING, ordered, states_of, units_of
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import needs_median
 from srmfast.engine.passes import Passes, refuse_empty
 from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
+from srmfast.engine.planes_drawn import PlanesDrawn
+from srmfast.engine.rotations import compare
 from srmfast.engine.run import close
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
@@ -21,6 +23,7 @@ from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
 from srmfast.spec import Resources, Spec, available_memory, differing
 from srmfast.tally import merged
+from srmfast.threads import cores
 
 _SHOWN = 6  # parts in a message
 
@@ -110,6 +113,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "n": member.store.n,
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
+                    "units": units_of(member),
                     "inputs": request.to_dict(member.given),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
@@ -228,11 +232,12 @@ def _merge_store(paths, headers, number, store, share):
     c, e, a = names.size, len(specs[0].epsilon), specs[0].angles
     dtype = np.dtype(counter(store["n"])).type
     modes = modes_of(specs[0].keep, [planes.slots for _, _, planes in found], c, e, a, share * len(found))
-    rows, collected, ledgers, totals = None, {}, [], []
+    rows, collected, ledgers, totals, phases = None, {}, [], [], []
     for (basis, geometry, planes), mode in zip(found, modes, strict=True):
         prepared = PreparedBasis(basis, geometry, planes, mode, a)
         ledgers.append(Ledger(prepared, c, e, a, dtype=dtype, stripes=1, limit=int(share * HIT_SHARE)))
         totals.append(0)
+        phases.append(0 if specs[0].null else None)
     for path in paths:
         with TallyFile(path) as file, file.sound():
             tally = file.tally(number)
@@ -242,6 +247,8 @@ def _merge_store(paths, headers, number, store, share):
             for b, planes in enumerate(tally.planes):
                 totals[b] = totals[b] + planes.totals
                 ledgers[b].add(planes)
+                if planes.phase is not None:
+                    phases[b] = phases[b] + planes.phase
     refuse_empty(rows, store["location"], specs[0].zero_rows)
     moments = (collected["sums"].total(), rows) if "sums" in collected else None
     origin = merged_provenance([header["stores"][number]["provenance"] for header in headers])
@@ -251,8 +258,20 @@ def _merge_store(paths, headers, number, store, share):
             total, ledger, rows, ledger.prepared, names, moments, spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
             method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
-            repeats=collected["repeats"], notes=store["notes"],
+            repeats=collected["repeats"], notes=store["notes"], phase=phases[b], units=store.get("units"),
+            chance=_compare(collected.get("drawn"), ledger.prepared, spec, c, centre),
         )  # fmt: skip
+
+
+def _compare(drawn, prepared, spec, c, mean):
+    """Compare a basis with its rotations on the rows that all parts have drawn; None without them."""
+    if drawn is None:
+        return None
+    tested = PlanesDrawn.of(prepared.basis, prepared.geometry, prepared.planes, spec.null, spec.seed)
+    return compare(
+        drawn, tested, rotations=spec.null["rotations"], epsilons=spec.epsilon, c=c, seed=spec.seed, mean=mean,
+        threads=cores(),
+    )  # fmt: skip
 
 
 def _restore(file, at, described, share):

@@ -9,12 +9,14 @@ import errno
 import json
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from srmfast.drawn import DrawnRows
 from srmfast.errors import InputError
 from srmfast.norms import NormHistogram
 from srmfast.repeats import Repeats
@@ -30,10 +32,11 @@ _COLLECTED = {
     "sums": (TreeSums, (np.int64, np.float64)),
     "norms": (NormHistogram, (np.int64, np.int64)),
     "repeats": (Repeats, (np.uint64, np.int64)),
+    "drawn": (DrawnRows, (np.int64, np.int64, np.float64)),
 }
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError,
-    NotImplementedError, RuntimeError, OverflowError, RecursionError,
+    NotImplementedError, RuntimeError, OverflowError, RecursionError, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -130,6 +133,7 @@ class TallyFile:
                 PlaneTally(
                     self._array(f"{at}{b}/totals", np.int64, 4), int(one["arcs"]),
                     self._pieces(f"{at}{b}/", int(one["pieces"])),
+                    self._array(f"{at}{b}/phase", np.int64, 4) if one.get("phase") else None,
                 )
                 for b, one in enumerate(described["planes"])
             ]  # fmt: skip
@@ -210,7 +214,9 @@ def _write_tally(archive, at, tally):
             _write_array(archive, f"{at}{b}/{pieces}/numbers", numbers)
             _write_array(archive, f"{at}{b}/{pieces}/values", values)
             pieces += 1
-        planes.append({"arcs": int(one.arcs), "pieces": pieces})
+        if one.phase is not None:
+            _write_array(archive, f"{at}{b}/phase", one.phase)
+        planes.append({"arcs": int(one.arcs), "pieces": pieces, "phase": one.phase is not None})
     return {
         "intervals": [[int(start), int(stop)] for start, stop in tally.intervals],
         "seen": int(tally.rows.seen), "masked": tally.rows.masked, "collected": list(tally.collected), "planes": planes,

@@ -6,7 +6,7 @@ from srmfast.angles import angle_table
 from srmfast.bases import load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_pairs
 from srmfast.engine.block import Worker
-from srmfast.engine.collect import SharedNorms, SharedRepeats, SharedSums
+from srmfast.engine.collect import SharedDrawn, SharedNorms, SharedRepeats, SharedSums
 from srmfast.engine.cones import SharedMembers
 from srmfast.engine.reading import Pass
 from srmfast.engine.stored import bits
@@ -34,6 +34,7 @@ def warm(dtype, *, centred=False, counter=np.int32, task="count"):
             sums=None,
             norms=SharedNorms(),
             repeats=SharedRepeats(2),
+            drawn=SharedDrawn(2, 2, 0, 1),
             limit=9.0,
             **common,
         )
@@ -55,7 +56,8 @@ def warm(dtype, *, centred=False, counter=np.int32, task="count"):
         for way in (Way(), Way("search", cut=0.5, near=near)):
             prepared = PreparedBasis(basis, geometry, planes, "none", 8, way)
             for mean, sums in passes:
-                Worker(Pass(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, **common)).count(raw, 0)
+                some = dict(bases=(prepared,), ledgers=(None,), mean=mean, sums=sums, phase=True)
+                Worker(Pass(**some, **common)).count(raw, 0)
 
 
 class _OneClass:

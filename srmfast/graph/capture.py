@@ -142,13 +142,15 @@ class Capture:
         import onnx
 
         proto = needed(self._model.proto, self.names)
+        kinds = shapes.infer(proto)
         varies, sizes = set(feeds), []
         for node in proto.graph.node:
             if not varies.isdisjoint(order.needs(node)):
                 varies.update(filter(None, node.output))
         graph = proto.graph
         del graph.output[:]
-        for number, name in enumerate(sorted(varies - set(feeds))):
+        arrays = {name for name in varies - set(feeds) if kinds.get(name, ("",))[0] not in shapes.NO_ARRAYS}
+        for number, name in enumerate(sorted(arrays)):
             graph.node.append(onnx.helper.make_node("Shape", [name], [f"shape {number}"]))
             sizes.append((name, f"shape {number}"))
         graph.output.extend(onnx.ValueInfoProto(name=name) for _, name in sizes)

@@ -58,6 +58,13 @@ class Known:
         """Take in a node appended to the graph, inferring its outputs where ONNX can."""
         self._producers |= {name: node for name in node.output if name}
         self._types |= self._of_outputs(node)
+        self._count_reshaped(node)
+
+    def _count_reshaped(self, node):
+        """Say how many dimensions a Reshape makes: as many as its shape has elements, whatever these are."""
+        shape = self.extents(node.input[1]) if node.op_type == "Reshape" and len(node.input) > 1 else None
+        if shape is not None and len(shape) == 1 and isinstance(shape[0], int):
+            self.declare_rank(node.output[0], shape[0])
 
     def _infer_again(self, node):
         """Follow lengths that ONNX gave up: through constants that were evaluated and a Reshape of one free axis.
@@ -81,6 +88,7 @@ class Known:
                     self._rename(name, after)
             if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
                 self._follow_free_axis(node.input[0], name)
+        self._count_reshaped(node)
         if node.op_type == "Split" and self.extents(node.input[0]) is not None:
             for name in node.output:
                 self.declare_rank(name, len(self.extents(node.input[0])))

@@ -148,7 +148,13 @@ def table(source, pattern=None, op=None):
             else " x ".join("?" if size is None else str(size) for size in layer.shape) or "one number"
         )
         rows.append(
-            (layer.name, layer.op, shape, layer.dtype or "?", f"out of reach: {layer.why_not}" if layer.why_not else "")
+            (
+                _printable(layer.name),
+                _printable(layer.op),
+                _printable(shape),
+                layer.dtype or "?",
+                f"out of reach: {_printable(layer.why_not)}" if layer.why_not else "",
+            )  # fmt: skip
         )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -156,11 +162,18 @@ def table(source, pattern=None, op=None):
     ]
     given = {tensor.name for tensor in model.proto.graph.initializer}
     inputs = [
-        f"{value.name} ({', '.join(_said(value))})" for value in model.proto.graph.input if value.name not in given
+        _printable(f"{value.name} ({', '.join(_said(value))})")
+        for value in model.proto.graph.input
+        if value.name not in given
     ]
     out = sum(not layer.reachable for layer in found)
     tail = f"{len(found):,} tensor{'s' * (len(found) > 1)}" + (f", {out:,} out of reach" if out else "")
     return "\n".join([f"inputs: {', '.join(inputs) or 'none'}", *lines, tail])
+
+
+def _printable(text):
+    """Escape what would move the cursor or break a line: names are whatever a file says."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _said(value):
@@ -213,7 +226,7 @@ def _of_graph(proto):
 
 
 def _why_not(kind):
-    if kind in ("sequence_type", "optional_type", "map_type", "sparse_tensor_type"):
+    if kind in shapes.NO_ARRAYS:
         return f"it is a {kind.removesuffix('_type').replace('_', ' ')}, not an array"
     return "it is text" if kind == "string" else ""
 

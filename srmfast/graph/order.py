@@ -110,7 +110,7 @@ def _sort_nodes(graph, location):
 def _refuse_recursion(functions, location):
     calls = {}
     for function in functions:
-        calls[function.domain, function.name] = {(node.domain, node.op_type) for node in _all_nodes(function.node)}
+        calls[function.domain, function.name] = {(node.domain, node.op_type) for node in all_nodes(function.node)}
     left = {name: called & calls.keys() for name, called in calls.items()}
     while free := [name for name, called in left.items() if not called & left.keys()]:
         for name in free:
@@ -119,8 +119,9 @@ def _refuse_recursion(functions, location):
         raise InputError(f"a function must not call itself, {location} has {next(iter(left))[1]!r}; it is damaged")
 
 
-def _all_nodes(nodes):
+def all_nodes(nodes):
+    """Yield nodes and those inside their branches and loop bodies."""
     for node in nodes:
         yield node
         for graph in subgraphs(node):
-            yield from _all_nodes(graph.node)
+            yield from all_nodes(graph.node)

@@ -7,7 +7,7 @@ from srmfast.errors import InputError
 from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
 from srmfast.graph.model import load_model
-from srmfast.graph.order import needs
+from srmfast.graph.order import all_nodes, needs
 from srmfast.graph.rules import RULES, stops
 from srmfast.graph.tape import Loose, Tape
 
@@ -35,7 +35,7 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     Parameters
     ----------
     model : onnx.ModelProto or path
-        Not changed. Functions of the model are inlined, as are operators without a rule that ONNX defines by others.
+        Not changed, but for the order of nodes that are not sorted. Functions of the model are inlined, as are operators without a rule that ONNX defines by others.
     of : str
         A floating-point tensor of the graph: an output or any tensor inside.
     wrt : str or sequence of str
@@ -65,6 +65,9 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
     At ties: relu'(0) = 0 and |x|' = 0 at 0; Clip passes the gradient inside its closed range; Max and Min give equal
     shares to the largest (smallest) operands, ReduceMax, ReduceMin and GlobalMaxPool to the largest (smallest)
     elements; MaxPool gives all to the first of the largest elements of a window.
+
+    What a mask stops is multiplied by 0, so an infinite gradient that arrives at one is NaN behind it, where torch has 0:
+    of sqrt(relu(x)) at x < 0. Add a small number under the root.
 
     Examples
     --------
@@ -104,7 +107,21 @@ def gradient(model, of, wrt, *, cotangent=None, parameters=()):
 
 def _loaded(model):
     model = load_model(model)
-    return expand_local(model) if model.functions else model
+    model = expand_local(model) if model.functions else model
+    return _of_one_domain(model) if any(entry.domain == "ai.onnx" for entry in model.opset_import) else model
+
+
+def _of_one_domain(model):
+    """Return a copy that calls ONNX's own operator set by one name: "ai.onnx" is another for ""."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del copy.opset_import[:]
+    copy.opset_import.add(domain="", version=version)
+    copy.opset_import.extend(entry for entry in model.opset_import if entry.domain not in ("", "ai.onnx"))
+    for node in all_nodes(copy.graph.node):
+        node.domain = "" if node.domain == "ai.onnx" else node.domain
+    return copy
 
 
 def _kind(node):
@@ -133,8 +150,9 @@ def _check(graph, of, wrt, cotangent, parameters):
     for what, names in (("wrt", wrt), ("parameters", parameters)):
         if repeated := [name for name, count in Counter(names).items() if count > 1]:
             raise InputError(f"{what} names {repeated[0]!r} more than once")
-    for name in (*([] if cotangent is None else [cotangent]), *map(gradient_name, wrt)):
-        if not name or name in taken:
+    results = [gradient_name(name) for name in wrt]
+    for name in (*([] if cotangent is None else [cotangent]), *results):
+        if not name or name in taken or (name == cotangent and name in results):
             raise InputError(f"the name {name!r} of the result is taken by a tensor of the graph: rename that")
 
 

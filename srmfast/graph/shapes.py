@@ -13,6 +13,7 @@ NAMES = {
     17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
     23: "float4_e2m1", 24: "float8_e8m0", 25: "uint2", 26: "int2",
 }  # fmt: skip
+NO_ARRAYS = ("sequence_type", "optional_type", "map_type", "sparse_tensor_type")  # kinds of values without a shape
 _MADE_UP = re.compile(
     r"^unk__|_dim_[0-9]+$|^\W*$|^-?[0-9]+$"
 )  # names of sizes that inference and exporters give without meaning

@@ -13,6 +13,7 @@ from srmfast.kernels.rows import pinned_dot
 
 _TILE = 16
 _ORTHOGONAL = 1e-12  # |g| below this is the rounding error of an orthogonal pair
+_DEPENDENT = 1e-12  # share of a variance that is left, below which it is rounding
 _PARALLEL = 1e-6  # s below this: the pair spans no plane
 
 
@@ -55,6 +56,23 @@ def orthonormalise(
         norm = np.sqrt(pinned_dot(rows[i], rows[i]))
         for column in range(d):
             rows[i, column] /= norm
+
+
+@jit
+def root_of(
+    matrix,  # (d, d) float64, symmetric and not negative
+    root,  # (d, d) float64, written: lower triangular
+):
+    """Write a lower triangle whose product with its transpose is the matrix (Cholesky); what depends on others adds nothing."""
+    d = matrix.shape[0]
+    root[:] = 0.0
+    for j in range(d):
+        left = matrix[j, j] - pinned_dot(root[j], root[j])
+        if not left > _DEPENDENT * matrix[j, j]:
+            continue
+        root[j, j] = np.sqrt(left)
+        for i in range(j + 1, d):
+            root[i, j] = (matrix[i, j] - pinned_dot(root[i], root[j])) / root[j, j]
 
 
 @jit

@@ -1,8 +1,10 @@
 """What a training leaves on the disk: every file whole, and a state to go on with."""
 
+import contextlib
 import fcntl
 import io
 import json
+import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -65,7 +67,21 @@ class Folder:
     def __enter__(self):
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = open(self.path / _LOCK, "w")
+        except OSError as error:
+            raise InputError(f"output must be writable, got {self.path}: {error.strerror}") from None
+        while not self._locked():
+            pass
+        try:
+            self._look()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _locked(self):
+        """Lock the folder; tell whether the lock is still in it: who had it before takes it away with him."""
+        try:
+            self._lock = open(self.path / _LOCK, "w")  # noqa: SIM115 - closed on leaving
         except OSError as error:
             raise InputError(f"output must be writable, got {self.path}: {error.strerror}") from None
         try:
@@ -75,12 +91,11 @@ class Folder:
             raise InputError(
                 f"another process is training in {self.path}; wait for it, or choose another folder"
             ) from None
-        try:
-            self._look()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / _LOCK)):
+                return True
+        self._lock.close()
+        return False
 
     def __exit__(self, *exception):
         (self.path / _LOCK).unlink(missing_ok=True)
@@ -89,8 +104,11 @@ class Folder:
     def _look(self):
         names = [entry.name for entry in self.path.iterdir() if entry.name != _LOCK]
         ours = [name for name in names if _OURS.fullmatch(name)]
+        if ours and not self._holds_training():
+            raise InputError(f"{self.path} holds {min(ours)}, which is of no training; choose another folder")
         if self._force:
-            for name in sorted(ours, key=lambda name: name != _STATE):  # the state first: half a training is none
+            # The state first: half a training is none. The recipe last: without it files are anybody's.
+            for name in sorted(ours, key=lambda name: (name == _RECIPE, name != _STATE)):
                 (self.path / name).unlink()
         elif ours and not self._resume:
             raise InputError(f"{self.path} holds a training; go on with it by --resume, or replace it by --force")
@@ -99,6 +117,13 @@ class Folder:
         for name in names:
             if name.endswith(".wip") and _OURS.match(name):
                 (self.path / name).unlink(missing_ok=True)
+
+    def _holds_training(self):
+        try:
+            recipe = json.loads((self.path / _RECIPE).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(recipe, dict) and {"layers", "optimiser", "training"} <= recipe.keys()
 
     def state(self):
         """Return the state that the folder holds, None without one."""

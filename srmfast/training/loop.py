@@ -125,6 +125,11 @@ def train(
         return _Training(recipe, network, rows, test_rows, folder, identity, on_event).run(before)
 
 
+def _kinds(values):
+    # A number may come back as a vector of one.
+    return {name: (np.atleast_1d(value).shape, value.dtype) for name, value in values.items()}
+
+
 def _vectors(network):
     return {layer: basis.vectors for layer, basis in network.bases.items()}
 
@@ -166,6 +171,8 @@ class _Training:
         done, values = 0, {}
         if before is not None:
             done, values, self._log = before.epoch, before.values, list(before.log)
+            if _kinds(values) != _kinds(self._runner.state()):
+                raise InputError(f"the state in {self._folder.path} is not whole; start again with --force")
         order = np.arange(len(self._rows.rows))
         self._runner.begin(order, values)
         state = self._runner.state()

@@ -186,10 +186,16 @@ def layer_basis(recipe, width, latent_width, number):
     if width != latent_width:
         return _rotated_plusminus(width, [seed, number, zlib.crc32(b"hidden")])
     if kind == "rotated-plusminus":
-        return _rotated_plusminus(width, [seed])
+        return _rotated_plusminus(width, _apart(seed))
     spec = f"{kind}:{count}" if kind in ("thompson", "random") else kind
     with threadpool_limits(1, user_api="blas"):  # small products, for which threads only wait for each other
-        return load_basis(spec, width, seed=seed, name="basis" if kind not in BASES else None)
+        drawn = int(np.random.SeedSequence(_apart(seed)).generate_state(1)[0]) if kind == "random" else seed
+        return load_basis(spec, width, seed=drawn, name="basis" if kind not in BASES else None)
+
+
+def _apart(seed):
+    """Return a seed of other numbers than those of the weights: with one seed, these would point along the basis."""
+    return [seed, zlib.crc32(b"basis")]
 
 
 def _rotated_plusminus(width, seed):

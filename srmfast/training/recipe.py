@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 import re
 import tomllib
@@ -253,11 +254,15 @@ def _check_combinations(recipe):
         raise InputError("the loss cross-entropy needs data.labels, the class of each row")
     scaled = recipe["data.scale"]
     for name, pair in (("data.scale", scaled), ("data.range", recipe["data.range"])):
-        if pair and not (len(pair) == 2 and all(type(x) in (int, float) for x in pair) and pair[0] < pair[1]):
+        if pair and not (len(pair) == 2 and all(map(_is_finite, pair)) and pair[0] < pair[1]):
             raise InputError(f"{name} must be two numbers, the smaller first, got {pair}")
     bad = [x for x in recipe["training.checkpoints"] if type(x) is not int or x < 0]
     if bad:
         raise InputError(f"training.checkpoints must be epochs, whole numbers of at least 0, got {bad[0]!r}")
+
+
+def _is_finite(x):
+    return type(x) in (int, float) and math.isfinite(x)
 
 
 def uses_basis(recipe):

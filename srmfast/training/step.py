@@ -94,7 +94,8 @@ def _initialisers(model):
 
 def _gather(nodes, batch, data):
     """Append the batch that `order` names at `position`, and the position behind it; the last one may be smaller."""
-    stop = nodes.op("Add", POSITION, nodes.constant([batch], dtype=np.int64), name=after(POSITION))
+    size = nodes.constant([min(batch, len(data.rows))], dtype=np.int64)
+    stop = nodes.op("Add", POSITION, size, name=after(POSITION))
     index = nodes.op("Slice", ORDER, POSITION, stop)
     nodes.op("Gather", ROWS, index, name=INPUT, axis=0)
     if data.labels is not None:
@@ -127,11 +128,7 @@ def _update(nodes, recipe, parameters, values):
     if adam:
         state["optimiser/steps"] = np.zeros((), np.float32)
         count = nodes.op("Add", "optimiser/steps", nodes.constant(1.0), name=after("optimiser/steps"))
-        one = nodes.constant(1.0)
-        corrections = [
-            nodes.op("Sub", one, nodes.op("Pow", nodes.constant(recipe[f"optimiser.{beta}"]), count))
-            for beta in ("beta1", "beta2")
-        ]
+        corrections = [_correction(nodes, recipe[f"optimiser.{beta}"], count) for beta in ("beta1", "beta2")]
     for name in parameters:
         slope = _regularised(nodes, recipe, name)
         if adam:
@@ -166,6 +163,12 @@ def _adam(nodes, recipe, name, slope, corrections):
     square = average(f"{name}/square", nodes.op("Mul", slope, slope), recipe["optimiser.beta2"])
     mean, square = (nodes.op("Div", value, by) for value, by in zip((mean, square), corrections, strict=True))
     return nodes.op("Div", mean, nodes.op("Add", nodes.op("Sqrt", square), nodes.constant(recipe["optimiser.epsilon"])))
+
+
+def _correction(nodes, beta, count):
+    """Return 1 - beta^count, in float64: in float32 that of the first steps is off in the fifth digit for 0.999."""
+    power = nodes.op("Pow", nodes.constant(beta, dtype=np.float64), nodes.op("Cast", count, to=11))
+    return nodes.op("Cast", nodes.op("Sub", nodes.constant(1.0, dtype=np.float64), power), to=1)
 
 
 def _decayed(nodes, kept, factor):

@@ -5,7 +5,7 @@ import numpy as np
 
 def _cross_entropy(node, tape):
     scores = node.input[0]
-    log = tape.given_output(node, 1) or tape.op("LogSoftmax", scores, axis=1, like=scores)
+    log = tape.given_output(node, 1) or _log_probabilities(tape, scores)
     upstream, through_log = tape.of(node), tape.of(node, 1)
     gradients = [None, None, None]
     if upstream is not None:
@@ -19,6 +19,16 @@ def _cross_entropy(node, tape):
         part = tape.op("Sub", through_log, tape.op("Mul", tape.op("Exp", log), total))
         gradients[0] = part if gradients[0] is None else tape.op("Add", gradients[0], part)
     return gradients
+
+
+def _log_probabilities(tape, scores):
+    """Return the logarithm of the softmax over axis 1; LogSoftmax takes one axis from opset 13 on, or the last."""
+    if tape.opset >= 13:
+        return tape.op("LogSoftmax", scores, axis=1, like=scores)
+    last = tape.rank(scores) - 1
+    order = [axis for axis in range(last + 1) if axis != 1] + [1]
+    log = tape.op("LogSoftmax", tape.transpose(scores, order), axis=last)
+    return tape.transpose(log, [0, last, *range(1, last)])
 
 
 def _negative_log_likelihood(node, tape):

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.graph.rules.elementwise import equal
 
 
 def _centred(tape, gradient, normal, inverse, axes):
@@ -176,7 +177,7 @@ def _lp_normalization(node, tape):
     norm = tape.reduce("ReduceL1" if p == 1 else "ReduceL2", x, axes)
     share = tape.reduce("ReduceSum", tape.op("Mul", gradient, y), axes)
     along = tape.op("Mul", share, tape.op("Sign", x) if p == 1 else y)
-    nothing = tape.op("Equal", norm, tape.number(0, x))
+    nothing = equal(tape, norm, tape.number(0, x))
     safe = tape.op("Where", nothing, tape.number(1, x), norm)
     return [tape.mask(tape.op("Div", tape.op("Sub", gradient, along), safe), tape.op("Not", nothing))]
 

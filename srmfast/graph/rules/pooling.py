@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from srmfast.graph.rules.elementwise import equal
 from srmfast.graph.rules.reductions import extreme, mean
 from srmfast.graph.rules.windows import convolved, padded_at_run_time, transposed, unpadded, windows
 
@@ -103,7 +104,7 @@ def _lp_pool(node, tape):
     if p == 1:
         return [tape.op("Mul", _back(node, tape, gradient), tape.op("Sign", x), like=x)]
     one, zero = tape.number(1, x), tape.number(0, x)
-    safe = tape.op("Where", tape.op("Equal", y, zero), one, y)
+    safe = tape.op("Where", equal(tape, y, zero), one, y)
     if p == 2:
         return [tape.op("Mul", _back(node, tape, tape.op("Div", gradient, safe, like=y)), x, like=x)]
     power = tape.op("Pow", safe, tape.number(1 - p, x))
@@ -128,7 +129,7 @@ def _global_lp_pool(node, tape):
     p = tape.attribute(node, "p", 2)
     if p == 1:
         return [tape.op("Mul", tape.op("Sign", x), gradient, like=x)]
-    safe = tape.op("Where", tape.op("Equal", y, tape.number(0, x)), tape.number(1, x), y)
+    safe = tape.op("Where", equal(tape, y, tape.number(0, x)), tape.number(1, x), y)
     ratio = tape.op("Div", x, safe)
     if p != 2:
         ratio = tape.op("Mul", tape.op("Sign", x), tape.op("Pow", tape.op("Abs", ratio), tape.number(p - 1, x)))

@@ -63,15 +63,18 @@ def _added(tape, data, indices, parts, axis):
 
 def _product(tape, indices, front, length):
     """Return the sum of rows by index as a matrix product, for operator sets whose scatter cannot add."""
-    chosen = tape.cast(_at_index(tape, tape.op("Reshape", indices, tape.integers(-1)), length, [1]), front)
+    chosen = tape.cast(_at_index(tape, tape.op("Reshape", indices, tape.integers(-1)), length, [1], front), front)
     count = tape.op("Size", indices)
     rows = tape.op("Reshape", front, tape.vector([tape.unsqueeze(count, [0]), tape.integers(-1)]))
     return tape.op("Gemm", chosen, rows, tape.number(0, front), transA=1)
 
 
-def _at_index(tape, indices, length, axes):
+def _at_index(tape, indices, length, axes, front):
     """Return where a new axis equals the index (or, below 0, the index from the end)."""
-    steps = tape.op("Range", *(tape.squeeze(end, [0]) for end in (tape.integers(0), length, tape.integers(1))))
+    if tape.opset >= 11:
+        steps = tape.op("Range", *(tape.squeeze(end, [0]) for end in (tape.integers(0), length, tape.integers(1))))
+    else:  # the places of the ones in a vector of ones
+        steps = tape.op("Reshape", tape.op("NonZero", tape.filled(length, front, 1)), tape.integers(-1))
     indices = tape.op("Cast", tape.unsqueeze(indices, axes), to=7)  # int64
     from_end = tape.op("Less", indices, tape.integers(0))
     return tape.op("Equal", tape.op("Where", from_end, tape.op("Add", indices, length), indices), steps)
