@@ -22,6 +22,7 @@ from paper_figures import classes_figure, strip
 from paper_measure import EPSILONS, ROTATIONS, TESTED, haar
 from paper_nets import EPOCHS, STRIP, WIDTH, Bench, Net, images
 
+from srmfast.errors import InputError
 from srmfast.whole import whole_file
 
 SEEDS, HEADLINE = 3, 10  # of an experiment, and of the first
@@ -33,7 +34,7 @@ NAMES = {
     "large-cifar": "large CIFAR",
 }
 SIGNED = np.concatenate([np.eye(WIDTH), -np.eye(WIDTH)])
-STAGES = (0, 2, 10, 20, 30, 40, 60)  # of the strip, those that have a panel
+STAGES = (0, 2, 10, 20, 30, 60, 100)  # of the strip, those that have a panel
 
 
 class Plan:
@@ -42,9 +43,9 @@ class Plan:
     def __init__(self, seeds=None, epochs=None):
         self._seeds, self._epochs = seeds, epochs
 
-    def nets(self, recipe, count, *, activation="generalised-tanh", shifted=False, seeds=SEEDS):
+    def nets(self, recipe, count, *, activation="generalised-tanh", shifted=False, seeds=SEEDS, epochs=None):
         """Return the nets of one kind, a seed each."""
-        epochs = self._epochs or EPOCHS[recipe]
+        epochs = self._epochs or epochs or EPOCHS[recipe]
         return [Net(recipe, count, seed, epochs, activation, shifted) for seed in range(self._seeds or seeds)]
 
 
@@ -119,7 +120,7 @@ def fig8(bench, plan):
 
 def stages(bench, plan):
     """One training, stage by stage (the paper's strips of images)."""
-    nets = plan.nets("small-mnist", 32)
+    nets = plan.nets("small-mnist", 32, epochs=STRIP[-1])  # those of figure 1, gone on with
     epochs = sorted({epoch for epoch in STRIP if epoch <= nets[0].epochs} | {nets[0].epochs})
     epsilon = 0.75
     courses = []
@@ -129,11 +130,12 @@ def stages(bench, plan):
         course = {way: [one["privileged"][way]["A"][at] for one in found] for way in ("raw", "centred")}
         course |= {key: [one["privileged"][key] for one in found] for key in ("cosine", "spread")}
         course |= {key: [one[key] for one in found] for key in ("offset", "mean_norm", "saturated")}
-        courses.append({"epoch": epochs} | course)
+        losses = bench.losses(net)
+        courses.append({"epoch": epochs, "test_mse": [losses[epoch] for epoch in epochs]} | course)
     drawn = [epoch for epoch in STAGES if epoch in epochs]
     panels = [(epoch, bench.latents(nets[0], epoch), bench.basis(nets[0])) for epoch in drawn]
     title = f"Stages of a training: small MNIST autoencoder, 32 vectors, ε = {epsilon:g} · panels: seed 0 · below: {len(nets)} seeds"
-    return nets, strip(panels, courses, epsilon=epsilon, title=title), {"stages": courses}
+    return [], strip(panels, courses, epsilon=epsilon, title=title), {"stages": courses}
 
 
 def control(bench, plan):
@@ -195,9 +197,12 @@ def main(argv=None):
     wanted = list(EXPERIMENTS) if "all" in options.experiment else options.experiment
     for name in wanted:
         bench.say(f"{name}: {EXPERIMENTS[name].__doc__}")
-        nets, figure, more = EXPERIMENTS[name](bench, plan)
-        save(figure, options.out / f"{name}.png")
-        remember(options.out / "paper.json", bench, nets, more)
+        try:
+            nets, figure, more = EXPERIMENTS[name](bench, plan)
+            save(figure, options.out / f"{name}.png")
+            remember(options.out / "paper.json", bench, nets, more)
+        except InputError as error:
+            parser.exit(1, f"{error}\n")
     return 0
 
 

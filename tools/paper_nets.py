@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 from paper_measure import EPSILONS, ROTATIONS, TESTED, measure
 
+from srmfast.errors import InputError
 from srmfast.training import load_recipe, train
 from srmfast.training.network import layer_basis
 from srmfast.whole import whole_file
@@ -76,13 +77,18 @@ class Bench:
     def trained(self, net):
         """Train a net unless that is done, from where it was left if it was stopped; return its folder."""
         folder = self.folder(net)
-        if not (folder / f"epoch-{net.epochs:04}.onnx").is_file():
+        path = folder / f"epoch-{net.epochs:04}.onnx"
+        if not path.is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.say(f"training {net.name}")
             made = train(
                 net.recipe, folder, changes=net.changes, data=self.data, seed=net.seed, epochs=net.epochs, resume=True
             )
             self.say(f"  loss {made.log[-1][1]:.4f}, on the rows to test on {made.log[-1][2]:.4f}")
+        if not path.is_file():
+            raise InputError(
+                f"{folder} holds a training of more than {net.epochs} epochs; use more --epochs or another -o"
+            )
         return folder
 
     def basis(self, net):

@@ -168,10 +168,19 @@ def networks(numbers):
 def stages(numbers):
     """Return the table of the stages of a training: the seeds side by side in each cell."""
     courses = numbers["stages"]
-    head = ["epochs", "saturated", "\\|mean\\|/rms", "cosine", "spread", "A .75, as stored", "A .75, mean subtracted"]
+    head = [
+        "epochs",
+        "test MSE",
+        "saturated",
+        "\\|mean\\|/rms",
+        "cosine",
+        "spread",
+        "A .75, as stored",
+        "A .75, mean subtracted",
+    ]
     lines = []
     for k, epoch in enumerate(courses[0]["epoch"]):
-        cells = [[str(one["saturated"][k]) for one in courses]]
+        cells = [[f"{one['test_mse'][k]:.4f}" for one in courses], [str(one["saturated"][k]) for one in courses]]
         cells += [[f"{one[key][k]:.2f}" for one in courses] for key in ("offset", "cosine")]
         cells += [[f"{one['spread'][k]:.1f}" for one in courses]]
         cells += [[_milli(one[way][k]) for one in courses] for way in WORDS]
