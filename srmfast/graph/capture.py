@@ -9,6 +9,7 @@ from srmfast.graph import listing, order, shapes
 from srmfast.graph.model import line, open_model, sound
 
 PROVIDER, THREADS, OPTIMISATION = "CPUExecutionProvider", 1, "disabled"
+_UNKNOWN = "is not a registered function/op", "No Op registered for", "Could not find an implementation for"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +171,15 @@ class Capture:
         options = self._options(runtime)
         self._asked = [self._alias(name) for name in self.names]
         with sound(self.location):
-            return runtime.InferenceSession(self.proto.SerializeToString(), options, providers=[PROVIDER])
+            try:
+                return runtime.InferenceSession(self.proto.SerializeToString(), options, providers=[PROVIDER])
+            except Exception as error:
+                if any(words in str(error) for words in _UNKNOWN):
+                    raise InputError(
+                        f"{self.location} holds an operator that onnxruntime {runtime.__version__} does not have "
+                        f"({line(error)}); export the model with others, or try another version of onnxruntime"
+                    ) from error
+                raise
 
     def _options(self, runtime):
         options = runtime.SessionOptions()

@@ -180,7 +180,8 @@ def _dropout(node, tape):
         ratio = 0.5 if tape.given(node, 1) is None else tape.value(node.input[1])
         if training is None or ratio is None or len(node.output) < 2 or not node.output[1]:
             refuse(node, "in training it needs a constant mode, a constant ratio and its mask output")
-        kept = tape.number(1 / (1 - float(ratio)), gradient)
+        left = 1 - float(ratio)
+        kept = tape.number(1 / left if left > 0 else 0, gradient)
         return [tape.op("Mul", tape.mask(gradient, node.output[1]), kept)]
     return [gradient]
 
