@@ -97,9 +97,18 @@ def test_every_command_line_parses(page):
 
 def test_readme_python_runs(tmp_path, monkeypatch, rng):
     import numpy as np
+    import onnx
+    import onnx.parser
 
     monkeypatch.chdir(tmp_path)
     np.save("acts.npy", rng.normal(size=(300, 16)).astype(np.float16))
+    onnx.save(
+        onnx.parser.parse_model(
+            '<ir_version: 8, opset_import: ["": 17]> f (float[N, 3] image) => (float[N, 3] logits) '
+            "{ layer3 = Tanh(image) logits = Mul(layer3, layer3) }"
+        ),
+        "model.onnx",
+    )
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     assert blocks
     for block in blocks:
