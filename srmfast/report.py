@@ -235,7 +235,8 @@ def _oscillation(pooled, position, shared, curve):
         return [f"{at} holds nothing on the basis directions nor midway between them"]
     near = _rows_near(pooled, (on, midway))
     if sum(near) < _ENOUGH:
-        return [f"{at} rests on about {sum(near):.0f} rows near these directions: too few to compare them"]
+        rows = f"about {sum(near):.0f} rows" if sum(near) >= 0.5 else "hardly a row"
+        return [f"{at} rests on {rows} near these directions: too few to compare them"]
     # Two standard errors of the ratio of two counts; a factor below it, or below EVEN, is not worth a word.
     even = max(EVEN, math.exp(2 * math.sqrt(sum(1 / max(rows, 1) for rows in near))))
     if midway == 0:
@@ -243,7 +244,12 @@ def _oscillation(pooled, position, shared, curve):
     if on > midway * even:
         return [f"{at} oscillates: basis directions hold {times(on / midway)} what the directions midway hold"]
     if midway <= on * even:
-        return [f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold"]
+        return [
+            f"{at} is level: basis directions hold {on / midway:.2f}x what the directions midway hold",
+            f"        (with so few rows, less than {even:.2f}x either way may be chance)"
+            if even > EVEN
+            else f"        (less than {even:.2f}x either way is not worth a word)",
+        ]
     ratio = f"{times(midway / on)} what basis directions hold" if on else "rows, basis directions hold none"
     lines = [f"{at} oscillates: the directions midway hold {ratio}"]
     reach = math.cos(shared / 2)
