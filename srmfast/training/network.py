@@ -189,7 +189,7 @@ def layer_basis(recipe, width, latent_width, number):
         return _rotated_plusminus(width, _apart(seed))
     spec = f"{kind}:{count}" if kind in ("thompson", "random") else kind
     with threadpool_limits(1, user_api="blas"):  # small products, for which threads only wait for each other
-        drawn = int(np.random.SeedSequence(_apart(seed)).generate_state(1)[0]) if kind == "random" else seed
+        drawn = int(np.random.SeedSequence(_apart(seed)).generate_state(1)[0])
         return load_basis(spec, width, seed=drawn, name="basis" if kind not in BASES else None)
 
 
