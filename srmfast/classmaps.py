@@ -8,7 +8,7 @@ from matplotlib.colors import TwoSlopeNorm
 
 from srmfast.errors import InputError
 from srmfast.excerpts import number, plural, shorten
-from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, save_figure
+from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
 from srmfast.results import Result
 from srmfast.selectivity import UNLABELLED, neurons_of
 
@@ -54,9 +54,7 @@ def plot(what, path=None, *, vectors=None, epsilon=None, cloud=None, most=MOST, 
     InputError
         An option that does not apply, or a file that cannot be written.
     """
-    for name, value in other.items():
-        if value not in (None, False, "auto"):
-            raise InputError(f"a picture of neurons takes no {name}, got {value}; leave it out")
+    refuse_options("neurons", other)
     path = check_picture(path)
     with matplotlib.rc_context(STYLE):
         if isinstance(what, Result):

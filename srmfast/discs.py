@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 
 from srmfast.errors import InputError
 from srmfast.excerpts import number, plural, shorten
-from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, save_figure
+from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
 from srmfast.projection import Projection
 from srmfast.results import Results
 
@@ -53,9 +53,7 @@ def plot(projection, path=None, *, epsilon=None, label=None, planes=None, agains
     InputError
         An option that does not apply, or a file that cannot be written.
     """
-    for name, value in other.items():
-        if value not in (None, False, "auto"):
-            raise InputError(f"a picture of a projection takes no {name}, got {value}; leave it out")
+    refuse_options("a projection", other)
     path = check_picture(path)
     with matplotlib.rc_context(STYLE):
         figure = _draw(projection, epsilon, label, planes, against)

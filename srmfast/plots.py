@@ -304,6 +304,13 @@ def finish(figure, title, notes):
 # ---- choices and files -------------------------------------------------------------------------------
 
 
+def refuse_options(what, options):
+    """Refuse options that are set but belong to other kinds of results."""
+    for name, value in options.items():
+        if value not in (None, False, "auto"):
+            raise InputError(f"a picture of {what} takes no {name}, got {value}; leave it out")
+
+
 def positions(result, epsilon):
     """Return the positions of the epsilons asked for."""
     if epsilon is None:

@@ -133,7 +133,6 @@ def test_on_a_cpu_without_any_extension(table, expected):
 @pytest.mark.skipif(
     not any(on and name.startswith("avx512") for name, on in FEATURES.items()), reason="this CPU is one"
 )
-@pytest.mark.skipif(not os.environ.get("SRMFAST_EVERY_CPU"), reason="between two that are tested; takes a minute")
 def test_without_avx512(table, expected):
     features = {name: on and not name.startswith(("avx512", "avx10", "evex")) for name, on in FEATURES.items()}
     flat = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(features.items()))

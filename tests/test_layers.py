@@ -12,6 +12,7 @@ ROOT = Path(srmfast.__file__).parent
 # What each part may import from the package, at module level or inside functions.
 ALLOWED = {
     "errors": set(),
+    "sound": {"errors"},
     "heap": set(),
     "interrupts": set(),
     "whole": set(),
@@ -34,8 +35,8 @@ ALLOWED = {
     "alignment": {"errors", "family", "nulls", "verdicts"},
     "verdicts": {"family"},
     "repeats": set(),
-    "graph": {"errors", "threads", "graph"},
-    "stores": {"errors", "stores", "graph"},
+    "graph": {"errors", "sound", "threads", "graph"},
+    "stores": {"errors", "sound", "stores", "graph"},
     "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},

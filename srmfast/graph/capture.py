@@ -6,7 +6,8 @@ import numpy as np
 
 from srmfast.errors import InputError, require
 from srmfast.graph import listing, order, shapes
-from srmfast.graph.model import line, open_model, sound
+from srmfast.graph.model import damaged, open_model
+from srmfast.sound import line
 
 PROVIDER, THREADS, OPTIMISATION = "CPUExecutionProvider", 1, "disabled"
 _UNKNOWN = "is not a registered function/op", "No Op registered for", "Could not find an implementation for"
@@ -72,7 +73,7 @@ class Capture:
         self._model = model = open_model(source)
         self.location, self.names, self.runtime = model.location, tuple(names), f"onnxruntime {runtime.__version__}"
         listing.choose_layers(model, self.names)
-        with sound(self.location):
+        with damaged(self.location):
             self.proto = needed(model.proto, self.names)
             given = {tensor.name for tensor in self.proto.graph.initializer}
             inputs = [value for value in self.proto.graph.input if value.name not in given]
@@ -160,7 +161,7 @@ class Capture:
         options.execution_order = (
             runtime.ExecutionOrder.PRIORITY_BASED
         )  # a shape is taken before the next tensor is made
-        with sound(self.location):
+        with damaged(self.location):
             session = runtime.InferenceSession(proto.SerializeToString(), options, providers=[PROVIDER])
         found = self._call(session, [name for _, name in sizes], feeds)
         known = {name: value.shape for name, value in feeds.items()}
@@ -170,7 +171,7 @@ class Capture:
     def _open(self, runtime):
         options = self._options(runtime)
         self._asked = [self._alias(name) for name in self.names]
-        with sound(self.location):
+        with damaged(self.location):
             try:
                 return runtime.InferenceSession(self.proto.SerializeToString(), options, providers=[PROVIDER])
             except Exception as error:

@@ -5,7 +5,7 @@ import fnmatch
 
 from srmfast.errors import InputError
 from srmfast.graph import order, shapes
-from srmfast.graph.model import open_model, sound
+from srmfast.graph.model import damaged, open_model
 
 _NAMED = 8  # names in an error
 # Channels are axis 1 of what these make; the others leave the axes where they are.
@@ -74,7 +74,7 @@ def layers(source, pattern=None):
         When the model cannot be read.
     """
     model = open_model(source)
-    with sound(model.location):
+    with damaged(model.location):
         found = list(_of_graph(model.proto))
     return [layer for layer in found if pattern is None or matches(layer.name, pattern)]
 

@@ -1,19 +1,18 @@
 """Read ONNX models, of which a file may claim anything: one clear line, or a graph that is what it says."""
 
-import contextlib
 import dataclasses
 import hashlib
 import mmap
 import os
 
-from srmfast.errors import InputError, SrmfastError, shown
+from srmfast.errors import InputError, shown
 from srmfast.graph import order, tensors
 from srmfast.graph.outline import outline
+from srmfast.sound import sound
 
 KEPT_BYTES = 1 << 30  # external data beyond it stay in their files: a protobuf message ends at 2 GiB
 _LARGEST = (1 << 31) - 1  # bytes of one protobuf message
 _PIECE = 1 << 22  # bytes hashed at once
-_SHOWN = 200  # characters of a library's message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,7 @@ def load_model(source):
     """
     model = open_model(source)
     if model.folder is not None:
-        with sound(model.location):
+        with damaged(model.location):
             _fill(model)
     return model.proto
 
@@ -87,7 +86,7 @@ def open_model(source):
     own = None  # how the large constants in the file itself are called
     if isinstance(source, onnx.ModelProto):
         proto, location, path, state = source, "model in memory", None, hashlib.sha256()
-        with sound(location):
+        with damaged(location):
             state.update(_serialised(proto))
     elif isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
@@ -96,7 +95,7 @@ def open_model(source):
         proto, state = _read(path, location, own)
     else:
         raise InputError(f"a model must be a path or an onnx.ModelProto, got {type(source).__name__}; give one of them")
-    with sound(location):
+    with damaged(location):
         _check_versions(proto, location)
         order.sort_model(proto, location)
         found = list(tensors.of_model(proto))
@@ -106,24 +105,9 @@ def open_model(source):
     return Model(proto, location, path, folder, state.hexdigest())
 
 
-@contextlib.contextmanager
-def sound(location):
-    """Turn whatever a library raises over a damaged model into one line; errors that say more pass."""
-    try:
-        yield
-    except (SrmfastError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{location} cannot be read ({type(error).__name__}: {line(error)}); it is damaged, or no ONNX model: copy or "
-            "export it again"
-        ) from error
-
-
-def line(error):
-    """Say what a library complains about in one line."""
-    text = " ".join(shown(str(error)).split()) or type(error).__name__
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def damaged(location):
+    """Turn whatever a library raises over a damaged model into one line; see `srmfast.sound`."""
+    return sound(location, otherwise="no ONNX model: copy or export it again")
 
 
 def _read(path, location, own):
@@ -141,7 +125,7 @@ def _read(path, location, own):
             f"an ONNX file must be smaller than 2 GiB, {location} has {size:,} bytes; export it with external data"
         )
     proto = onnx.ModelProto()
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, sound(location):
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, damaged(location):
         state = hashlib.sha256(content)
         message = outline(content, own)
         proto.ParseFromString(content[:] if message is None else message)

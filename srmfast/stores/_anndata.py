@@ -5,8 +5,8 @@ import contextlib
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.sound import line
 from srmfast.stores import _hdf5, _members
-from srmfast.stores._sound import line
 
 SPARSE = ("csr_matrix", "csc_matrix", "csr", "csc")
 BESIDE_X = ("layers", "obsm", "raw")  # where a key is looked for that is no path of the file

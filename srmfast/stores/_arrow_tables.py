@@ -5,7 +5,7 @@ import functools
 import os
 
 from srmfast.errors import InputError, require
-from srmfast.stores._sound import line
+from srmfast.sound import line
 
 IPC_FILE = b"ARROW1"
 PARQUET = b"PAR1"

@@ -9,8 +9,8 @@ import weakref
 import numpy as np
 
 from srmfast.errors import InputError, require, shown
+from srmfast.sound import line
 from srmfast.stores import _cf, _dtypes, _fingerprint, _layout, _members, _places, _ranges, _zarr_chunks
-from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 _REMOTE_FILES = weakref.WeakValueDictionary()  # URL -> the open file, whose name is the URL

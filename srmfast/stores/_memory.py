@@ -5,8 +5,8 @@ import importlib
 import numpy as np
 
 from srmfast.errors import InputError, require
+from srmfast.sound import line
 from srmfast.stores import _dtypes, _fingerprint
-from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 

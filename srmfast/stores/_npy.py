@@ -3,9 +3,9 @@
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.sound import line
 from srmfast.stores import _dtypes, _fingerprint, _places
 from srmfast.stores._region import RegionSource, c_strides
-from srmfast.stores._sound import line
 
 
 def open_source(path, key=None):

@@ -9,7 +9,7 @@ length of the pickle, because no instruction copies what it takes from the memo.
 import struct
 
 from srmfast.errors import InputError
-from srmfast.stores._sound import line
+from srmfast.sound import line
 
 OPAQUE = object()  # stands for a value that nobody needs: bytes, a set, a device
 _INTEGER_BYTES = 255

@@ -6,8 +6,8 @@ import os
 import re
 
 from srmfast.errors import InputError
+from srmfast.sound import sound
 from srmfast.stores import _hdf5, _places, _remote, _zarr_tree
-from srmfast.stores._sound import sound
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 import random
 
 from srmfast.errors import InputError
-from srmfast.stores._sound import line
+from srmfast.sound import line
 
 TRIES = 6  # of one request; they span about 15 seconds, beside the time that the requests themselves take
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before the second try, and before any

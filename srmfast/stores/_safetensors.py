@@ -6,9 +6,9 @@ import math
 import os
 
 from srmfast.errors import InputError
+from srmfast.sound import line
 from srmfast.stores import _dtypes, _members, _places
 from srmfast.stores._region import RegionSource, truncated
-from srmfast.stores._sound import line
 
 _INDEX = "model.safetensors.index.json"  # names the file of every tensor of a folder
 HEADER_BYTES = 100_000_000  # the format's own limit

@@ -6,8 +6,8 @@ import json
 import os
 
 from srmfast.errors import InputError, MissingDependency
+from srmfast.sound import line
 from srmfast.stores import _hdf5, _places, _registry, _shards
-from srmfast.stores._sound import line
 
 DESCRIPTION_BYTES = 16 << 20  # of a JSON file that describes a layout
 MOST_FOLDERS = 10_000  # in a folder; names without a known suffix beyond that are files of some other kind

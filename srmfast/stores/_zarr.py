@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from srmfast.errors import InputError, require
+from srmfast.sound import line
 from srmfast.stores import (
     _cf,
     _dtypes,
@@ -21,7 +22,6 @@ from srmfast.stores import (
     _zarr_shards,
     _zarr_tree,
 )
-from srmfast.stores._sound import line
 from srmfast.stores.base import Source
 
 _VAST = 256 << 20  # bytes of a chunk that need no thought

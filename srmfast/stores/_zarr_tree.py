@@ -9,8 +9,8 @@ import json
 import os
 
 from srmfast.errors import InputError, require
+from srmfast.sound import line
 from srmfast.stores import _places
-from srmfast.stores._sound import line
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup")
 DEPTH = 8  # groups below groups

@@ -5,8 +5,8 @@ import zipfile
 import zlib
 
 from srmfast.errors import InputError
+from srmfast.sound import line
 from srmfast.stores import _places
-from srmfast.stores._sound import line
 
 
 @contextlib.contextmanager

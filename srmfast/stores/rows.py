@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from srmfast.errors import InputError
+from srmfast.sound import sound
 from srmfast.stores import _axes, _layout, _ranges
 from srmfast.stores._pool import PooledSource
-from srmfast.stores._sound import sound
 
 _LAYER_NAMES = ("layer", "layers", "layer_ids", "layer_names")
 

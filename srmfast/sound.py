@@ -8,13 +8,15 @@ _SHOWN = 200  # characters of a library's message
 
 
 @contextlib.contextmanager
-def sound(location):
+def sound(location, *, otherwise="not what its name says: copy or write it again"):
     """Turn whatever a library raises over damaged data into one line; errors that say more pass.
 
     Parameters
     ----------
     location : str
         What is being read.
+    otherwise : str
+        What it is if it is not damaged, and what to do.
 
     Raises
     ------
@@ -27,8 +29,7 @@ def sound(location):
         raise
     except Exception as error:
         raise InputError(
-            f"{location} cannot be read ({type(error).__name__}: {line(error)}); it is damaged, or not what its name says: copy or "
-            "write it again"
+            f"{location} cannot be read ({type(error).__name__}: {line(error)}); it is damaged, or {otherwise}"
         ) from error
 
 
