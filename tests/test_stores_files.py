@@ -12,8 +12,8 @@ import pytest
 import torch_files
 
 from srmfast.errors import InputError
+from srmfast.sound import line
 from srmfast.stores import open_store
-from srmfast.stores._sound import line
 
 
 def refused(match, *args, **options):
