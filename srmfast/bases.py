@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, OtherWidth
 from srmfast.threads import each_range
 
 NAMES = "standard, plusminus, simplex, random:K, thompson:K"
@@ -187,7 +187,7 @@ def _given(array, default_name, d, kind, name, transpose, axes=None):
             remedy = (
                 f"the basis is {vectors.shape[1]} wide and axis {fits[0]} of the store is: --feature-axis {fits[0]}"
             )
-        raise InputError(
+        raise OtherWidth(
             f"basis vectors must be {d} wide like the rows of shape (n, {d}), got an array of shape {array.shape} "
             f"whose {width} are {vectors.shape[1]} wide; {remedy}"
         )
