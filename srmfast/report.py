@@ -338,6 +338,9 @@ def _verdicts(results):
 def _several(results):
     if not len(results):
         return ["no results"]
+    tested = any(result.null_phase is not None for result in results.values())
+    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
+        return str(results.atlas()).split("\n")
     head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
     lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
     members, shared = list(results.items()), common_epsilon(results)

@@ -37,7 +37,10 @@ ALLOWED = {
     "repeats": set(),
     "graph": {"errors", "sound", "threads", "graph"},
     "stores": {"errors", "sound", "stores", "graph"},
-    "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
+    "results": {"errors", "nulls", "alignment", "archive", "atlas", "engine", "plots", "report", "selectivity"},
+    "jackknife": set(),
+    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines"},
+    "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
     "selectivity": {"errors", "excerpts", "results", "classmaps"},
@@ -85,7 +88,8 @@ ALLOWED = {
     "excerpts": {"results"},
     "report": {"errors", "nulls", "results", "spec", "excerpts", "verdicts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
-    "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
+    "plots": {"errors", "nulls", "results", "excerpts", "_panels", "atlasfigure"},
+    "atlasfigure": {"_panels", "atlaslines", "excerpts", "family", "plots"},
     "classmaps": {"errors", "results", "excerpts", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "plots", "projection"},
     "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
@@ -100,6 +104,7 @@ ALLOWED = {
         "engine",
         "graph",
         "results",
+        "stores",
         "plots",
         "projection",
         "classmaps",
@@ -116,6 +121,9 @@ ALLOWED = {
 }
 INSIDE_FUNCTIONS_ONLY = {
     ("results", "alignment"),
+    ("results", "atlas"),
+    ("atlas", "atlaslines"),
+    ("plots", "atlasfigure"),
     ("alignment", "verdicts"),
     ("results", "archive"),
     ("results", "engine"),
@@ -180,7 +188,7 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps") or path.stem == "_zarr_roots"
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure") or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY
