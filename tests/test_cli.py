@@ -21,7 +21,7 @@ from srmfast import naive
 
 COMMANDS = (
     "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
-    "diff", "verify", "reproduce",
+    "diff", "compare", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6
 

@@ -84,7 +84,13 @@ ALLOWED = {
         "nulls",
         "engine",
         "results",
+        "jackknife",
+        "excerpts",
+        "differencelines",
+        "differencefigure",
     },
+    "differencelines": {"atlaslines", "excerpts"},
+    "differencefigure": {"_panels", "atlaslines", "excerpts", "plots"},
     "excerpts": {"results"},
     "report": {"errors", "nulls", "results", "spec", "excerpts", "verdicts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
@@ -124,6 +130,8 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "atlas"),
     ("atlas", "atlaslines"),
     ("plots", "atlasfigure"),
+    ("analyses", "differencelines"),
+    ("analyses", "differencefigure"),
     ("alignment", "verdicts"),
     ("results", "archive"),
     ("results", "engine"),
@@ -188,7 +196,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure") or path.stem == "_zarr_roots"
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY

@@ -15,6 +15,7 @@ NAMES = (
     "plot",
     "merge",
     "diff",
+    "compare",
     "verify",
     "reproduce",
 )  # in the order of --help
