@@ -141,24 +141,27 @@ def _several(pairs, matched):
     tested = all(pair.effects for pair in pairs)
     names = ["/".join(pair.first) if len({pair.first[1] for pair in pairs}) > 1 else pair.first[0] for pair in pairs]
     short = short_names(names)
-    width = min(26, max(10, *map(len, short)))
+    width = min(22, max(10, *map(len, short)))
     what = "effect: (row, plane) pairs nearer to a basis vector minus nearer to midway" if tested else "on − midway: share of rows in a cone on b_i and b_j minus midway"  # fmt: skip
     how = paired_words(pairs[0]) if len({pair.paired for pair in pairs}) == 1 else "some of them paired"
+    judged = any(verdict for pair in pairs for verdict in pair.verdicts)
+    room, form, beyond = (24, "+.2f", 0) if tested else (34, "+.2g", 0)
+    own = f"{'A by itself':>14}{'B by itself':>14}" * judged
     found = [
         f"{len(pairs)} pairs, matched {matched}; {how}",
-        f"{'':<{width}}{'ε':>6}{'A':>9}{'B':>9}{'B − A [95 %]':>26}{'A by itself':>12}{'B by itself':>12}",
+        f"{'':<{width}}{'ε':>6}{'A':>9}{'B':>9}{'B − A [95 %]':>{room}}{own}",
     ]
-    form, beyond = "+.2f" if tested else "+.2g", 0
     for pair, name in zip(pairs, short, strict=True):
         changes = pair.effects if tested else pair.contrasts
         if not changes:
             found.append(f"{shorten(name, width):<{width}}   planes differ in their angle")
             continue
-        change, own = changes[0], [verdict.partition(" (")[0] or "-" for verdict in pair.verdicts]
+        change = changes[0]
+        own = "".join(f"{verdict.partition(' (')[0] or '-':>14}" for verdict in pair.verdicts) * judged
         beyond += change.beyond
         found.append(
             f"{shorten(name, width):<{width}}{number(change.epsilon):>6}{format(change.first, form):>9}"
-            f"{format(change.second, form):>9}{_interval(change, form):>26}{own[0]:>12}{own[1]:>12}{' *' * change.beyond}"
+            f"{format(change.second, form):>9}{_interval(change, form):>{room}}{own}{' *' * change.beyond}"
         )
     left = len(found) - 2 - _PAIRS
     found[_PAIRS + 2 :] = [f"… and {left} more; all of them by --csv"] * (left > 0)
