@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.threads import each_range
 
+KINDS = "standard", "plusminus", "simplex", "random", "thompson"
 NAMES = "standard, plusminus, simplex, random:K, thompson:K"
 FILES = ".npy, .npz::member, .txt or .csv"
 UNIT = 1e-12  # rows this close to unit length keep their bytes, so that a saved basis loads as what was saved
@@ -221,7 +222,7 @@ def _read(spec):
     if suffix not in (".npy", ".npz", ".txt", ".csv"):
         if suffix in (".h5", ".hdf5", ".zarr"):
             raise InputError(f"a basis file must be {FILES}, got {spec}; read it into an array and pass that")
-        raise InputError(f"a basis must be {NAMES}, or a file ({FILES}), got {spec!r}")
+        raise InputError(f"a basis must be {NAMES}, or a file ({FILES}), got {spec!r}{meant(spec, KINDS)}")
     if not file.is_file():
         raise InputError(f"a basis file must exist, got {path}; names are {NAMES}")
     if member and suffix != ".npz":

@@ -10,14 +10,16 @@ import threading
 
 from srmfast import __version__, interrupts
 from srmfast.commands import NAMES
-from srmfast.errors import SrmfastError
+from srmfast.errors import SrmfastError, meant
 
 INTERRUPTED = 130  # the exit code
 
 
 def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
-    arguments = build_parser().parse_args(argv)
+    arguments, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        arguments.parser.error(f"takes no {' '.join(unknown)}")
     interrupted = []
 
     def interrupt(signum, frame):
@@ -71,9 +73,33 @@ def _fail(message, code=1):
     return code
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line and names what was probably meant."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Keep what was given, so that any complaint can look at it."""
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        """End with one line and code 2; options that do not exist go before whatever else is wrong."""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        asked = [word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2]
+        unknown = [word for word in dict.fromkeys(asked) if not any(option.startswith(word) for option in options)]
+        if unknown:
+            message = "; ".join(f"there is no option {word}{meant(word, options)}" for word in unknown)
+        self.exit(2, f"{self.prog}: {message} (all options: {self.prog} --help)\n")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            hint = meant(value, action.choices)
+            raise argparse.ArgumentError(action, f"must be one of {known}, got {value!r}{hint}")
+
+
 def build_parser():
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="srmfast",
         description="Do a network's activations align with its privileged basis? Exact Spotlight Resonance for stores of any size.",
         epilog="Exit codes: 0 done, 1 failed (one line says rule, value, remedy), 2 wrong usage.",
@@ -87,6 +113,6 @@ def build_parser():
         )
         # "--epsilon -0.5,0.5" and "--rows -9:" are values, no options.
         command._negative_number_matcher = re.compile(r"-\.?\d")
-        command.set_defaults(command=module.call)
+        command.set_defaults(command=module.call, parser=command)
         module.add_arguments(command)
     return parser

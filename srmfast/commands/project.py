@@ -25,7 +25,7 @@ def add_arguments(parser):
     what.add_argument("--sectors", type=int, default=72, metavar="S", help="of a turn, a multiple of 8 (default 72)")
     what.add_argument("--rings", type=int, default=24, metavar="R", help="around the origin (default 24)")
     what.add_argument(
-        "--extent", type=float, metavar="X",
+        "--extent", type=options.real, metavar="X",
         help="distance that the rings reach to (default: the 0.99 quantile of the norms of 256 rows)",
     )  # fmt: skip
     what.add_argument(
