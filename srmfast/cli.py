@@ -42,15 +42,16 @@ def main(argv=None):
             nothing = getattr(arguments, "interrupted", "nothing half-written is left")
             rest = f"what was counted is in {kept}, go on with --resume" if saved else nothing
             return _fail(f"interrupted; {rest}", code=INTERRUPTED)
-        return _explain(error)
+        return _explain(error, arguments)
 
 
-def _explain(error):
+def _explain(error, arguments):
     """Print the one line for an error that is the user's to mend; raise any other again."""
     if isinstance(error, SrmfastError):
         return _fail(error)
     if isinstance(error, MemoryError):
-        return _fail(f"the machine ran out of memory ({error}); use a smaller --memory")
+        less = "a smaller --memory" if hasattr(arguments, "memory") else getattr(arguments, "less", "a larger one")
+        return _fail(f"the machine ran out of memory ({error}); use {less}")
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `srmfast show … | head` is no failure
         return 0

@@ -21,7 +21,7 @@ ALLOWED = {
     "naive": {"angles"},
     "kernels": {"kernels"},
     "threads": set(),
-    "bases": {"errors", "kernels", "thompson", "threads"},
+    "bases": {"errors", "kernels", "spec", "thompson", "threads"},
     "thompson": {"errors"},
     "coherence": {"errors", "kernels", "threads"},
     "geometry": {"bases", "coherence", "kernels", "threads"},

@@ -34,6 +34,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error"
     )
+    parser.set_defaults(less="fewer rows: --set data.rows=0:10000")
     parser.set_defaults(interrupted="epochs finished ten seconds ago are kept: the same line with --resume goes on")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="checkpoints (.onnx), basis, log and state")
 
