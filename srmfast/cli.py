@@ -4,12 +4,13 @@ import argparse
 import importlib
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
 
 from srmfast import __version__, interrupts
-from srmfast.commands import NAMES
+from srmfast.commands import GROUPS
 from srmfast.errors import SrmfastError, meant
 
 INTERRUPTED = 130  # the exit code
@@ -74,6 +75,32 @@ def _fail(message, code=1):
     return code
 
 
+class _Columns(argparse.HelpFormatter):
+    """Help with room for the names of options, so that most take one line."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns, 120) - 2)
+
+    def _format_action_invocation(self, action):
+        """Name the value once: "-o, --out OUT.zarr"."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
+
+
+def _usage(command):
+    """Return a usage on one line: what must be given, and that there is more."""
+    needed = [action for action in command._actions if action.required or not action.option_strings]
+    needed.sort(key=lambda action: bool(action.option_strings))
+    words = []
+    for action in needed:
+        value = action.metavar or "|".join(map(str, action.choices or [action.dest.upper()]))
+        value += "…" if action.nargs == "+" else ""
+        value = f"[{value}]" if action.nargs == "?" else value
+        words.append(" ".join([*action.option_strings[:1], value]))
+    return " ".join([command.prog, *words, "[options]"])
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that complains in one line and names what was probably meant."""
 
@@ -102,18 +129,24 @@ def build_parser():
     """Return the parser of all commands."""
     parser = Parser(
         prog="srmfast",
+        usage="srmfast COMMAND …",
         description="Do a network's activations align with its privileged basis? Exact Spotlight Resonance for stores of any size.",
-        epilog="Exit codes: 0 done, 1 failed (one line says rule, value, remedy), 2 wrong usage.",
+        epilog="srmfast COMMAND --help tells what one takes. Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"srmfast {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in NAMES:
-        module = importlib.import_module(f"srmfast.commands.{name}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, prog="srmfast", help=argparse.SUPPRESS)
+    modules = {name: importlib.import_module(f"srmfast.commands.{name}") for names in GROUPS.values() for name in names}
+    for title, names in GROUPS.items():
+        listed = "\n".join(f"    {name:<10} {modules[name].SUMMARY}" for name in names)
+        parser.description += f"\n\n  {title}:\n{listed}"
+    for name, module in modules.items():
         command = commands.add_parser(
-            name, help=module.SUMMARY, description=module.SUMMARY, epilog=f"Python: {module.PYTHON}"
+            name, description=module.SUMMARY, epilog=f"Python: {module.PYTHON}", formatter_class=_Columns
         )
         # "--epsilon -0.5,0.5" and "--rows -9:" are values, no options.
         command._negative_number_matcher = re.compile(r"-\.?\d")
         command.set_defaults(command=module.call, parser=command)
         module.add_arguments(command)
+        command.usage = command.usage or _usage(command)
     return parser

@@ -20,7 +20,7 @@ import srmfast
 from srmfast import naive
 
 COMMANDS = (
-    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
+    "demo", "inspect", "run", "show", "plot", "neurons", "project", "basis", "mean", "layers", "export", "train", "merge",
     "diff", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6
@@ -677,6 +677,14 @@ def test_every_command_has_help(srmfast_main):
         assert ended.rc == 0 and ended.stdout.startswith(f"usage: srmfast {command}") and "Python: " in ended.stdout
         assert re.search(rf"^    {command}\s+\S", listed.stdout, re.M)
     assert re.findall(r"^    ([a-z]+)(?: |$)", listed.stdout, re.M) == list(COMMANDS)
+
+
+def test_the_first_screens_of_help_hold_what_most_runs_need(srmfast_main, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    first = srmfast_main("run --help").stdout.splitlines()[:34]
+    for option in ("STORE", "--basis", "--epsilon", "--centre", "--null", "-o, --out OUT.zarr", "--plot"):
+        assert any(line.startswith(f"  {option}") for line in first), option
+    assert len(srmfast_main("--help").stdout.splitlines()) <= 40
 
 
 def test_version(srmfast_main):

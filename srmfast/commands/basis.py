@@ -1,10 +1,10 @@
-"""srmfast basis: make a basis and say how it is spread."""
+"""srmfast basis: make a basis file and say how its vectors are spread."""
 
 import sys
 
 from srmfast.commands import options
 
-SUMMARY = "make a basis and say how it is spread"
+SUMMARY = "make a basis file and say how its vectors are spread"
 PYTHON = "srmfast.load_basis('thompson:32', 16).vectors"
 
 

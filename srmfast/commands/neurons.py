@@ -1,4 +1,4 @@
-"""srmfast neurons: which classes every basis vector answers to, from the rows of a store or the counts of a result."""
+"""srmfast neurons: rank basis vectors by how well their cones pick out one class of the rows."""
 
 import os
 

@@ -55,7 +55,7 @@ def inputs(given):
 
 def add_rows(parser):
     """Declare which rows take part, and what they are labelled with."""
-    rows = parser.add_argument_group("which rows")
+    rows = parser.add_argument_group("which rows", "F|key: a file, or the key of an array beside the store")
     for name, summary in (
         ("labels", "class of each row"),
         ("groups", "document, image or prompt of each row"),
@@ -66,9 +66,7 @@ def add_rows(parser):
             "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
         ),
     ):
-        rows.add_argument(
-            f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
-        )
+        rows.add_argument(f"--{name}", metavar="F|key", help=summary)
     rows.add_argument(
         "--padding", choices=("right", "left"), default="right", help="side that --lengths leaves out (default right)"
     )

@@ -1,8 +1,8 @@
-"""srmfast project: count where in each plane the activations lie that are close to it."""
+"""srmfast project: count where in each plane the rows close to it lie: planes from above (PPPM)."""
 
 from srmfast.commands import options
 
-SUMMARY = "count where in each plane of a basis the activations lie that are close to it (PPPM)"
+SUMMARY = "count where in each plane the rows close to it lie: planes from above (PPPM)"
 PYTHON = "srmfast.project('acts.zarr', 'basis.npy', epsilon=0.8).plot('discs.png')"
 
 

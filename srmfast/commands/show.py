@@ -1,6 +1,6 @@
-"""srmfast show: one screen about a result: rows, peaks, references, what to try next."""
+"""srmfast show: a result on one screen: rows, peaks, references, what to try next."""
 
-SUMMARY = "one screen about a result: rows, peaks, references, what to try next"
+SUMMARY = "a result on one screen: rows, peaks, references, what to try next"
 PYTHON = "print(srmfast.load('out.zarr').summary())"
 
 

@@ -1,11 +1,11 @@
-"""srmfast train: train a small network of a recipe, every choice that privileges a basis in sight."""
+"""srmfast train: train a small network, and tell which choices privilege a basis."""
 
 import os
 import sys
 
 from srmfast.commands import options
 
-SUMMARY = "train a small network from a recipe, and tell which of its choices privilege a basis"
+SUMMARY = "train a small network, and tell which choices privilege a basis"
 PYTHON = "srmfast.train('small-mnist', 'small', changes={'n': 16}, seed=0)"
 
 

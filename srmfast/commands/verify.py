@@ -1,8 +1,8 @@
-"""srmfast verify: count some folds of a result again, and check its store and its accounting."""
+"""srmfast verify: count part of a result again, and check its store and its accounting."""
 
 from srmfast.commands import options
 
-SUMMARY = "count some folds of a result again, and check its store and its accounting"
+SUMMARY = "count part of a result again, and check its store and its accounting"
 PYTHON = (
     "srmfast.analyses.verification.verify(srmfast.load('out.zarr'), 'acts.zarr', resources=srmfast.Resources.resolve())"
 )
