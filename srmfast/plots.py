@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError, meant
-from srmfast.excerpts import common_epsilon, first_hit, label_peaks, number, offset_note, part, plural, shorten
+from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
 KINDS = ("auto", "lines", "heatmap", "labels")
@@ -151,7 +151,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
         raise InputError(f"kind of several results must be auto or lines, got {kind}; plot one of them")
     if not 1 <= len(results) <= MEMBERS:
         raise InputError(f"a figure holds 1 to {MEMBERS} results, got {len(results)}; plot fewer of them")
-    epsilon = common_epsilon(results) if epsilon is None else epsilon
+    epsilon = next(iter(common_epsilons(results)), None) if epsilon is None else epsilon
     found = {}
     for key, member in results.items():
         at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]

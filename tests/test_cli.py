@@ -399,8 +399,19 @@ def test_damaged_results_and_foreign_groups_are_noticed(command, match, files, t
 
 def test_a_table_that_cannot_be_written_is_one_line(files, srmfast_main, monkeypatch):
     monkeypatch.chdir(files)
-    ended = srmfast_main("show done.zarr --csv no/o.csv")
-    assert ended.rc == 1 and len(ended.stderr.splitlines()) == 1 and "no/o.csv" in ended.stderr
+    refused(srmfast_main("show done.zarr --csv no/o.csv"), "output folder must exist, got .*/no; create it")
+
+
+def test_a_huge_table_is_written_when_forced_only(files, tmp_path, srmfast_main, monkeypatch):
+    from srmfast.commands import show
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(show, "_LARGE", 1000)
+    refused(srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv"), r"240 lines, about 0\.0 GB; --force writes it")
+    assert listing(tmp_path) == []
+    assert srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv --force").rc == 0
+    refused(srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv"), "must not exist yet")
+    assert [path.name for path in tmp_path.iterdir()] == ["o.csv"]
 
 
 @pytest.mark.parametrize(

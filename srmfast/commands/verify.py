@@ -10,7 +10,7 @@ PYTHON = (
 
 def add_arguments(parser):
     """Declare what the command takes."""
-    parser.add_argument("result", metavar="RESULT")
+    parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
     parser.add_argument("store", metavar="STORE", nargs="?", help="default: where the result says it was made from")
     parser.add_argument("--folds", type=int, default=4, metavar="F", help="how many of the 64 (default 4; 64 is all)")
     options.add_again(parser)
