@@ -1,15 +1,17 @@
 """Several layers side by side: verdict, effect, curve and mean of each, and the verdicts corrected for how many there are."""
 
+import csv
 import dataclasses
+import io
 import math
-import os
 
 import numpy as np
 
 from srmfast.errors import InputError, require
-from srmfast.excerpts import SAME_ANGLE, common_epsilon, finite, first_hit, part, shared_angle
+from srmfast.excerpts import SAME_ANGLE, common_epsilons, finite, first_hit, part, shared_angle
 from srmfast.family import LEVEL
 from srmfast.jackknife import balance, directions, interval, leave_one_out
+from srmfast.whole import whole_file
 
 CENTRED = "-centred"  # ending of the name of a store whose mean was subtracted beside the store itself
 _ENOUGH = 30  # rows near a direction that a ratio rests on, at least
@@ -155,17 +157,7 @@ class Atlas:
 
     def to_csv(self, path):
         """Write the columns of `to_dataframe` to a CSV file, whole or not at all."""
-        import csv
-
-        wip = f"{path}.wip"
-        try:
-            with open(wip, "w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow([field.name for field in dataclasses.fields(Layer)])
-                writer.writerows(dataclasses.astuple(layer) for layer in self.layers)
-            os.replace(wip, path)
-        except OSError as error:
-            raise InputError(f"the table cannot be written to {path}: {error.strerror or error}") from None
+        write_table(path, [dataclasses.asdict(layer) for layer in self.layers])
 
     def __str__(self):
         from srmfast.atlaslines import lines
@@ -191,7 +183,7 @@ def atlas(results):
     """
     if not len(results):
         raise InputError("an atlas needs at least one result, got none")
-    shared = common_epsilon(results)
+    shared = next(iter(common_epsilons(results)), None)
     judged = {key: result.alignment() if result.null_phase is not None else None for key, result in results.items()}
     layers, curves = [], []
     for (store, basis), result in results.items():
@@ -227,6 +219,19 @@ def _name(store, result, results):
     """Return the name of a layer: centred rows of a store that is there as stored, too, are of the same layer."""
     plain = store.removesuffix(CENTRED)
     return plain if result.attrs.get("centred") and any(other == plain for other, _ in results) else store
+
+
+def write_table(path, rows):
+    """Write rows, dicts with the same keys, to a CSV file, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    try:
+        with whole_file(path) as file:
+            file.write(text.getvalue().encode())
+    except OSError as error:
+        raise InputError(f"the table cannot be written to {path}: {error.strerror or error}") from None
 
 
 def holm(p):

@@ -199,7 +199,7 @@ def _series_name(one):
 
 def _title(atlas):
     stem = joint_name(atlas.names)
-    words = [shorten(stem, 48)] if stem else []
+    words = [shorten(stem, 34)] if stem else []
     words.append(plural(len(atlas.names), "layer"))
     if len(atlas.bases) == 1:
         words.append(basis_words(atlas.bases[0]))

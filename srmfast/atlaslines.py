@@ -59,10 +59,10 @@ def lines(atlas):
             for layer in some
         ]
     left = len(atlas.layers) - len(shown)
-    found += [
-        f"… and {plural(left, 'less clear layer')} left out; all of them: results.atlas().to_csv('layers.csv')"
-    ] * bool(left)
-    return found + _wrapped(_notes(atlas) if atlas.tested else _legend())
+    found += [f"… and {plural(left, 'less clear layer')} left out; all of them by --csv"] * bool(left)
+    one = "/".join((atlas.layers[0].store, atlas.layers[0].basis))
+    notes = [*(_notes(atlas) if atlas.tested else _legend()), f"one of them in full: srmfast show RESULT::{one}"]
+    return found + _wrapped(notes)
 
 
 def _title(atlas):

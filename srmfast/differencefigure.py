@@ -8,7 +8,7 @@ import numpy as np
 from srmfast._panels import Notes
 from srmfast.atlaslines import short_names
 from srmfast.excerpts import number, shorten
-from srmfast.plots import STYLE, check_picture, finish, new_figure, save_figure
+from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, save_figure
 
 _A, _B, _DIFFERENCE = "#0072B2", "#D55E00", "0.15"  # Okabe and Ito
 _EPSILONS, _PANELS, _ACROSS = 4, 12, 4  # of one pair, pairs with panels of their own, and panels side by side, at most
@@ -115,7 +115,7 @@ def _label(pair, which, named):
 
 def _title(pairs, named):
     bases = list(dict.fromkeys(key[1] for pair in pairs for key in (pair.first, pair.second)))
-    words = [f"basis {shorten(bases[0], 28)}"] if len(bases) == 1 else []
+    words = [basis_words(bases[0])] if len(bases) == 1 else []
     words += [] if named else [f"{len(pairs)} pairs", f"ε = {number(pairs[0].epsilon[0])}"]
     return " · ".join(["what differs between A and B", *words])
 

@@ -31,7 +31,7 @@ def lines(differences):
     more = len(differences.left_out) - _LEFT_OUT
     parts += [("", f"… and {more} more")] if more > 0 else []
     parts.append(
-        ("note", "every interval is of 95 % by itself. A difference is not a verdict: whether either result is beyond chance, "
+        ("note", "every interval is of 95 % by itself, and over rows: how far other seeds would differ it does not say. A difference is not a verdict: whether either result is beyond chance, "
          "rotations of its basis tell (srmfast run --null, srmfast show)")
     )  # fmt: skip
     for head, text in parts:

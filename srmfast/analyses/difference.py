@@ -1,12 +1,12 @@
 """By how much two results differ: trained and untrained, two checkpoints, as stored and centred; with intervals."""
 
-import csv
 import math
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
+from srmfast.atlas import write_table
 from srmfast.errors import InputError, require
 from srmfast.excerpts import SAME_ANGLE, plural, shared_angle
 from srmfast.jackknife import balance, difference, directions, leave_one_out
@@ -169,15 +169,7 @@ class Differences:
 
     def to_csv(self, path):
         """Write the rows of `table` to a CSV file, whole or not at all."""
-        rows, wip = self.table(), f"{path}.wip"
-        try:
-            with open(wip, "w", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]) if rows else ["a", "b"])
-                writer.writeheader()
-                writer.writerows(rows)
-            os.replace(wip, path)
-        except OSError as error:
-            raise InputError(f"the table cannot be written to {path}: {error.strerror or error}") from None
+        write_table(path, self.table())
 
 
 def compare(a, b):

@@ -14,12 +14,17 @@ def add_arguments(parser):
         "--plot", metavar="OUT.png", help="draw both mean curves and their difference (.png, .pdf, .svg)"
     )
     parser.add_argument("--csv", metavar="F.csv", help="write every difference, by label and epsilon, to a CSV file")
+    parser.add_argument("--force", action="store_true", help="replace an existing table")
 
 
 def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import compare
+    from srmfast.archive import check_output
 
+    if arguments.csv:
+        options.check_suffix(arguments.csv, "table", ".csv")
+        check_output(arguments.csv, force=arguments.force, folder=False)
     if arguments.plot:
         from srmfast import plots
 

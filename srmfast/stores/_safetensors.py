@@ -5,7 +5,7 @@ import json
 import math
 import os
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.sound import line
 from srmfast.stores import _dtypes, _members, _places
 from srmfast.stores._region import RegionSource, truncated
@@ -175,7 +175,7 @@ def _indexed(folder, key):
         raise InputError(f"{folder} holds {len(files)} tensors, {some}; name one as {folder}::KEY")
     name = key if key in files else key.strip("/")
     if name not in files:
-        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}")
+        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}{meant(key, files)}")
     return _places.within(folder, _file(folder, files, name)), name
 
 

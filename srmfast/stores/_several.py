@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import difflib
 import fnmatch
 import glob
 import os
 from pathlib import Path
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.graph import listing
 from srmfast.stores import _axes, _layers, _members, _places, _registry, _shards, recognise
 from srmfast.stores._site import Site
@@ -202,6 +201,5 @@ def _nothing(path, pattern, names, held):
     """Say what there is where nothing matches, with the names that may have been meant first."""
     wanted = "".join(letter for letter in pattern if letter not in "*?[]/").lower()
     near = [name for name in names if wanted and wanted in name.lower()]
-    near = near or difflib.get_close_matches(wanted, names, _NEAR, 0.5)
-    meant = f"did you mean {', '.join(map(_members.shown, near[:_NEAR]))}? " if near else ""
-    return f"{path} has no array that matches {pattern!r}; {meant}it holds {held}"
+    found = f"; did you mean {', '.join(map(_members.shown, near[:_NEAR]))}?" if near else meant(wanted, names)
+    return f"{path} has no array that matches {pattern!r}; it holds {held}{found}"
