@@ -229,7 +229,7 @@ class Neurons(Presented):
             .replace("classs", "classes") + f"; {np.count_nonzero(inside):,} of {inside.size:,} cones hold a row",
         ]  # fmt: skip
         lines += [f"  note     {note}" for note in attrs["notes"]]
-        lines.append(f"  test     {self._test_words()}")
+        lines.append(f"  test     {self.tested()}")
         table = self.table(_LISTED)
         if table:
             width = max(5, *(len(shorten(row["label"], 20)) for row in table))
@@ -245,7 +245,8 @@ class Neurons(Presented):
             )
         return "\n".join(lines)
 
-    def _test_words(self):
+    def tested(self):
+        """Say how many cones a test found, or why there was none."""
         if self.p is None:
             return f"none: {self.attrs['untested']}"
         found = int((self.p <= 0.05).any(axis=(0)).sum())
