@@ -284,6 +284,7 @@ def disc(projection, ax=None, *, epsilon=None, label=None, plane=None, against="
         discs.disc_bar(ax, mesh, words)
     e = 0 if epsilon is None else positions(projection, epsilon)[0]
     head = [shorten(str(projection.attrs["store_name"]), 28), *([] if label is None else [shorten(str(label), 20)])]
+    ax.set_title("")
     return _titled(ax, " · ".join([*head, name, f"ε = {number(projection.epsilon[e])}"]) if title is None else title)
 
 
@@ -372,7 +373,7 @@ def _finish(ax, one, label, signed, legend, title):
     ax.set_xlabel("angle from $b_i$ toward $b_j$")
     ax.set_ylabel(value_name(signed))
     if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize="small", frameon=False)
+        ax.legend(fontsize="small", framealpha=0.8, edgecolor="none")
     return _titled(ax, f"{_names(one, label)} · ε = {number(one.epsilon[0])}" if title is None else title)
 
 

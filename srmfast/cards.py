@@ -1,4 +1,4 @@
-"""Cards that notebooks show: what was measured, in a table, with a small picture; every text escaped, no scripts, no colours of their own."""
+"""Cards that notebooks show: what was measured, in a table, with a small picture; every text escaped, no scripts."""
 
 import base64
 import dataclasses
@@ -13,7 +13,7 @@ from srmfast.report import LEGEND, OVERVIEW, facts, overview
 
 _MEMBERS, _LINES = 40, 16  # rows of a table, at most: of results, and of anything else
 _LONGEST = 600  # characters of one cell
-_INCHES, _DPI = (3.5, 2.3), 110  # of a picture: some 20 KB
+_INCHES, _DPI = (3.4, 2.2), 110  # of a picture: some 20 KB
 _STYLE = {
     "font.size": 7.5, "axes.titlesize": 8, "axes.labelsize": 7.5, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 6.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "font.family": "DejaVu Sans",
@@ -84,7 +84,7 @@ def _means(what, **options):
     def draw(ax):
         from srmfast import axes
 
-        axes.means(what, ax, **options)
+        axes.means(what, ax, legend=False, **options)
 
     return draw
 
@@ -107,10 +107,7 @@ def _results(results):
 
 
 def _projection(projection):
-    head, *lines = projection.summary().splitlines()
-    return _Card(
-        "Projection", notes=(head,), text="\n".join(lines), picture=lambda ax: projection.plot(ax=ax, title="")
-    )
+    return _Card("Projection", text=projection.summary(), picture=lambda ax: projection.plot(ax=ax))
 
 
 def _projections(projections):
@@ -180,7 +177,6 @@ def _trained(trained):
         if tested:
             ax.plot([row[0] for row in tested], [row[2] for row in tested], color="#D55E00", lw=1.2, label="test loss")
         ax.set(xlabel="epoch", yscale="log")
-        ax.legend(frameon=False)
 
     shown = [trained.log[n] for n in sorted({0, len(trained.log) // 2, len(trained.log) - 1})]
     rows = [
@@ -224,7 +220,7 @@ def _told(lines):
 def _html(shown):
     """Return a card as HTML: its facts, then its tables, with the picture to their right where there is room."""
     parts = [f"<strong>{_text(shown.title)}</strong>"]
-    body = []
+    body, below = [], []
     if shown.facts:
         rows = "".join(
             f'<tr style="{_ROW}"><th style="{_CELL.format("left", "nowrap")};opacity:.65;font-weight:normal">{_text(head)}</th>'
@@ -232,18 +228,22 @@ def _html(shown):
             for head, said in shown.facts
         )
         body.append(f'<table style="margin:.3em 0;border-collapse:collapse">{rows}</table>')
-    body += [_table(columns, rows) for columns, rows in shown.tables if rows]
+    tables = [_table(columns, rows) for columns, rows in shown.tables if rows]
+    (below if body else body).extend(tables)
     if shown.text:
-        body.append(f'<pre style="margin:.3em 0;background:none;color:inherit">{_text(shown.text, whole=True)}</pre>')
-    body += [f'<div style="opacity:.65">{_text(note)}</div>' for note in shown.notes]
+        body.append(
+            f'<pre style="margin:.3em 0;background:none;color:inherit;white-space:pre-wrap">{_text(shown.text, whole=True)}</pre>'
+        )
+    below += [f'<div style="opacity:.65">{_text(note)}</div>' for note in shown.notes]
     picture = "" if shown.picture is None else _picture(shown)
     if picture:
         parts.append(
-            f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div style="flex:1 1 24em">{"".join(body)}</div>'
+            f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div style="flex:1 1 22em">{"".join(body)}</div>'
             f'<div style="flex:0 1 auto">{picture}</div></div>'
         )
     else:
         parts += body
+    parts += below
     return f'<div style="{_CARD}">{"".join(parts)}</div>'
 
 
@@ -254,7 +254,8 @@ def _table(columns, rows):
             for n, value in enumerate(values)
         )
 
-    shown = [f'<tr style="{_ROW}">{cells("td", row)}</tr>' for row in rows[: max(_MEMBERS, _LINES)]]
+    most = _MEMBERS if columns == OVERVIEW else _LINES
+    shown = [f'<tr style="{_ROW}">{cells("td", row)}</tr>' for row in rows[:most]]
     left = len(rows) - len(shown)
     more = f'<div style="opacity:.65">… and {left:,} more</div>' if left else ""
     head = f'<tr style="{_ROW}">{cells("th", columns, ";opacity:.65;font-weight:normal")}</tr>'
@@ -279,7 +280,10 @@ def _picture(shown):
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
-        shown.picture(figure.add_subplot())
+        ax = figure.add_subplot()
+        shown.picture(ax)
+        if len(ax.get_legend_handles_labels()[0]) > 1:
+            figure.legend(loc="outside lower left", ncols=2, frameon=False, borderaxespad=0.0)
         figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
     coded = base64.b64encode(stream.getvalue()).decode()
     return f'<img style="{_PICTURE}" alt="{html.escape(shown.title, quote=True)}, a picture" src="data:image/png;base64,{coded}">'

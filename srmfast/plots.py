@@ -269,7 +269,7 @@ def basis_words(name):
     return f"basis {shorten(name, 28)}"
 
 
-class _Shown(Figure):
+class SpotlightFigure(Figure):
     """A figure that a notebook shows at the end of a cell, whether or not pyplot was ever imported there."""
 
     def _repr_png_(self):
@@ -280,7 +280,7 @@ class _Shown(Figure):
 
 def new_figure(width, height):
     """Return an empty figure of so many inches."""
-    figure = _Shown(figsize=(width, height), layout="constrained")
+    figure = SpotlightFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     return figure
