@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.displayed import Displayed
-from srmfast.errors import InputError, meant
+from srmfast.errors import InputError, OtherWidth, meant
 from srmfast.spec import available_memory, format_bytes, machine_memory
 from srmfast.threads import each_range
 
@@ -221,7 +221,7 @@ def _given(array, default_name, d, kind, name, transpose, axes=None):
             remedy = (
                 f"the basis is {vectors.shape[1]} wide and axis {fits[0]} of the store is: --feature-axis {fits[0]}"
             )
-        raise InputError(
+        raise OtherWidth(
             f"basis vectors must be {d} wide like the rows of shape (n, {d}), got an array of shape {array.shape} "
             f"whose {width} are {vectors.shape[1]} wide; {remedy}"
         )

@@ -268,6 +268,9 @@ def _verdicts(results):
 def _several(results):
     if not len(results):
         return ["no results"]
+    tested = any(result.null_phase is not None for result in results.values())
+    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
+        return str(results.atlas()).split("\n")
     members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))

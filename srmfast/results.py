@@ -351,6 +351,12 @@ class Results(Presented, Mapping):
     def _line(self):
         return ", ".join("/".join(key) for key in self)
 
+    def atlas(self):
+        """Return the `srmfast.atlas.Atlas`: verdict, effect, curve and mean of each layer side by side."""
+        from srmfast.atlas import atlas
+
+        return atlas(self)
+
 
 def centre_of_peak(curve):
     """Return the index in the middle of the first run of highest values of a cyclic curve, (a,) integers or floats."""

@@ -44,6 +44,7 @@ ALLOWED = {
         "nulls",
         "alignment",
         "archive",
+        "atlas",
         "axes",
         "engine",
         "plots",
@@ -51,6 +52,9 @@ ALLOWED = {
         "selectivity",
         "whole",
     },
+    "jackknife": set(),
+    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
+    "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
     "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
@@ -96,7 +100,14 @@ ALLOWED = {
         "nulls",
         "engine",
         "results",
+        "atlas",
+        "jackknife",
+        "excerpts",
+        "differencelines",
+        "differencefigure",
     },
+    "differencelines": {"atlaslines", "excerpts"},
+    "differencefigure": {"_notes", "atlaslines", "excerpts", "plots"},
     "excerpts": {"results"},
     "oscillation": {"excerpts", "results"},
     "overview": {"excerpts", "oscillation"},
@@ -131,6 +142,7 @@ ALLOWED = {
         "engine",
         "graph",
         "results",
+        "stores",
         "plots",
         "projection",
         "classmaps",
@@ -152,6 +164,11 @@ INSIDE_FUNCTIONS_ONLY = {
     ("projection", "axes"),
     ("cards", "axes"),
     ("results", "alignment"),
+    ("results", "atlas"),
+    ("atlas", "atlaslines"),
+    ("plots", "atlasfigure"),
+    ("analyses", "differencelines"),
+    ("analyses", "differencefigure"),
     ("alignment", "verdicts"),
     ("results", "archive"),
     ("results", "engine"),
@@ -217,7 +234,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps") or path.stem == "_zarr_roots"
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY
