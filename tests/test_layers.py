@@ -114,7 +114,8 @@ ALLOWED = {
     "report": {"overview", "errors", "nulls", "results", "spec", "excerpts", "oscillation", "verdicts"},
     "_notes": {"excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
-    "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels"},
+    "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels", "atlasfigure"},
+    "atlasfigure": {"_notes", "atlaslines", "excerpts", "family", "plots"},
     "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
