@@ -67,7 +67,7 @@ class Progress:
     >>> import numpy as np
     >>> import srmfast
     >>> rows = np.random.default_rng(0).normal(size=(1000, 8))
-    >>> result = srmfast.run(rows, "standard", epsilon=0.6, on_event=Progress())
+    >>> result = srmfast.run(rows, "standard", epsilon=0.6, on_event=srmfast.Progress())
     """
 
     def __init__(self, mode="auto", stream=None):

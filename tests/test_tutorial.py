@@ -1,6 +1,7 @@
 """The tutorial gives what it shows, and notebooks behave: one picture a cell, progress, the stop button."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -58,7 +59,6 @@ CELLS = {
 import warnings
 warnings.simplefilter("error")
 import numpy as np, srmfast
-from srmfast.progress import Progress
 rows = np.random.default_rng(0).normal(size=(500, 16))
 result = srmfast.run(rows, "plusminus", epsilon=[0.5, 0.6])
 result""",
@@ -66,12 +66,12 @@ result""",
     "assigned": "figure = result.plot()",
     "after pyplot": "import matplotlib.pyplot as plt; result.plot()",
     "own figure": "fig, axs = plt.subplots(1, 2); result.plot(ax=axs[0], kind='means'); result.plot(ax=axs[1], kind='heatmap');",
-    "progress": "total = srmfast.run(rows, 'plusminus', epsilon=0.5, on_event=Progress()).total.sum()",
+    "progress": "total = srmfast.run(rows, 'plusminus', epsilon=0.5, on_event=srmfast.Progress()).total.sum()",
     "stopped": """
 def tell(event):
     if type(event).__name__ == "BlockDone":
         print("counting", flush=True)
-many = np.tile(rows, (400, 1))
+many = np.tile(rows, (1000, 1))
 srmfast.run(many, "plusminus", epsilon=0.3, block_rows=500, memory="256MiB", on_event=tell)
 print("not stopped")""",
     "afterwards": """
@@ -85,8 +85,6 @@ bool(again == total), left, signal.getsignal(signal.SIGINT) is signal.default_in
 @pytest.fixture(scope="module")
 def given():
     """What the cells give in one kernel."""
-    import os
-
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     cells = [{"source": source} | ({"stop": "counting"} if name == "stopped" else {}) for name, source in CELLS.items()]
     ended = child(environment, str(ROOT / "tests" / "notebook_kernel.py"), input=json.dumps(cells))
