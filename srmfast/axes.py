@@ -6,7 +6,7 @@ from srmfast import _panels, classmaps, discs
 from srmfast._notes import Notes
 from srmfast._panels import angle_axis, closed, closed_angles, mean_curve, prepare, value_name
 from srmfast.errors import InputError
-from srmfast.excerpts import common_epsilon, first_hit, label_peaks, nothing_hit, number, part, shorten
+from srmfast.excerpts import common_epsilons, first_hit, label_peaks, nothing_hit, number, part, shorten
 from srmfast.plots import DRAWN, check_label, positions
 from srmfast.projection import Projection
 from srmfast.results import Result, Results
@@ -313,7 +313,7 @@ def _of_results(results, epsilon, label):
     """Return the result of one label and one ε of each member, by what tells members apart."""
     if not len(results):
         raise InputError("a picture holds at least one result, got none")
-    epsilon = common_epsilon(results) if epsilon is None else epsilon
+    epsilon = next(iter(common_epsilons(results)), None) if epsilon is None else epsilon
     stores, bases = (len({key[n] for key in results}) for n in (0, 1))
     found = {}
     for (store, basis), member in results.items():

@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from srmfast import verdicts
-from srmfast.excerpts import common_epsilon, number, part, plural, shorten
+from srmfast import overview, verdicts
+from srmfast.excerpts import common_epsilons, number, part, plural, shorten
 from srmfast.oscillation import peaks
-from srmfast.report import LEGEND, OVERVIEW, facts, overview
+from srmfast.report import facts
 
 _MEMBERS, _LINES = 40, 16  # rows of a table, at most: of results, and of anything else
 _LONGEST = 600  # characters of one cell
@@ -100,11 +100,11 @@ def _results(results):
         for (store, basis), member in shown.items()
         if member.null_phase is not None
     ]
-    rows = overview(shown, common_epsilon(results))
+    rows = [line.cells() for line in overview.lines_of(shown, common_epsilons(results)[:1])]
     left = (f"… and {len(results) - _MEMBERS} more",) if len(results) > _MEMBERS else ()
     return _Card(
-        f"{plural(len(results), 'result')}", [("verdict", f"{name}: {said}") for name, said in judged], [(OVERVIEW, rows)],
-        left + LEGEND, picture=_means(results),
+        f"{plural(len(results), 'result')}", [("verdict", f"{name}: {said}") for name, said in judged], [(overview.HEADS, rows)],
+        left + overview.LEGEND, picture=_means(results),
     )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def _table(columns, rows):
             for n, value in enumerate(values)
         )
 
-    most = _MEMBERS if columns == OVERVIEW else _LINES
+    most = _MEMBERS if columns == overview.HEADS else _LINES
     shown = [f'<tr style="{_ROW}">{cells("td", row)}</tr>' for row in rows[:most]]
     left = len(rows) - len(shown)
     more = f'<div style="opacity:.65">… and {left:,} more</div>' if left else ""

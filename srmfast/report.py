@@ -5,11 +5,10 @@ import textwrap
 
 import numpy as np
 
-from srmfast import verdicts
+from srmfast import overview, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
-    UNDERFLOW,
-    common_epsilon,
+    common_epsilons,
     finite,
     first_hit,
     label_peaks,
@@ -19,21 +18,14 @@ from srmfast.excerpts import (
     plural,
     shared_angle,
     shorten,
-    times,
 )
-from srmfast.oscillation import ENOUGH, on_and_midway, oscillation, peak_turn, peaks, rows_near, telling, turn
+from srmfast.oscillation import oscillation, peak_turn, peaks, telling, turn
 from srmfast.results import Result, Results
 
 LINES, COLUMNS = 24, 100
 _CENTRED = 0.1  # |mean|/rms below this is nothing to speak of
 _PADDING = 10  # times that one row occurs from which it may be padding
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
-OVERVIEW = ("store", "basis", "rows", "ε", "peak", "isotropic", "on/midway", "mean/rms")
-LEGEND = (
-    "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
-    "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
-    "mean/rms: length of the rows' mean over the rows' root-mean-square length",
-)
 
 
 def summarise(result):
@@ -276,38 +268,14 @@ def _verdicts(results):
 def _several(results):
     if not len(results):
         return ["no results"]
-    members, room = list(results.items()), LINES - 5
+    tested = any(result.null_phase is not None for result in results.values())
+    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
+        return str(results.atlas()).split("\n")
+    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
+    left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))
-    lines = [
-        f"{store:<24} {basis:<16} {rows:>11} {epsilon:>5} {peak:>9} {null:>9} {ratio:>9} {offset:>10}"
-        for store, basis, rows, epsilon, peak, null, ratio, offset in (
-            OVERVIEW,
-            *overview(shown, common_epsilon(results)),
-        )
-    ]
+    lines = overview.table(overview.lines_of(shown, shared[: len(shared) - len(left)]))
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
-    return [*lines, *_verdicts(results), *LEGEND]
-
-
-def overview(results, shared):
-    """Return a row for each of several results as text, in the columns of OVERVIEW, at the ε that all share, or None."""
-    found = []
-    for (store, basis), result in results.items():
-        at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
-        pooled = part(result, epsilon=[at])
-        curve = pooled.mean()[0, 0]
-        on, midway = on_and_midway(curve, shared_angle(pooled))
-        if sum(rows_near(pooled, (on, midway))) < ENOUGH:
-            midway = None  # too few rows to compare
-        ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
-        offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
-        offset = "subtracted" if result.attrs.get("centred") else offset
-        used, peak, null = (
-            f"{result.attrs['rows']['used']:,}",
-            number(curve.max()),
-            number(pooled.null()[0] or UNDERFLOW),
-        )
-        found.append(
-            (shorten(store, 24), shorten(basis, 16), used, number(pooled.epsilon[0]), peak, null, ratio, offset)
-        )
-    return found
+    lines += [f"… and ε = {', '.join(number(one) for one in left)}, in each of them"] if left else []
+    lines += [*_verdicts(results), *overview.LEGEND]
+    return [*lines, f"one of them alone: srmfast show RESULT::{'/'.join(members[0][0])}, and plot likewise"]
