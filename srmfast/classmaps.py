@@ -89,8 +89,12 @@ def _map(neurons, vectors, cloud, most):
     signed, notes = neurons.signed(), []
     if not chosen:
         chosen, notes = [0], [f"no row lies inside any cone at ε = {number(neurons.epsilon)}"]
-    elif len(chosen) < len(neurons.basis):
-        notes = [f"the {len(chosen)} of {plural(len(neurons.basis), 'vector')} that answer most"]
+    else:
+        held = len(set(neurons.first.tolist()))
+        if len(chosen) < held:
+            notes.append(f"the {len(chosen)} of {plural(held, 'neuron')} that answer most, the highest F1 on top")
+        if held < len(neurons.basis):
+            notes.append("a vector b and its opposite −b in the basis are one neuron, named by the first")
     if neurons.attrs["centred"]:
         notes.append("the mean of the rows is subtracted")
     classes = np.flatnonzero(neurons.class_rows.sum(axis=0) > 0)
@@ -116,10 +120,13 @@ def _map(neurons, vectors, cloud, most):
     axes.set_yticks(np.arange(len(chosen)) + 0.5, [str(i) for i in chosen])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(ylabel="basis vector", xlabel="concept" if neurons.attrs["several_classes"] else "class")
+    axes.set(
+        ylabel="neuron (number i of the basis vector)",
+        xlabel="concept" if neurons.attrs["several_classes"] else "class",
+    )
     _mark(axes, neurons, classes, chosen, notes)
     bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
-    bar.set_label("signed share of the class")
+    bar.set_label("share of the class at $b_i$ less that at $-b_i$")
     bar.outline.set_visible(False)
     if cloud:
         order = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:_NAMED]
