@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "MissingDependency": "errors",
+    "Progress": "progress",
     "Request": "engine",
     "Result": "results",
     "Results": "results",

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from srmfast._panels import Notes
+from srmfast._notes import Notes
 from srmfast.atlaslines import joint_name, short_names
 from srmfast.excerpts import finite, number, plural, shorten
 from srmfast.family import LEVEL

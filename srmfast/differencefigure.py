@@ -5,7 +5,7 @@ import math
 import matplotlib
 import numpy as np
 
-from srmfast._panels import Notes
+from srmfast._notes import Notes
 from srmfast.atlaslines import short_names
 from srmfast.excerpts import number, shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, save_figure

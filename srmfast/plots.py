@@ -1,5 +1,6 @@
 """Figures of a result: ensembles of planes, epsilon maps, small multiples of labels, bases side by side."""
 
+import io
 import math
 import textwrap
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
+from srmfast._notes import Notes
+from srmfast._panels import heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError, meant
 from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
@@ -83,8 +85,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
 
 def _draw_result(result, kind, epsilon, label, signed, planes):
     at = positions(result, epsilon)
-    if label is not None and str(label) not in [str(name) for name in result.label]:
-        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
+    check_label(result, label)
     several = result.label.size > 1 and label is None
     if kind == "labels" and not several:
         raise InputError(f"kind labels needs several labels, got {_listed([label or result.label[0]])}; use kind lines")
@@ -98,7 +99,7 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
     notes = Notes()
     if kind == "heatmap":
         figure = new_figure(7.2, 3.6)
-        heatmap(figure, figure.add_subplot(), pooled, signed, notes)
+        heatmap(figure.add_subplot(), pooled, signed, notes)
     else:
         figure = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes, notes)
     notes.add(offset_note(result))
@@ -121,7 +122,7 @@ def _draw_lines(pooled, with_map, signed, planes, notes):
     below = _draw_panels(figure, columns, panels, titles, notes, share="none", rest=rest)
     notes.add(f"{len(shown)} of {e} ε have a panel" if len(shown) < e else "")
     if with_map:
-        heatmap(figure, figure.add_subplot(below), pooled, signed, notes)
+        heatmap(figure.add_subplot(below), pooled, signed, notes)
     return figure
 
 
@@ -164,8 +165,7 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
     found = {}
     for key, member in results.items():
         at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]
-        if label is not None and str(label) not in [str(name) for name in member.label]:
-            raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}{meant(label, member.label)}")
+        check_label(member, label)
         found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
     stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
     heads = None
@@ -278,9 +278,18 @@ def basis_words(name):
     return f"basis {shorten(name, 28)}"
 
 
+class SpotlightFigure(Figure):
+    """A figure that a notebook shows at the end of a cell, whether or not pyplot was ever imported there."""
+
+    def _repr_png_(self):
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def new_figure(width, height):
     """Return an empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = SpotlightFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     return figure
@@ -331,6 +340,12 @@ def positions(result, epsilon):
             raise InputError(f"epsilon must be one of the result's, {_listed(result.epsilon)}, got {value:g}")
         found.append(int(near[0]))
     return found
+
+
+def check_label(result, label):
+    """Refuse a label that the result does not have."""
+    if label is not None and str(label) not in [str(name) for name in result.label]:
+        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
 
 
 def _listed(values, most=12):
