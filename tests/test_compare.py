@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import srmfast
-from srmfast.analyses.difference import match
 from srmfast.errors import InputError
 from srmfast.jackknife import balance, difference, directions, error_of, interval, leave_one_out
+from srmfast.matching import match
 from srmfast.results import Results
 
 N, D = 640, 4
