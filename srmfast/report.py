@@ -265,11 +265,18 @@ def _verdicts(results):
     return lines
 
 
+def _are_layers(results):
+    """Say whether several stores are better told as layers: with verdicts, many, or of names too long to tell apart."""
+    stores = {store for store, _ in results}
+    tested = any(result.null_phase is not None for result in results.values())
+    alike = len({shorten(store, overview.NAME) for store in stores}) < len(stores)
+    return len(stores) > 1 and (tested or alike or len(results) > LINES - 5)
+
+
 def _several(results):
     if not len(results):
         return ["no results"]
-    tested = any(result.null_phase is not None for result in results.values())
-    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
+    if _are_layers(results):
         return str(results.atlas()).split("\n")
     members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
