@@ -47,6 +47,59 @@ def summarise(result):
     return "\n".join(shorten(line, COLUMNS, at_end=True) for line in lines)
 
 
+def remarks(result):
+    """Return what the summary of a result says in sentences: of its mean, repeats, norms, notes, and of its curve.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of (str, str)
+        Heads with sentences.
+    """
+    judged = result if result.counts_heldout is None else result.heldout()
+    lines = [*_offset(result), *_repeats(result), *_norms(result), *_notes(result)]
+    if not judged.total.any():
+        lines.append(f"curve   {nothing_hit(judged)}")
+    else:
+        pooled = part(judged)
+        mean, shared = pooled.mean()[0], shared_angle(pooled)
+        at = _telling(pooled, mean, shared)
+        first, *others = _oscillation(pooled, at, shared, mean[at])
+        lines += [f"curve   {first.strip()}", *others]
+    found = []
+    for line in lines:
+        head, words = line[:8].strip(), line[8:].strip()
+        found[len(found) - (not head) :] = [(head, words) if head else (found[-1][0], f"{found[-1][1]} {words}")]
+    return found
+
+
+def by_epsilon(result):
+    """Return what the mean of all planes does at each ε, all labels together: the table of the summary.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of dict
+        epsilon, peak, at (rad), isotropic; on (b_i and b_j) and midway: None where planes differ in their angle.
+    """
+    pooled = part(result)
+    shared, found = shared_angle(pooled), []
+    for epsilon, curve, expected in zip(pooled.epsilon, pooled.mean()[0], pooled.null(), strict=True):
+        on, midway = _on_and_midway(curve, shared)
+        at = 0 if curve[0] == curve.max() else centre_of_peak(curve)
+        found.append(
+            {"epsilon": float(epsilon), "peak": float(curve.max()), "at": float(pooled.angle[at]), "on": on,
+             "midway": midway, "isotropic": float(expected)}
+        )  # fmt: skip
+    return found
+
+
 # ---- one result --------------------------------------------------------------------------------------
 
 
