@@ -20,7 +20,7 @@ import srmfast
 from srmfast import naive
 
 COMMANDS = (
-    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
+    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "report", "merge",
     "diff", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6

@@ -37,7 +37,7 @@ ALLOWED = {
     "repeats": set(),
     "graph": {"errors", "sound", "threads", "graph"},
     "stores": {"errors", "sound", "stores", "graph"},
-    "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
+    "results": {"errors", "nulls", "alignment", "archive", "engine", "page", "plots", "report", "selectivity"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
     "selectivity": {"errors", "excerpts", "results", "classmaps"},
@@ -88,6 +88,20 @@ ALLOWED = {
     "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
     "classmaps": {"errors", "results", "excerpts", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "plots", "projection"},
+    "page": {
+        "",
+        "whole",
+        "errors",
+        "spec",
+        "archive",
+        "results",
+        "projection",
+        "selectivity",
+        "excerpts",
+        "report",
+        "verdicts",
+        "page",
+    },
     "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
@@ -119,6 +133,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("alignment", "verdicts"),
     ("results", "archive"),
     ("results", "engine"),
+    ("results", "page"),
     ("results", "plots"),
     ("results", "report"),
     ("archive", "projection"),
@@ -128,7 +143,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("projection", "discs"),
     ("bases", "thompson"),
 }
-HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
+HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask", "jinja2"}
 
 
 def part(path):

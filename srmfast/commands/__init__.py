@@ -13,6 +13,7 @@ NAMES = (
     "neurons",
     "show",
     "plot",
+    "report",
     "merge",
     "diff",
     "verify",

@@ -1,0 +1,34 @@
+"use strict";
+// Builds every table at once, and every chart when it comes near the window.
+
+srm.charts = new Map();
+srm.members = new Map(
+  Object.entries(JSON.parse(document.getElementById("numbers").textContent)).map(([key, raw]) => [key, new srm.Member(raw)]),
+);
+
+srm.build = function (figure) {
+  if (srm.charts.has(figure)) return srm.charts.get(figure);
+  const data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
+  const chart = new srm[figure.dataset.kind](figure, data, srm.members, figure.dataset.description);
+  srm.charts.set(figure, chart);
+  figure.classList.remove("unbuilt");
+  return chart.refresh();
+};
+
+document.querySelectorAll(".table").forEach(srm.table);
+srm.watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    srm.watcher.unobserve(entry.target);
+    srm.build(entry.target);
+  }
+}, { rootMargin: "400px" });
+document.querySelectorAll(".chart").forEach((figure) => srm.watcher.observe(figure));
+
+// A link to a folded section opens it.
+srm.unfold = () => {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.tagName === "DETAILS") target.open = true;
+};
+addEventListener("hashchange", srm.unfold);
+srm.unfold();
