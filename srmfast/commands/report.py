@@ -7,7 +7,9 @@ PYTHON = "srmfast.load('out.zarr').report('report.html')"
 def add_arguments(parser):
     """Declare what the command takes."""
     parser.add_argument("result", metavar="RESULT", nargs="+", help="of srmfast run, neurons or project")
-    parser.add_argument("-o", "--out", required=True, metavar="F.html", help="one file; needs nothing beside it, nor a network")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="F.html", help="one file; needs nothing beside it, nor a network"
+    )
     parser.add_argument("--title", metavar="T", help="of the page (default: the names of the results)")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
 

@@ -51,7 +51,10 @@ def ensemble(result, name, room):
     directions = [{"at": 0, "name": "b_i", "basis": True}, {"at": 180, "name": "−b_i", "basis": opposite}]
     if shared is not None:
         turn = math.degrees(shared)
-        directions += [{"at": turn, "name": "b_j", "basis": True}, {"at": turn + 180, "name": "−b_j", "basis": opposite}]
+        directions += [
+            {"at": turn, "name": "b_j", "basis": True},
+            {"at": turn + 180, "name": "−b_j", "basis": opposite},
+        ]
     left = len(order) - len(chosen) + 1 if len(names) > 1 else 0
     return {
         "name": name,
@@ -105,7 +108,7 @@ def _subset(one, title, room):
         views, planes, length = _counts(one, order)
         if length <= room or order.size <= _LEAST:
             break
-        order = order[: max(_LEAST, int(order.size * min(0.95, room / length)))]
+        order = order[: max(_LEAST, int(order.size * min(0.97, 0.98 * room / length)))]
     curves, unknown = zip(*(_curves(one, e) for e in range(one.epsilon.size)), strict=True)
     notes = []
     if not one.plane_i.size:

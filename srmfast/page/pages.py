@@ -1,6 +1,7 @@
 """A page from results: which sections there are, in which order, and how much room each has."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from srmfast.errors import InputError
@@ -72,7 +73,11 @@ def check_page(path, *, force=False):
 
 def _members(results):
     """Return (name, result, file) of everything to be shown."""
-    if isinstance(results, (str, Path)) or not isinstance(results, (Mapping, list, tuple)) or isinstance(results, Results):
+    if (
+        isinstance(results, (str, Path))
+        or not isinstance(results, (Mapping, list, tuple))
+        or isinstance(results, Results)
+    ):
         results = [results]
     named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
     found = []
@@ -83,7 +88,10 @@ def _members(results):
 
             file, one = str(one), load(one)
         if isinstance(one, Results):
-            found += [(name_of(*key) if own is None else f"{own}: {name_of(*key)}", member, file) for key, member in one.items()]
+            found += [
+                (name_of(*key) if own is None else f"{own}: {name_of(*key)}", member, file)
+                for key, member in one.items()
+            ]
         elif isinstance(one, (Result, Neurons, Projection)):
             found.append((own or name_of(one.attrs["store_name"], one.attrs["basis_name"]), one, file))
         else:
@@ -119,9 +127,11 @@ def _sections(members):
             section = neurons_section(one, name, file, folded=folded)
         else:
             section, data[key] = projection_section(one, name, file, key, folded=folded)
-        sections.append(section)
+        sections.append(section if folded else replace(section, title="What was found"))  # the page has its name
     if len(curves) > 1:
-        sections.insert(0, several({name: one for name, (one, _) in curves.items()}, [key for _, key in curves.values()]))
+        sections.insert(
+            0, several({name: one for name, (one, _) in curves.items()}, [key for _, key in curves.values()])
+        )
     return [*sections, citation()], data
 
 

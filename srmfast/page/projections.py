@@ -30,7 +30,9 @@ def projection_section(found, name, file, key, *, folded=False):
     Section, dict
     """
     head, *lines = found.summary().splitlines()
-    words = [f"{head}. Each cell is coloured by how many rows that are close to a plane lie there; b_i points to the right."]
+    words = [
+        f"{head}. Each cell is coloured by how many rows that are close to a plane lie there; b_i points to the right."
+    ]
     said = [line.strip() for line in lines if line[2:11].strip() not in ("rows", "plane")]
     facts = (("What lies there", tuple(said)),) if said else ()
     drawn = Chart(
@@ -83,4 +85,6 @@ def _planes(found):
     )
     columns = (Column("plane", "its two basis vectors", True), Column("rows", "close to it, all labels and ε together", True), Column("between", "angle of its vectors", True))  # fmt: skip
     left = int((held > 0).sum()) - len(rows)
-    return Table("Planes by rows", columns, rows, f"{plural(left, 'plane')} with fewer rows left out" if left > 0 else "")
+    return Table(
+        "Planes by rows", columns, rows, f"{plural(left, 'plane')} with fewer rows left out" if left > 0 else ""
+    )

@@ -52,7 +52,9 @@ def provenance(member, file):
         texts.append(("Run it again and compare, to the last count", f"srmfast reproduce {shlex.quote(file)}"))
     texts.append(("Spec: what determines every number", _settings(spec)))
     if asked:
-        texts.append(("Options it was asked for with", _settings({k: v for k, v in asked.items() if v not in (None, False, [])})))
+        texts.append(
+            ("Options it was asked for with", _settings({k: v for k, v in asked.items() if v not in (None, False, [])}))
+        )
     return Section(
         "Where the numbers come from", facts=tuple((head, words) for head, words in facts if words), texts=tuple(texts),
         folded=True,

@@ -20,7 +20,8 @@ def rows_section(attrs):
     lines += [(f"masked: {rule}", count) for rule, count in (rows.get("masked") or {}).items()]
     lines += [("seen", rows["seen"])]
     shown = tuple(
-        (Cell(name), Cell(f"{count:,}", count), Cell(f"{count / max(rows['seen'], 1):.2%}", count)) for name, count in lines
+        (Cell(name), Cell(f"{count:,}", count), Cell(f"{count / max(rows['seen'], 1):.2%}", count))
+        for name, count in lines
     )
     kept = rows.get("zero_kept")
     return Section(

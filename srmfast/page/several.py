@@ -36,7 +36,7 @@ def several(members, keys):
             (
                 Cell(name), Cell(word), _shown(p), Cell("" if effect is None else f"{effect:+.2f}", effect), _shown(found["epsilon"]),
                 _shown(found["peak"]), _shown(on / midway if midway else None), _shown(found["isotropic"]),
-                Cell(offset, result.offset if finite(result.offset) else None), Cell(f"{result.attrs['rows']['used']:,}", result.attrs["rows"]["used"]),
+                Cell(offset, result.offset if finite(result.offset) and offset != "subtracted" else None), Cell(f"{result.attrs['rows']['used']:,}", result.attrs["rows"]["used"]),
             )
         )  # fmt: skip
     columns = (
@@ -55,7 +55,9 @@ def several(members, keys):
     )  # fmt: skip
     return Section(
         "Side by side",
-        words=("The same reading with other bases or treatments of the rows is what a picture is to be compared with.",),
+        words=(
+            "The same reading with other bases or treatments of the rows is what a picture is to be compared with.",
+        ),
         charts=(drawn,),
         tables=(Table("A line for each result", columns, tuple(rows)),),
     )

@@ -62,9 +62,13 @@ _HOW = (
 
 
 def _about(result, k, d):
-    basis = str(result.attrs["basis_name"])
-    basis = f"the {basis} basis" if basis in ("standard", "plusminus") else f"the basis {basis}"
-    how = "all counted exactly" if result.attrs["kept"] in ("all", "hit") else f"counted exactly; kept: {result.attrs['kept']}"
+    name = str(result.attrs["basis_name"])
+    basis = f"the {name} basis" if name in ("standard", "plusminus") else f"the basis “{name}”"
+    how = (
+        "all counted exactly"
+        if result.attrs["kept"] in ("all", "hit")
+        else f"counted exactly; kept: {result.attrs['kept']}"
+    )
     centred = ", their mean subtracted" if result.attrs.get("centred") else ""
     return (
         f"{plural(result.attrs['rows']['used'], 'row')} of {result.attrs['store_name']}{centred}, against {basis}: {plural(k, 'vector')} of width "
@@ -91,7 +95,9 @@ def _references(result):
         ("at", "angle of that peak from b_i"), ("on b_i, b_j" if shared else "on b_i", "that mean on the basis vectors"), ("midway", "that mean midway between them, where all planes have one angle"),
         ("on/midway", "the one over the other"), ("isotropic rows", "what rows without any preferred direction give"),
     ]  # fmt: skip
-    return Table("Mean of all planes, all labels together", tuple(Column(*head, numeric=True) for head in heads), tuple(rows))
+    return Table(
+        "Mean of all planes, all labels together", tuple(Column(*head, numeric=True) for head in heads), tuple(rows)
+    )
 
 
 def top_planes(result):
@@ -99,7 +105,12 @@ def top_planes(result):
     pooled = part(result)
     heldout = result.counts_heldout is not None
     rows = []
-    for found in pooled.top_planes(_PLANES):
+    highest, twins = {}, 0
+    for found in pooled.top_planes(2 * _PLANES):
+        key = frozenset((found["plane_i"], found["plane_j"]))
+        twins += key in highest  # j → i mirrors i → j
+        highest.setdefault(key, found)
+    for found in list(highest.values())[:_PLANES]:
         i, j = found["plane_i"], found["plane_j"]
         at, between = math.degrees(found["angle"]), math.degrees(found["plane_angle"])
         row = [
@@ -113,7 +124,8 @@ def top_planes(result):
     ]  # fmt: skip
     heads += [("held out", "the same on rows that did not choose the planes")] if heldout else []
     left = result.plane_i.size - len(rows)
-    note = f"{plural(left, 'plane')} with lower peaks left out; srmfast show RESULT --csv writes all" if left > 0 else ""
+    more = f"{plural(left, 'plane')} with lower peaks{' or the other order' * bool(twins)} left out"
+    note = f"{more}; srmfast show RESULT --csv writes all" if left > 0 else ""
     return Table("Planes by their peak", tuple(Column(*head, numeric=True) for head in heads), tuple(rows), note)
 
 
@@ -125,7 +137,12 @@ def _labels(result):
     peaks, means = label_peaks(result, at), result.mean()[:, at]
     order = np.argsort(-peaks, kind="stable")[:_LABELS]
     rows = tuple(
-        (Cell(str(result.label[c])), Cell(f"{result.rows[c]:,}", int(result.rows[c])), _shown(peaks[c]), _shown(means[c].max()))
+        (
+            Cell(str(result.label[c])),
+            Cell(f"{result.rows[c]:,}", int(result.rows[c])),
+            _shown(peaks[c]),
+            _shown(means[c].max()),
+        )
         for c in order
     )
     left = result.label.size - order.size
@@ -134,7 +151,9 @@ def _labels(result):
         Column("mean peaks", "highest share, mean of all planes", True),
     )  # fmt: skip
     note = f"{plural(left, 'label')} with lower peaks left out" if left else ""
-    return Section("Labels", tables=(Table(f"Labels by their peak at ε = {number(result.epsilon[at])}", columns, rows, note),))
+    return Section(
+        "Labels", tables=(Table(f"Labels by their peak at ε = {number(result.epsilon[at])}", columns, rows, note),)
+    )
 
 
 def _neurons(result):

@@ -21,7 +21,13 @@ _HEADS = {
     "verdict": "In the field's words", "effect": "How large it is", "by ε": "By size of the cone", "labels": "By label",
     "planes": "Single planes", "beside": "To be read beside it", "note": "Mind",
 }  # fmt: skip
-_SAID = {"mean": "The mean of the rows", "repeats": "Repeated rows", "norms": "Norms", "note": "Notes", "curve": "The curve"}
+_SAID = {
+    "mean": "The mean of the rows",
+    "repeats": "Repeated rows",
+    "norms": "Norms",
+    "note": "Notes",
+    "curve": "The curve",
+}
 
 
 def verdict(result):
@@ -58,5 +64,6 @@ def _grouped(pairs):
     """Return heads with everything said of them, in the order of their first."""
     found = {}
     for head, words in pairs:
-        found.setdefault(head, []).append(words[:1].upper() + words[1:] if words[:1].isascii() else words)
+        plain = words.partition(" ")[0].isalpha() and len(words.partition(" ")[0]) > 1  # not p, ε, |mean|/rms
+        found.setdefault(head, []).append(words[0].upper() + words[1:] if plain else words)
     return tuple((head, words[0] if len(words) == 1 else tuple(words)) for head, words in found.items())

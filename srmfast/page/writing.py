@@ -10,7 +10,16 @@ from srmfast.errors import InputError
 from srmfast.whole import whole_file
 
 STYLES = ("uplot/uPlot.min.css", "page.css")
-SCRIPTS = ("uplot/uPlot.iife.min.js", "decode.js", "panel.js", "planes.js", "curves.js", "discs.js", "tables.js", "start.js")
+SCRIPTS = (
+    "uplot/uPlot.iife.min.js",
+    "decode.js",
+    "panel.js",
+    "planes.js",
+    "curves.js",
+    "discs.js",
+    "tables.js",
+    "start.js",
+)
 _ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
