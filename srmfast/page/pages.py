@@ -117,9 +117,10 @@ def _apart(members):
 def _sections(members):
     """Return the sections of a page, and the numbers of its charts by key."""
     room = min(_ALONE, _ALL // len(members))
+    spots = sum(isinstance(one, Result) for _, one, _ in members)  # two and more are compared first
     sections, data, curves = [], {}, {}
     for n, (name, one, file) in enumerate(members):
-        key, folded = f"r{n}", len(members) > 1
+        key, folded = f"r{n}", n >= (1 if spots < 2 else 0) and len(members) > 1
         if isinstance(one, Result):
             section, data[key] = spotlight(one, name, file, room, key, folded=folded)
             curves[name] = one, key
@@ -127,8 +128,8 @@ def _sections(members):
             section = neurons_section(one, name, file, folded=folded)
         else:
             section, data[key] = projection_section(one, name, file, key, folded=folded)
-        sections.append(section if folded else replace(section, title="What was found"))  # the page has its name
-    if len(curves) > 1:
+        sections.append(section if len(members) > 1 else replace(section, title="What was found"))  # the page has its name
+    if spots > 1:
         sections.insert(
             0, several({name: one for name, (one, _) in curves.items()}, [key for _, key in curves.values()])
         )

@@ -12,7 +12,7 @@ srm.build = function (figure) {
   const chart = new srm[figure.dataset.kind](figure, data, srm.members, figure.dataset.description);
   srm.charts.set(figure, chart);
   figure.classList.remove("unbuilt");
-  return chart.refresh();
+  return chart.refresh().then(() => { figure.dataset.ready ??= "1"; });
 };
 
 document.querySelectorAll(".table").forEach(srm.table);
