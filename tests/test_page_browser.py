@@ -202,7 +202,12 @@ def test_tables_sort_and_filter_and_show_planes(tab, result):
     table = tab.locator(".table", has_text="Planes by their peak")
 
     def column(n):
-        return [float(value) for value in table.locator(f"tbody tr:not([hidden]) td:nth-child({n})").evaluate_all("all => all.map(cell => cell.dataset.value)")]
+        return [
+            float(value)
+            for value in table.locator(f"tbody tr:not([hidden]) td:nth-child({n})").evaluate_all(
+                "all => all.map(cell => cell.dataset.value)"
+            )
+        ]
 
     peaks = column(2)
     assert len(peaks) == 15 and peaks == sorted(peaks, reverse=True)
@@ -230,7 +235,7 @@ def test_tables_sort_and_filter_and_show_planes(tab, result):
 def test_the_keyboard_reaches_and_operates_everything(tab, result):
     wanted = {"range", "plot", "layer", "subset", "switch", "find", "head", "filter", "plane", "summary", "scroll"}
     kinds = """() => { const e = document.activeElement, is = (s) => e.matches(s);
-      return is('[type=range]') ? 'range' : is('.plot') ? 'plot' : is('[data-layer]') ? 'layer' : is('.subsets button') ? 'subset' :
+      return is('[type=range]') ? 'range' : is('.plot') ? 'plot' : is('[data-layer]') ? 'layer' : is('.subsets button[aria-pressed=false]') ? 'subset' :
       is('[data-switch]') ? 'switch' : is('.find *') ? 'find' : is('th button') ? 'head' : is('[type=search]') ? 'filter' :
       is('td button') ? 'plane' : is('summary') ? 'summary' : is('.scroll') ? 'scroll' : e.tagName; }"""
     reached, operated = set(), set()
@@ -277,11 +282,15 @@ def test_hostile_names_are_shown_and_not_run(tab, opened, result):
     import dataclasses
 
     assert tab.locator(".subsets button", has_text="hacked").count() == 1
-    bad = dataclasses.replace(result, attrs=result.attrs | {"store_name": HOSTILE, "basis_name": HOSTILE, "store_location": HOSTILE})
+    bad = dataclasses.replace(
+        result, attrs=result.attrs | {"store_name": HOSTILE, "basis_name": HOSTILE, "store_location": HOSTILE}
+    )
     page = opened({HOSTILE: bad, "other": bad})
     for one in (tab, page):
         assert one.evaluate("window.hacked") is None and one.locator("img").count() == 0
-    assert HOSTILE in page.locator("h1, h2, h4").all_inner_texts()[1:][1] or HOSTILE in "".join(page.locator("h4").all_inner_texts())
+    assert HOSTILE in page.locator("h1, h2, h4").all_inner_texts()[1:][1] or HOSTILE in "".join(
+        page.locator("h4").all_inner_texts()
+    )
 
 
 def test_words_and_tables_need_no_scripts(opened, result):
@@ -296,7 +305,11 @@ def test_words_and_tables_need_no_scripts(opened, result):
 
 
 def test_several_results_stand_side_by_side_on_one_scale(opened, rows):
-    results = srmfast.run_many({"a": rows, "b": rows**2}, {"own": "standard", "other": "random:6"}, srmfast.Request(epsilon=[0.6], angles=ANGLES))
+    results = srmfast.run_many(
+        {"a": rows, "b": rows**2},
+        {"own": "standard", "other": "random:6"},
+        srmfast.Request(epsilon=[0.6], angles=ANGLES),
+    )
     tab = opened(results)
     assert tab.locator(".panels.many .panel").count() == 4
     peaks = [one.fraction().max() for one in results.values()]
@@ -321,5 +334,8 @@ def test_projections_have_a_disc_and_neurons_a_table(opened, rows):
     table = tab.locator(".table", has_text="Basis vectors by the class")
     assert table.locator("tbody tr").count() == len(neurons.table())
     table.locator("th button", has_text="recall").click()
-    recalls = [float(value) for value in table.locator("tbody td:nth-child(7)").evaluate_all("all => all.map(cell => cell.dataset.value)")]
+    recalls = [
+        float(value)
+        for value in table.locator("tbody td:nth-child(7)").evaluate_all("all => all.map(cell => cell.dataset.value)")
+    ]
     assert recalls == sorted((row["recall"] for row in neurons.table()), reverse=True)

@@ -128,7 +128,9 @@ def _sections(members):
             section = neurons_section(one, name, file, folded=folded)
         else:
             section, data[key] = projection_section(one, name, file, key, folded=folded)
-        sections.append(section if len(members) > 1 else replace(section, title="What was found"))  # the page has its name
+        sections.append(
+            section if len(members) > 1 else replace(section, title="What was found")
+        )  # the page has its name
     if spots > 1:
         sections.insert(
             0, several({name: one for name, (one, _) in curves.items()}, [key for _, key in curves.values()])

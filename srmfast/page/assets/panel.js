@@ -32,7 +32,7 @@ srm.Member = class {
 
 // Return the count of a plane at grid point m; a mirrored plane (j, i) has at π/2 − θ what (i, j) has at θ.
 srm.countOf = function (view, angles, plane, m) {
-  const at = view.mirrored[plane] ? (angles / 4 - m + angles) % angles : m % angles;
+  const at = (view.mirrored[plane] ? angles / 4 - m + 2 * angles : m) % angles; // m < 2 · angles
   return view.counts[view.curve[plane] * angles + at];
 };
 
