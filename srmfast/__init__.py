@@ -12,6 +12,7 @@ _HOMES = {
     "Results": "results",
     "SrmfastError": "errors",
     "Resources": "spec",
+    "compare": "analyses.difference",
     "load": "archive",
     "merge": "engine",
     "load_basis": "bases",

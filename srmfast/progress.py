@@ -15,11 +15,13 @@ from srmfast.engine.events import (
     PlanesOutgrown,
     ReadingResumed,
     Rotating,
+    StoresFound,
+    StoresLeftOut,
 )
-from srmfast.training.events import EpochDone, StepsDone, TrainingStarted
+from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, VersionsDiffer
 
 MODES = ("auto", "bar", "plain", "none")
-_WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
+_WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown, StoresFound, StoresLeftOut  # told whatever the mode is
 _WIDTH = 28  # characters of the bar
 _EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
 
@@ -60,6 +62,10 @@ class Progress:
                     f"compiled kernels should be kept for the next run, but {event.problem}; "
                     "set NUMBA_CACHE_DIR to a folder that can be written"
                 )
+        elif isinstance(event, StoresFound):
+            self._line(found(event))
+        elif isinstance(event, StoresLeftOut):
+            self._line(f"left out, as wide as no basis: {', '.join(event.names)} ({event.why})")
         elif isinstance(event, Rotating):
             self._line(f"comparing {event.basis} with {event.rotations:,} random rotations of it")
         elif isinstance(event, PlanesOutgrown):
@@ -132,6 +138,8 @@ class TrainingProgress:
         self._began = self._told = 0.0
 
     def __call__(self, event):
+        if isinstance(event, VersionsDiffer):  # whatever the mode is
+            print(f"going on under other versions, which may change bits: {event.why}", file=self.stream, flush=True)
         if self.mode == "none":
             return
         if isinstance(event, TrainingStarted):
@@ -167,6 +175,21 @@ class TrainingProgress:
         else:
             self.stream.write(f"epoch {int(epochs)} of {total}: {losses}, {left} left\n")
         self.stream.flush()
+
+
+def found(event):
+    """Say which stores a pattern stands for, given `StoresFound` or `srmfast.stores.Several`."""
+    names = [name for name in event.names if name]
+    some = f" … {names[-1]}" if len(names) > 2 else f", {names[-1]}" if len(names) == 2 else ""
+    said = f"{event.pattern}: {len(event.names)} store{'s' * (len(event.names) > 1)}, {names[0] if names else 'the whole'}{some}"
+    if event.left_out:
+        said += f"; left out, as they are no activations: {event.left_out}"
+    if event.computed and len(names) > 1:
+        said += (
+            f"; each takes an inference of all inputs, {len(names)} in all: srmfast export computes every layer in one, and "
+            "run over what it writes counts the same"
+        )
+    return said
 
 
 def _clock(seconds):

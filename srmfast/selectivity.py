@@ -1,7 +1,7 @@
 """Which classes the neurons, or any basis vectors, answer to: grandmother neurons and how sure one may be of them."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ _ORDER = 9  # labels of an order that are shown on either side
 COLUMNS = ("vector", "pole", "label", "f1", "sd", "iou", "precision", "recall", "share", "inside", "p", "order")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Neurons(Presented):
     """Rows inside the cone of each basis vector b_i and of its opposite −b_i, by class.
 
@@ -58,14 +58,21 @@ class Neurons(Presented):
         "p": (("label", "vector", "pole"), "family-corrected permutation p of class and cone meeting so often"),
     }
 
-    inside: np.ndarray = field(repr=False)
-    counts: np.ndarray = field(repr=False)
-    class_rows: np.ndarray = field(repr=False)
-    rows_used: np.ndarray = field(repr=False)
+    inside: np.ndarray
+    counts: np.ndarray
+    class_rows: np.ndarray
+    rows_used: np.ndarray
     label: np.ndarray
-    basis: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
-    p: np.ndarray | None = field(default=None, repr=False)
+    basis: np.ndarray
+    attrs: dict
+    p: np.ndarray | None = None
+
+    def _line(self):
+        names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
+        return (
+            f"{names}: {plural(len(self.basis), 'vector')}, {self.label.size} "
+            f"{'concepts' if self.attrs['several_classes'] else 'classes'}, {int(self.rows_used.sum()):,} rows, ε = {self.epsilon:g}"
+        )
 
     @property
     def epsilon(self):
@@ -201,8 +208,12 @@ class Neurons(Presented):
         except OSError as error:
             raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
 
-    def plot(self, path=None, **options):
-        """Draw it; see `srmfast.classmaps.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw a figure, see `srmfast.classmaps.plot` for the options; or a map into axes, see `srmfast.axes.neuron_map`."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import classmaps
 
         return classmaps.plot(self, path, **options)
@@ -218,7 +229,7 @@ class Neurons(Presented):
             .replace("classs", "classes") + f"; {np.count_nonzero(inside):,} of {inside.size:,} cones hold a row",
         ]  # fmt: skip
         lines += [f"  note     {note}" for note in attrs["notes"]]
-        lines.append(f"  test     {self._test_words()}")
+        lines.append(f"  test     {self.tested()}")
         table = self.table(_LISTED)
         if table:
             width = max(5, *(len(shorten(row["label"], 20)) for row in table))
@@ -234,7 +245,8 @@ class Neurons(Presented):
             )
         return "\n".join(lines)
 
-    def _test_words(self):
+    def tested(self):
+        """Say how many cones a test found, or why there was none."""
         if self.p is None:
             return f"none: {self.attrs['untested']}"
         found = int((self.p <= 0.05).any(axis=(0)).sum())

@@ -12,6 +12,7 @@ ROOT = Path(srmfast.__file__).parent
 # What each part may import from the package, at module level or inside functions.
 ALLOWED = {
     "errors": set(),
+    "displayed": {"cards"},
     "sound": {"errors"},
     "heap": set(),
     "interrupts": set(),
@@ -21,7 +22,7 @@ ALLOWED = {
     "naive": {"angles"},
     "kernels": {"kernels"},
     "threads": set(),
-    "bases": {"errors", "kernels", "thompson", "threads"},
+    "bases": {"displayed", "errors", "kernels", "spec", "thompson", "threads"},
     "thompson": {"errors"},
     "coherence": {"errors", "kernels", "threads"},
     "geometry": {"bases", "coherence", "kernels", "threads"},
@@ -32,17 +33,35 @@ ALLOWED = {
     "norms": set(),
     "drawn": set(),
     "family": set(),
-    "alignment": {"errors", "family", "nulls", "verdicts"},
+    "alignment": {"displayed", "errors", "family", "nulls", "verdicts"},
     "verdicts": {"family"},
     "repeats": set(),
     "graph": {"errors", "sound", "threads", "graph"},
-    "stores": {"errors", "sound", "stores", "graph"},
-    "results": {"errors", "nulls", "alignment", "archive", "engine", "page", "plots", "report", "selectivity"},
+    "stores": {"displayed", "errors", "sound", "stores", "graph"},
+    "results": {
+        "displayed",
+        "errors",
+        "nulls",
+        "alignment",
+        "archive",
+        "atlas",
+        "axes",
+        "engine",
+        "page",
+        "plots",
+        "report",
+        "selectivity",
+        "whole",
+    },
+    "jackknife": set(),
+    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
+    "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
-    "selectivity": {"errors", "excerpts", "results", "classmaps"},
-    "projection": {"errors", "excerpts", "results", "discs"},
+    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
+    "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
+        "displayed",
         "whole",
         "interrupts",
         "errors",
@@ -68,6 +87,7 @@ ALLOWED = {
     },
     "analyses": {
         "",
+        "displayed",
         "graph",
         "whole",
         "archive",
@@ -81,13 +101,36 @@ ALLOWED = {
         "nulls",
         "engine",
         "results",
+        "atlas",
+        "jackknife",
+        "excerpts",
+        "differencelines",
+        "differencefigure",
     },
+    "differencelines": {"atlaslines", "excerpts"},
+    "differencefigure": {"_notes", "atlaslines", "excerpts", "plots"},
     "excerpts": {"results"},
-    "report": {"errors", "nulls", "results", "spec", "excerpts", "verdicts"},
+    "oscillation": {"excerpts", "results"},
+    "overview": {"excerpts", "oscillation"},
+    "report": {"overview", "errors", "nulls", "results", "spec", "excerpts", "oscillation", "verdicts"},
+    "_notes": {"excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
-    "plots": {"errors", "nulls", "results", "excerpts", "_panels"},
-    "classmaps": {"errors", "results", "excerpts", "plots", "selectivity"},
-    "discs": {"errors", "results", "excerpts", "plots", "projection"},
+    "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels"},
+    "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
+    "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
+    "axes": {
+        "errors",
+        "results",
+        "excerpts",
+        "_notes",
+        "_panels",
+        "plots",
+        "classmaps",
+        "discs",
+        "selectivity",
+        "projection",
+    },
+    "cards": {"axes", "excerpts", "oscillation", "overview", "report", "verdicts"},
     "page": {
         "",
         "whole",
@@ -98,11 +141,12 @@ ALLOWED = {
         "projection",
         "selectivity",
         "excerpts",
+        "oscillation",
         "report",
         "verdicts",
         "page",
     },
-    "training": {"", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
+    "training": {"displayed", "", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
     "commands": {
@@ -114,6 +158,7 @@ ALLOWED = {
         "engine",
         "graph",
         "results",
+        "stores",
         "plots",
         "projection",
         "classmaps",
@@ -129,10 +174,21 @@ ALLOWED = {
     "__init__": set(),
 }
 INSIDE_FUNCTIONS_ONLY = {
+    ("displayed", "cards"),
+    ("results", "axes"),
+    ("selectivity", "axes"),
+    ("projection", "axes"),
+    ("cards", "axes"),
     ("results", "alignment"),
+    ("results", "atlas"),
+    ("atlas", "atlaslines"),
+    ("plots", "atlasfigure"),
+    ("analyses", "differencelines"),
+    ("analyses", "differencefigure"),
     ("alignment", "verdicts"),
     ("results", "archive"),
     ("results", "engine"),
+    ("results", "whole"),
     ("results", "page"),
     ("results", "plots"),
     ("results", "report"),
@@ -143,7 +199,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("projection", "discs"),
     ("bases", "thompson"),
 }
-HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask", "jinja2"}
+HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
 
 
 def part(path):
@@ -195,7 +251,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps") or path.stem == "_zarr_roots"
+        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
     heavy = {module.split(".")[0] for module, top in imports(ast.parse(path.read_text())) if top} & HEAVY

@@ -5,14 +5,15 @@ import math
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.excerpts import first_hit, label_peaks, number, part, plural, shorten, times
+from srmfast.excerpts import first_hit, label_peaks, number, part, plural, shared_angle, shorten, times
+from srmfast.oscillation import on_and_midway
 from srmfast.page.ensemble import chart
 from srmfast.page.neurons import neurons_table
 from srmfast.page.provenance import provenance
 from srmfast.page.rows import rows_section
 from srmfast.page.sections import Cell, Column, Section, Table
 from srmfast.page.verdict import verdict
-from srmfast.report import by_epsilon
+from srmfast.results import centre_of_peak
 
 _PLANES, _LABELS = 50, 200  # rows of a table, at most
 
@@ -77,27 +78,36 @@ def _about(result, k, d):
 
 
 def _references(result):
-    rows = []
-    for found in by_epsilon(result):
-        on, midway = found["on"], found["midway"]
-        ratio = Cell("") if midway is None else Cell(times(on / midway) if midway else "no row midway" if on else "no row", on / midway if midway else math.inf)  # fmt: skip
-        at = math.degrees(found["at"])
+    """Return the table of ε: what the mean of all planes does, all labels together."""
+    pooled, rows = part(result), []
+    shared = shared_angle(pooled)
+    for epsilon, curve, isotropic in zip(pooled.epsilon, pooled.mean()[0], pooled.null(), strict=True):
+        on, midway = on_and_midway(curve, shared)
+        at = 0.0 if curve[0] == curve.max() else math.degrees(pooled.angle[centre_of_peak(curve)])
+        angle = math.degrees(math.acos(epsilon))
         rows.append(
             (
-                _shown(found["epsilon"]),
-                Cell(f"{math.degrees(math.acos(found['epsilon'])):.0f}°", -found["epsilon"]),
-                _shown(found["peak"]), Cell(f"{at:.0f}°", at), _shown(on), _shown(midway), ratio, _shown(found["isotropic"]),
+                _shown(epsilon), Cell(f"{angle:.0f}°", angle), _shown(curve.max()), Cell(f"{at:.0f}°", at), _shown(on),
+                _shown(midway), _ratio(on, midway), _shown(isotropic),
             )
         )  # fmt: skip
-    shared = rows and rows[0][5].text
-    heads = [
-        ("ε", "cosine of the half-angle of the cone"), ("half-angle", ""), ("peak", "highest share of rows in the cone, mean of all planes"),
-        ("at", "angle of that peak from b_i"), ("on b_i, b_j" if shared else "on b_i", "that mean on the basis vectors"), ("midway", "that mean midway between them, where all planes have one angle"),
+    on_name = "on b_i" if shared is None else "on b_i, b_j"
+    heads = (
+        ("ε", "cosine of the half-angle of the cone"), ("half-angle", ""),
+        ("peak", "highest share of rows in the cone, mean of all planes"), ("at", "angle of that peak from b_i"),
+        (on_name, "that mean on the basis vectors"), ("midway", "that mean midway between them, where all planes have one angle"),
         ("on/midway", "the one over the other"), ("isotropic rows", "what rows without any preferred direction give"),
-    ]  # fmt: skip
-    return Table(
-        "Mean of all planes, all labels together", tuple(Column(*head, numeric=True) for head in heads), tuple(rows)
-    )
+    )  # fmt: skip
+    columns = tuple(Column(*head, numeric=True) for head in heads)
+    return Table("Mean of all planes, all labels together", columns, tuple(rows))
+
+
+def _ratio(on, midway):
+    if midway is None:
+        return Cell("")
+    if midway:
+        return Cell(times(on / midway), on / midway)
+    return Cell("none midway" if on else "no row")
 
 
 def top_planes(result):

@@ -4,7 +4,7 @@ import math
 
 from srmfast import verdicts
 from srmfast.page.sections import Section, Verdict
-from srmfast.report import remarks
+from srmfast.report import facts
 
 PLAIN = {
     "aligned": "Rows gather along the vectors of this basis, more than chance explains.",
@@ -41,7 +41,8 @@ def verdict(result):
     -------
     Section
     """
-    about = _grouped((_SAID.get(head, head), words) for head, words in remarks(result))
+    judged = result if result.counts_heldout is None else result.heldout()
+    about = _grouped((_SAID[head], words) for head, words in _paragraphs(facts(judged)) if head in _SAID)
     if result.null_phase is None:
         found = Verdict("", _UNTESTED, "For a verdict run again with --null 99.")
         return Section("Verdict", verdict=found, facts=about)
@@ -58,6 +59,18 @@ def verdict(result):
         said += [(last, part) for part in (words.split("; ") if head == "beside" else [words])]
     found = Verdict(alignment.verdict, plain, verdicts.headline(alignment), shown)
     return Section("Verdict", verdict=found, facts=_grouped(said[1:]) + about)
+
+
+def _paragraphs(lines):
+    """Return the lines of a summary as (head, text), whatever stands under one head together."""
+    found = []
+    for line in lines:
+        head, words = line[:8].strip(), line[8:].strip()
+        if head:
+            found.append([head, words])
+        else:
+            found[-1][1] = f"{found[-1][1]} {words}".strip()
+    return found
 
 
 def _grouped(pairs):
