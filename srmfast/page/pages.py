@@ -72,12 +72,8 @@ def check_page(path, *, force=False):
 
 
 def _members(results):
-    """Return (name, result, file) of everything to be shown."""
-    if (
-        isinstance(results, (str, Path))
-        or not isinstance(results, (Mapping, list, tuple))
-        or isinstance(results, Results)
-    ):
+    """Return ((store, basis), result, file) of everything to be shown, no two of one name."""
+    if isinstance(results, (str, Path, Results)) or not isinstance(results, (Mapping, list, tuple)):
         results = [results]
     named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
     found = []
@@ -89,41 +85,42 @@ def _members(results):
             file, one = str(one), load(one)
         if isinstance(one, Results):
             found += [
-                (name_of(*key) if own is None else f"{own}: {name_of(*key)}", member, file)
-                for key, member in one.items()
+                ((store if own is None else f"{own}: {store}", basis), each, file)
+                for (store, basis), each in one.items()
             ]
         elif isinstance(one, (Result, Neurons, Projection)):
-            found.append((own or name_of(one.attrs["store_name"], one.attrs["basis_name"]), one, file))
+            store = one.attrs["store_name"] if own is None else own
+            found.append(((str(store), str(one.attrs["basis_name"])), one, file))
         else:
             raise InputError(f"a page shows results, neurons and projections, got {type(one).__name__}")
-    return _apart([(str(name), one, file) for name, one, file in found])
+    return _apart(found)
 
 
 def _apart(members):
     """Tell members of one name apart by their file, or by a number."""
-    names = [name for name, _, _ in members]
+    keys = [key for key, _, _ in members]
     taken, found = set(), []
-    for name, one, file in members:
-        if names.count(name) > 1 and file:
-            name = f"{Path(file).stem}: {name}"
-        base, n = name, 2
-        while name in taken:
-            name, n = f"{base} ({n})", n + 1
-        taken.add(name)
-        found.append((name, one, file))
+    for (store, basis), one, file in members:
+        plain = f"{Path(file).stem}: {store}" if keys.count((store, basis)) > 1 and file else store
+        store, n = plain, 2
+        while (store, basis) in taken:
+            store, n = f"{plain} ({n})", n + 1
+        taken.add((store, basis))
+        found.append(((store, basis), one, file))
     return found
 
 
 def _sections(members):
     """Return the sections of a page, and the numbers of its charts by key."""
     room = min(_ALONE, _ALL // len(members))
-    spots = sum(isinstance(one, Result) for _, one, _ in members)  # two and more are compared first
-    sections, data, curves = [], {}, {}
-    for n, (name, one, file) in enumerate(members):
-        key, folded = f"r{n}", n >= (1 if spots < 2 else 0) and len(members) > 1
+    compared = {key: one for key, one, _ in members if isinstance(one, Result)}
+    sections, data, drawn = [], {}, []
+    for n, (names, one, file) in enumerate(members):
+        key, name = f"r{n}", name_of(*names)
+        folded = len(members) > 1 and (n > 0 or len(compared) > 1)
         if isinstance(one, Result):
             section, data[key] = spotlight(one, name, file, room, key, folded=folded)
-            curves[name] = one, key
+            drawn.append(key)
         elif isinstance(one, Neurons):
             section = neurons_section(one, name, file, folded=folded)
         else:
@@ -131,16 +128,14 @@ def _sections(members):
         sections.append(
             section if len(members) > 1 else replace(section, title="What was found")
         )  # the page has its name
-    if spots > 1:
-        sections.insert(
-            0, several({name: one for name, (one, _) in curves.items()}, [key for _, key in curves.values()])
-        )
+    if len(compared) > 1:
+        sections.insert(0, several(compared, drawn))
     return [*sections, citation()], data
 
 
 def _title(members):
     """Name the page by what its results have in common."""
     if len(members) == 1:
-        return members[0][0]
+        return name_of(*members[0][0])
     stores = list(dict.fromkeys(str(one.attrs["store_name"]) for _, one, _ in members))
     return f"{', '.join(stores[:3])}{', …' if len(stores) > 3 else ''}: {len(members)} results"

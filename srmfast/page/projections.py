@@ -41,7 +41,7 @@ def projection_section(found, name, file, key, *, folded=False):
         f"{found.planes_total:,} planes.",
     )  # fmt: skip
     parts = (
-        Section("Planes with most rows", tables=(_planes(found),)),
+        *([Section("Planes with most rows", tables=(_planes(found),))] if found.accepted.any() else []),
         rows_section(found.attrs),
         provenance(found, file),
     )

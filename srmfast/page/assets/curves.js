@@ -24,7 +24,7 @@ srm.curves = class {
   draw() {
     if (!this.place.clientWidth) return;
     if (this.drawing) this.drawing.destroy();
-    const { x, series, xlabel, ylabel } = this.chart;
+    const { x, names, series, xlabel, ylabel } = this.chart;
     const [values, styles, bands] = [[], [], []];
     series.forEach((one, n) => {
       const colour = srm.colour(`c${n % 8}`);
@@ -39,15 +39,23 @@ srm.curves = class {
     this.drawing = new uPlot({
       width: this.place.clientWidth, height: 280, legend: { show: false }, bands,
       cursor: { drag: { x: false, y: false }, y: false }, scales: { x: { time: false } },
-      axes: [{ ...axis, label: xlabel }, { ...axis, label: ylabel, size: 60, values: (_, ticks) => ticks.map(srm.number) }],
+      axes: [names ? this.named(axis) : { ...axis, label: xlabel }, { ...axis, label: ylabel, size: 60, values: (_, ticks) => ticks.map(srm.number) }],
       series: [{}, ...styles],
       hooks: { setCursor: [(u) => this.tell(u.cursor.idx)] },
     }, [x, ...values], this.place);
   }
 
+  // Return an axis with a name at every place, every other when they do not fit.
+  named(axis) {
+    const { names } = this.chart;
+    const every = Math.ceil((names.length * 90) / this.place.clientWidth);
+    const short = (name) => (name.length > 13 ? `${name.slice(0, 6)}…${name.slice(-6)}` : name);
+    return { ...axis, splits: names.map((_, n) => n).filter((n) => n % every === 0), values: (_, ticks) => ticks.map((n) => short(names[n])) };
+  }
+
   tell(n) {
     if (n === null || n === undefined) return;
-    const { x, series, xlabel } = this.chart;
-    this.readout.textContent = [`${xlabel} ${srm.number(x[n])}`, ...series.filter((one) => one.values[n] !== null).map((one) => `${one.name}: ${srm.number(one.values[n])}`)].join("; ");
+    const { x, names, series, xlabel } = this.chart;
+    this.readout.textContent = [names ? names[n] : `${xlabel} ${srm.number(x[n])}`, ...series.filter((one) => one.values[n] !== null).map((one) => `${one.name}: ${srm.number(one.values[n])}`)].join("; ");
   }
 };

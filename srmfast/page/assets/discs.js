@@ -52,6 +52,11 @@ srm.discs = class {
     const { sectors, rings } = this.view;
     Object.assign(this.canvas, { width: size, height: size });
     this.most = Math.max(...this.view.counts);
+    this.canvas.hidden = !this.most;
+    if (!this.most) {
+      this.readout.textContent = "No row is close to any of these planes.";
+      return;
+    }
     this.reach = 0.5;
     for (let s = 0; s < sectors; s++) for (let r = 0; r < rings; r++) this.reach = Math.max(this.reach, Math.min(6, Math.abs(this.tone(s, r))));
     const ctx = this.canvas.getContext("2d");
