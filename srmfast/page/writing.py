@@ -13,6 +13,7 @@ STYLES = ("uplot/uPlot.min.css", "page.css")
 SCRIPTS = (
     "uplot/uPlot.iife.min.js",
     "decode.js",
+    "member.js",
     "panel.js",
     "planes.js",
     "curves.js",
