@@ -20,8 +20,8 @@ import srmfast
 from srmfast import naive
 
 COMMANDS = (
-    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
-    "diff", "verify", "reproduce",
+    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "specification", "show", "plot",
+    "merge", "diff", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6
 

@@ -39,7 +39,10 @@ ALLOWED = {
     "stores": {"errors", "sound", "stores", "graph"},
     "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
     "enrichment": {"errors"},
-    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
+    "archive": {"errors", "projection", "robustness", "selectivity", "results", "spec", "whole"},
+    "deciding": set(),
+    "robustness": {"errors", "deciding", "excerpts", "family", "results", "dashboard"},
+    "dashboard": {"errors", "excerpts", "plots", "_panels", "robustness"},
     "selectivity": {"errors", "excerpts", "results", "classmaps"},
     "projection": {"errors", "excerpts", "results", "discs"},
     "engine": {
@@ -68,6 +71,8 @@ ALLOWED = {
     },
     "analyses": {
         "",
+        "family",
+        "robustness",
         "graph",
         "whole",
         "archive",
@@ -121,11 +126,10 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "engine"),
     ("results", "plots"),
     ("results", "report"),
-    ("archive", "projection"),
-    ("archive", "selectivity"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
     ("projection", "discs"),
+    ("robustness", "dashboard"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}

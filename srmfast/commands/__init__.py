@@ -11,6 +11,7 @@ NAMES = (
     "mean",
     "project",
     "neurons",
+    "specification",
     "show",
     "plot",
     "merge",
