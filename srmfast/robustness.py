@@ -160,8 +160,8 @@ class SpecificationCurve(Presented):
         return f"{self.leading} in {int(self.holds.sum())} of {plural(len(self), 'reading')}"
 
     def order(self):
-        """Return the positions of the readings by their effect, lowest first, those without a pair before."""
-        return np.lexsort((np.arange(len(self)), np.where(np.isnan(self.effect), -np.inf, self.effect)))
+        """Return the positions of the readings by their effect and then by their p, those without a pair first."""
+        return np.lexsort((-self.p, np.where(np.isnan(self.effect), -np.inf, self.effect)))
 
     # ---- what decides it -------------------------------------------------------------------------------
 
@@ -228,6 +228,7 @@ class SpecificationCurve(Presented):
         ]
         if self.explained.any():
             lines += _told("", f"{plural(int(self.explained.sum()), 'reading')} of {len(self)} as their mean and covariance alone make them: marked *")  # fmt: skip
+        lines += _told("note", self.caution()) if self.caution() else []
         for one in self.attrs["unvaried"]:
             lines += _told("not varied", f"{one['name']}: {one['why']}")
         for note in self.attrs["notes"]:
@@ -236,7 +237,13 @@ class SpecificationCurve(Presented):
 
     def captions(self):
         """Return what stands below the figure: what decides the verdict, and the joint test."""
-        return [f"decided by {self._decided_words()}", self._joint_words()]
+        return [f"decided by {self._decided_words()}", self._joint_words(), self.caution()]
+
+    def caution(self):
+        """Return what must not be read into the number, or ""."""
+        if self.leading != "aligned" or not self.holds.any() or (self.epsilon[self.holds] > ANTI).any():
+            return ""
+        return "at ε ≤ 0.71 a row midway between two vectors counts as aligned in the planes of either with any third; confirm it at ε = 0.8"
 
     def _decided_words(self):
         held, names = int(self.holds.sum()), self.deciding()
@@ -247,7 +254,9 @@ class SpecificationCurve(Presented):
             return f"{names[0]}: {self._rates(choices.index(names[0]))}{self._shared()}"
         shares = self.shares()
         first = int(np.argmax(shares))
-        said = f"mostly {choices[first]} (η² = {shares[first]:.2f}): {self._rates(first)}{self._shared()}"
+        others = [f"{choices[c]} {shares[c]:.2f}" for c in np.argsort(-shares, kind="stable")[1:] if shares[c] >= 0.005]
+        also = f"; {', '.join(others)}" if others else ""
+        said = f"mostly {choices[first]} (η² = {shares[first]:.2f}{also}): {self._rates(first)}{self._shared()}"
         if len(names) < len([1 for _, options in self.choices if len(options) > 1]):
             at = [choices.index(name) for name in names]
             cells = list(dict.fromkeys(tuple(self.chosen[r, at].tolist()) for r in np.flatnonzero(self.holds)))
@@ -277,21 +286,18 @@ class SpecificationCurve(Presented):
 
     def _joint_words(self):
         joint, rotations = self.joint(), self.attrs["rotations"]
-        n, part = int(joint.readings.sum()), ""
+        n, where = int(joint.readings.sum()), "all readings"
         if n < len(self):
-            part = f" of the {n} readings with {self._part_words(joint.readings)}, which share their rotations,"
-        most = int(joint.called_by_chance.max(initial=0))
-        reach = int((joint.called_by_chance >= joint.called).sum()) if joint.called else rotations
+            where = f"the {plural(n, 'reading')} with {self._part_words(joint.readings)}, which share their rotations"
+        said = (
+            f"p = {_p(joint.p)}, {'beyond' if joint.p <= LEVEL else 'not beyond'} chance: the median score over {where}, compared "
+            f"with that of {rotations} random rotations of the basis"
+        )
         if not joint.called:
-            chance = f"none of these is {self.leading}"
-        else:
-            times = "none" if not reach else f"{reach}"
-            chance = (
-                f"{joint.called} {'of these ' if part else ''}are {self.leading}, and as many would be for {times} of {rotations} random "
-                f"rotations of the basis (at most {most})"
-            )
-        how = "beyond chance" if joint.p <= LEVEL else "not beyond chance"
-        return f"p = {_p(joint.p)}, {how}: the median score{part} against that of the same rotation in all of them; {chance}"
+            return f"{said}; none of these readings is {self.leading}"
+        reach, most = int((joint.called_by_chance >= joint.called).sum()), int(joint.called_by_chance.max())
+        would = f"{reach if reach else 'none'} of the rotations would be in as many ({most} at most)"
+        return f"{said}; the basis is {self.leading} in {joint.called} of {n}, and {would}"
 
     def _part_words(self, readings):
         """Name the options that set these readings apart from the others."""
