@@ -227,7 +227,8 @@ class SpecificationCurve(Presented):
             *_told("together", self._joint_words()),
         ]
         if self.explained.any():
-            lines += _told("", f"{plural(int(self.explained.sum()), 'reading')} of {len(self)} as their mean and covariance alone make them: marked *")  # fmt: skip
+            where = plural(int(self.explained.sum()), "reading")
+            lines += _told("", f"in {where} Gaussian rows with the same mean and covariance do the same: marked *")
         lines += _told("note", self.caution()) if self.caution() else []
         for one in self.attrs["unvaried"]:
             lines += _told("not varied", f"{one['name']}: {one['why']}")
@@ -237,7 +238,7 @@ class SpecificationCurve(Presented):
 
     def captions(self):
         """Return what stands below the figure: what decides the verdict, and the joint test."""
-        return [f"decided by {self._decided_words()}", self._joint_words(), self.caution()]
+        return [f"decided by: {self._decided_words()}", self._joint_words(), self.caution()]
 
     def caution(self):
         """Return what must not be read into the number, or ""."""
@@ -269,7 +270,7 @@ class SpecificationCurve(Presented):
         return said
 
     def _rates(self, choice):
-        told = [f"{held} of {n} {words}" for words, held, n in self.by_option(choice)]
+        told = [f"{held} of {n} {_taken(words)}" for words, held, n in self.by_option(choice)]
         return f"{self.leading} in {_listed(told)}"
 
     def _shared(self):
@@ -367,6 +368,13 @@ class SpecificationCurve(Presented):
 def _told(head, text):
     first, *others = textwrap.wrap(text, _WIDTH - _HEAD - 2, break_on_hyphens=False)
     return [f"  {head:<{_HEAD}}{first}", *(" " * (_HEAD + 2) + other for other in others)]
+
+
+def _taken(words):
+    """Return an option as what readings are: raw, with long rows, at ε = 0.5."""
+    if words.startswith("ε"):
+        return f"at {words}"
+    return words if words.split()[0] in ("raw", "centred", "with", "without") else f"with {words}"
 
 
 def _listed(words):

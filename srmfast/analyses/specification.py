@@ -88,7 +88,7 @@ def specification(
     basis : array, path, name or Basis
         (k, d) vectors; see `srmfast.load_basis`.
     epsilon : float or sequence of float, optional
-        Cosines of the cone's half-angle. When omitted, four about those that a look at some rows suggests, as they are and with
+        Cosines of the cone's half-angle. When omitted, some about those that a look at some rows suggests, as they are and with
         their mean subtracted; see `srmfast.engine.choices.spread_epsilons`.
     centring : sequence of {"raw", "centred"}
         Rows as stored, and with their mean subtracted.

@@ -14,7 +14,7 @@ def add_arguments(parser):
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
     what.add_argument(
         "--epsilon", type=options.floats, metavar="E[,E…]",
-        help="cosines of the cone's half-angle (default: four about what a look at the rows suggests)",
+        help="cosines of the cone's half-angle (default: some about what a look at the rows suggests)",
     )  # fmt: skip
     for name, both, summary in (
         ("centring", "raw,centred", "rows as stored, or with their mean subtracted"),

@@ -11,8 +11,7 @@ from srmfast.errors import InputError
 CENTRING, WITH = ("raw", "centred"), ("with", "without")
 PLANES = ("permutations", "halves")
 MULTIPLE = 10.0  # times the median norm, above which a row is long
-EPSILONS = 4
-SPREAD = (0.85, 1.15)  # times the ε that a look at the rows suggests: the lowest and the highest
+SPREAD = (0.85, 1.0, 1.15)  # times the ε that a look at the rows suggests
 _HIGHEST = 0.95  # ε, of these
 _HALF = 724  # vectors of a half, at most: no more planes among them than the comparison with rotations takes
 _HALVES = 65  # stream of random numbers
@@ -203,7 +202,7 @@ def halves(geometry, seed):
 def spread_epsilons(member, centring):
     """Return some ε about those that a few rows suggest, raw and centred; a sorted tuple.
 
-    From 0.85 times the smaller one to the larger one, or to 1.15 times the smaller one if that is more, 0.95 at most.
+    0.85, 1 and 1.15 times the smaller one, and the larger one if it is larger than these; 0.95 at most.
     """
     rows = some_rows(member, None)
     if not len(rows):
@@ -213,7 +212,7 @@ def spread_epsilons(member, centring):
         suggest_epsilon(some[(some**2).sum(axis=1) > 0], basis) for name, some in treated.items() if name in centring
     ]
     suggested = [value for value in suggested if value] or [0.5]
-    low = SPREAD[0] * min(suggested)
-    high = min(_HIGHEST, max(SPREAD[1] * min(suggested), *suggested))
-    digits = 2 if low >= 0.2 else 3
-    return tuple(sorted({round(value, digits) for value in np.linspace(low, high, EPSILONS).tolist()}))
+    wanted = [times * min(suggested) for times in SPREAD]
+    wanted += [max(suggested)] if max(suggested) > wanted[-1] else []
+    digits = 2 if wanted[0] >= 0.2 else 3
+    return tuple(sorted({round(min(_HIGHEST, value), digits) for value in wanted}))
