@@ -140,7 +140,7 @@ def _dashboard(axes, curve, order, choices):
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        f"readings by effect; at the right: of how many with an option, how many are {curve.leading}",
+        f"readings by effect; at the right: how many of an option's readings are {curve.leading}",
         fontsize=7.5,
         color="0.35",
     )

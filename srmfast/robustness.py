@@ -222,7 +222,7 @@ class SpecificationCurve(Presented):
         lines = [
             f"{shorten(str(self.attrs['store_name']), 40)}: {plural(len(self), 'reading')} in basis "
             f"{shorten(str(self.attrs['basis_name']), 28)}, {self.attrs['rotations']} rotations of it each",
-            *_told("verdict", f"{self.headline()}{'; ' if counts else ''}{counts}"),
+            *_told("verdict", f"{self.headline()}{'; ' if counts else ''}{counts}{self._empty_words()}"),
             *_told("decided by", self._decided_words()),
             *_told("together", self._joint_words()),
         ]
@@ -268,6 +268,10 @@ class SpecificationCurve(Presented):
             more = f"; {len(cells) - _CELLS} more" if len(cells) > _CELLS else ""
             said += f". {' and '.join(names)} tell all of it: {self.leading} where {told}{more}"
         return said
+
+    def _empty_words(self):
+        empty = int(np.isnan(self.effect).sum())
+        return f" ({empty} of these as no row comes near a plane)" if empty else ""
 
     def _rates(self, choice):
         told = [f"{held} of {n} {_taken(words)}" for words, held, n in self.by_option(choice)]
