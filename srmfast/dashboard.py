@@ -7,6 +7,7 @@ from srmfast._panels import Notes
 from srmfast.errors import InputError
 from srmfast.excerpts import shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, refuse_options, save_figure
+from srmfast.readings import captions
 from srmfast.robustness import VERDICTS
 
 MOST = 128  # readings in one figure, at most
@@ -71,7 +72,7 @@ def _draw(curve):
     if choices:
         _dashboard(figure.add_subplot(grid[1], sharex=above), curve, order, choices)
     notes = Notes()
-    for words in curve.captions():
+    for words in captions(curve):
         notes.add(words)
     joint = curve.joint()
     over = "" if joint.readings.all() else f" (of {joint.readings.sum()} readings)"

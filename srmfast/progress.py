@@ -17,7 +17,7 @@ from srmfast.engine.events import (
     ReadingsStarted,
     Rotating,
 )
-from srmfast.training.events import EpochDone, StepsDone, TrainingStarted
+from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, VersionsDiffer
 
 MODES = ("auto", "bar", "plain", "none")
 _WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
@@ -135,6 +135,8 @@ class TrainingProgress:
         self._began = self._told = 0.0
 
     def __call__(self, event):
+        if isinstance(event, VersionsDiffer):  # whatever the mode is
+            print(f"going on under other versions, which may change bits: {event.why}", file=self.stream, flush=True)
         if self.mode == "none":
             return
         if isinstance(event, TrainingStarted):

@@ -9,7 +9,7 @@ from srmfast import verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
-    common_epsilon,
+    common_epsilons,
     finite,
     first_hit,
     label_peaks,
@@ -340,28 +340,39 @@ def _several(results):
         return ["no results"]
     head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
     lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
-    members, shared = list(results.items()), common_epsilon(results)
-    room = LINES - 5
-    for (store, basis), result in members[: room if len(members) > room else None]:
-        at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
-        pooled = part(result, epsilon=[at])
-        curve = pooled.mean()[0, 0]
-        on, midway = _on_and_midway(curve, shared_angle(pooled))
-        if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
-            midway = None  # too few rows to compare
-        ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
-        offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
-        offset = "subtracted" if result.attrs.get("centred") else offset
-        lines.append(
-            f"{shorten(store, 24):<24} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>11,} "
-            f"{number(pooled.epsilon[0]):>5} {number(curve.max()):>9} {number(pooled.null()[0] or UNDERFLOW):>9} "
-            f"{ratio:>9} {offset:>10}"
-        )
+    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
+    left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
+    shared = shared[: len(shared) - len(left)]
+    for key, result in members[: room if len(members) > room else None]:
+        lines += _member(key, result, [result.epsilon.tolist().index(one) for one in shared] or [first_hit(result)])
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
+    lines += [f"… and ε = {', '.join(number(one) for one in left)}, in each of them"] if left else []
     lines += _verdicts(results)
     return [
         *lines,
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
         "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",
+        f"one of them alone: srmfast show RESULT::{'/'.join(members[0][0])}, and plot likewise",
     ]
+
+
+def _member(key, result, positions):
+    """Return a line of the table for each of some ε; the first bears the names."""
+    store, basis = shorten(key[0], 24), shorten(key[1], 16)
+    offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
+    offset = "subtracted" if result.attrs.get("centred") else offset
+    lines = []
+    for at in positions:
+        pooled = part(result, epsilon=[at])
+        curve = pooled.mean()[0, 0]
+        on, midway = _on_and_midway(curve, shared_angle(pooled))
+        if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
+            midway = None  # too few rows to compare
+        ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
+        head = f"{'':<53}" if lines else f"{store:<24} {basis:<16} {result.attrs['rows']['used']:>11,}"
+        lines.append(
+            f"{head} {number(pooled.epsilon[0]):>5} {number(curve.max()):>9} "
+            f"{number(pooled.null()[0] or UNDERFLOW):>9} {ratio:>9} {'' if lines else offset:>10}".rstrip()
+        )
+    return lines

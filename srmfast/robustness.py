@@ -1,24 +1,20 @@
 """A verdict under every defensible choice: how often it holds, which choice it hangs on, and whether all of it is chance."""
 
 import csv
-import textwrap
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from srmfast.deciding import explained_share, in_common, smallest_deciding
+from srmfast.deciding import explained_share, smallest_deciding
 from srmfast.errors import InputError, require
-from srmfast.excerpts import number, plural, shorten
-from srmfast.family import ANTI, LEVEL, UNITS
+from srmfast.excerpts import plural
+from srmfast.family import ANTI, UNITS
 from srmfast.results import Presented
 
 FOUND = ("aligned", "anti-aligned", "mixed")
 VERDICTS = (*FOUND, "none", "undecided")
 COLUMNS = ("reading", "verdict", "effect", "low", "high", "detectable", "p", "explained", "rows", "near", "far")
-_WIDTH = 100  # columns of a summary
-_HEAD = 12  # of these, for the name of a line
-_CELLS = 6  # combinations of options that are named, at most
 
 
 @dataclass(frozen=True)
@@ -214,118 +210,11 @@ class SpecificationCurve(Presented):
             part, float(medians[0]), min(1.0, 2 * min(p_aligned, p_anti)), p_aligned, p_anti, int(called[0]), called[1:]
         )
 
-    # ---- in words --------------------------------------------------------------------------------------
-
     def summary(self):
         """Return what `srmfast specification` prints: the number, what decides it, the joint test and every reading."""
-        counts = ", ".join(f"{word} in {count}" for word, count in self.counts.items() if word != self.leading)
-        lines = [
-            f"{shorten(str(self.attrs['store_name']), 40)}: {plural(len(self), 'reading')} in basis "
-            f"{shorten(str(self.attrs['basis_name']), 28)}, {self.attrs['rotations']} rotations of it each",
-            *_told("verdict", f"{self.headline()}{'; ' if counts else ''}{counts}{self._empty_words()}"),
-            *_told("decided by", self._decided_words()),
-            *_told("together", self._joint_words()),
-        ]
-        if self.explained.any():
-            where = plural(int(self.explained.sum()), "reading")
-            lines += _told("", f"in {where} Gaussian rows with the same mean and covariance do the same: marked *")
-        lines += _told("note", self.caution()) if self.caution() else []
-        for one in self.attrs["unvaried"]:
-            lines += _told("not varied", f"{one['name']}: {one['why']}")
-        for note in self.attrs["notes"]:
-            lines += _told("note", note)
-        return "\n".join([*lines, "", *self._table_lines()])
+        from srmfast.readings import summary
 
-    def captions(self):
-        """Return what stands below the figure: what decides the verdict, and the joint test."""
-        return [f"decided by: {self._decided_words()}", self._joint_words(), self.caution()]
-
-    def caution(self):
-        """Return what must not be read into the number, or ""."""
-        if self.leading != "aligned" or not self.holds.any() or (self.epsilon[self.holds] > ANTI).any():
-            return ""
-        return "at ε ≤ 0.71 a row midway between two vectors counts as aligned in the planes of either with any third; confirm it at ε = 0.8"
-
-    def _decided_words(self):
-        held, names = int(self.holds.sum()), self.deciding()
-        if not names:
-            return f"no choice: {'every reading' if held else 'no reading'} is {self.leading}"
-        choices = [name for name, _ in self.choices]
-        if len(names) == 1:
-            return f"{names[0]}: {self._rates(choices.index(names[0]))}{self._shared()}"
-        shares = self.shares()
-        first = int(np.argmax(shares))
-        others = [f"{choices[c]} {shares[c]:.2f}" for c in np.argsort(-shares, kind="stable")[1:] if shares[c] >= 0.005]
-        also = f"; {', '.join(others)}" if others else ""
-        said = f"mostly {choices[first]} (η² = {shares[first]:.2f}{also}): {self._rates(first)}{self._shared()}"
-        if len(names) < len([1 for _, options in self.choices if len(options) > 1]):
-            at = [choices.index(name) for name in names]
-            cells = list(dict.fromkeys(tuple(self.chosen[r, at].tolist()) for r in np.flatnonzero(self.holds)))
-            told = "; ".join(
-                " and ".join(self.choices[c][1][option] for c, option in zip(at, cell, strict=True))
-                for cell in cells[:_CELLS]
-            )
-            more = f"; {len(cells) - _CELLS} more" if len(cells) > _CELLS else ""
-            said += f". {' and '.join(names)} tell all of it: {self.leading} where {told}{more}"
-        return said
-
-    def _empty_words(self):
-        empty = int(np.isnan(self.effect).sum())
-        return f" ({empty} of these as no row comes near a plane)" if empty else ""
-
-    def _rates(self, choice):
-        told = [f"{held} of {n} {_taken(words)}" for words, held, n in self.by_option(choice)]
-        return f"{self.leading} in {_listed(told)}"
-
-    def _shared(self):
-        """Say what the smaller side of the readings has in common."""
-        holding = 2 * self.holds.sum() < len(self)
-        fewer = self.holds if holding else ~self.holds
-        common = in_common(fewer, self.chosen)
-        if not common:
-            return ""
-        words = _listed([self.choices[c][1][option] for c, option in common])
-        count, side = int(fewer.sum()), "" if holding else "not "
-        who = f"all {count} that are" if count > 1 else "the one that is"
-        return f"; {who} {side}{self.leading}: {words}"
-
-    def _joint_words(self):
-        joint, rotations = self.joint(), self.attrs["rotations"]
-        n, where = int(joint.readings.sum()), "all readings"
-        if n < len(self):
-            where = f"the {plural(n, 'reading')} with {self._part_words(joint.readings)}, which share their rotations"
-        said = (
-            f"p = {_p(joint.p)}, {'beyond' if joint.p <= LEVEL else 'not beyond'} chance: the median score over {where}, compared "
-            f"with that of {rotations} random rotations of the basis"
-        )
-        if not joint.called:
-            return f"{said}; none of these readings is {self.leading}"
-        reach, most = int((joint.called_by_chance >= joint.called).sum()), int(joint.called_by_chance.max())
-        would = f"{reach if reach else 'none'} of the rotations would be in as many ({most} at most)"
-        return f"{said}; the basis is {self.leading} in {joint.called} of {n}, and {would}"
-
-    def _part_words(self, readings):
-        """Name the options that set these readings apart from the others."""
-        words = []
-        for c, (_, options) in enumerate(self.choices):
-            here = np.unique(self.chosen[readings, c])
-            if here.size < np.unique(self.chosen[:, c]).size:
-                words.append(" or ".join(options[option] for option in here))
-        return " and ".join(words)
-
-    def _table_lines(self):
-        varied = [(c, name) for c, (name, options) in enumerate(self.choices) if len(options) > 1]
-        rows = [["", "verdict", "effect [95 %]", "least", "p", *(name for _, name in varied)]]
-        for at, r in enumerate(self.order()[::-1], 1):
-            interval = "" if np.isnan(self.low[r]) else f" [{self.low[r]:+.2f}, {self.high[r]:+.2f}]"
-            effect = "no pair" if np.isnan(self.effect[r]) else f"{self.effect[r]:+.2f}{interval}"
-            least = "-" if np.isinf(self.detectable[r]) else f"{min(self.detectable[r], 9.99):.2f}"
-            options = [self.choices[c][1][self.chosen[r, c]].removeprefix("ε = ") for c, _ in varied]
-            rows.append(
-                [str(at), self.verdict[r] + "*" * bool(self.explained[r]), effect, least, _p(self.p[r]), *options]
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return summary(self)
 
     # ---- elsewhere -------------------------------------------------------------------------------------
 
@@ -367,23 +256,3 @@ class SpecificationCurve(Presented):
         said = np.isin(self.verdict, ("aligned", "mixed")), np.isin(self.verdict, ("anti-aligned", "mixed"))
         if (np.stack(said, axis=1) != (self.called[0] > 0)).any() or self.called[:, self.units < UNITS].any():
             raise ValueError("verdicts are not those of the basis among its rotations")
-
-
-def _told(head, text):
-    first, *others = textwrap.wrap(text, _WIDTH - _HEAD - 2, break_on_hyphens=False)
-    return [f"  {head:<{_HEAD}}{first}", *(" " * (_HEAD + 2) + other for other in others)]
-
-
-def _taken(words):
-    """Return an option as what readings are: raw, with long rows, at ε = 0.5."""
-    if words.startswith("ε"):
-        return f"at {words}"
-    return words if words.split()[0] in ("raw", "centred", "with", "without") else f"with {words}"
-
-
-def _listed(words):
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _p(p):
-    return number(p) if p < 0.995 else "1"

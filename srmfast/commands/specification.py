@@ -1,4 +1,4 @@
-"""srmfast specification: the verdict under every combination of choices, as one curve and one number."""
+"""srmfast specification: judge a basis under every combination of choices."""
 
 from srmfast.commands import options
 

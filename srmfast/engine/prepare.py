@@ -291,7 +291,7 @@ def _bases(bases, store, request, resources, on_event):
     planes = _planes_of_result(request.planes)
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
-        spec = basis_for(name, spec, store, request)
+        spec = basis_for(name, spec, store, request, memory=resources.memory)
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
@@ -302,7 +302,7 @@ def _bases(bases, store, request, resources, on_event):
     return list(chosen.values())
 
 
-def basis_for(name, spec, store, request):
+def basis_for(name, spec, store, request, *, memory):
     """Load a basis for a store.
 
     Parameters
@@ -312,6 +312,8 @@ def basis_for(name, spec, store, request):
     spec : Basis, array, path or name
     store : Store
     request : Request
+    memory : int
+        Bytes that vectors made by name may take.
 
     Returns
     -------
@@ -324,7 +326,13 @@ def basis_for(name, spec, store, request):
         if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
             name, spec = name or Path(path).stem, load_column(spec)
         spec = load_basis(
-            spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+            spec,
+            store.d,
+            name=name or None,
+            transpose=request.basis_transpose,
+            seed=request.seed,
+            axes=axes,
+            memory=memory,
         )
     if spec.vectors.shape[1] != store.d:
         raise InputError(
