@@ -64,12 +64,12 @@ def _decided_words(curve):
         return f"no choice: {'every reading' if held else 'no reading'} is {curve.leading}"
     choices = [name for name, _ in curve.choices]
     if len(names) == 1:
-        return f"{names[0]}: {_rates(curve, choices.index(names[0]))}{_shared(curve)}"
+        return f"{names[0]}: {_rates(curve, choices.index(names[0]))}"
     shares = curve.shares()
     first = int(np.argmax(shares))
     others = [f"{choices[c]} {shares[c]:.2f}" for c in np.argsort(-shares, kind="stable")[1:] if shares[c] >= 0.005]
     also = f"; {', '.join(others)}" if others else ""
-    said = f"mostly {choices[first]} (η² = {shares[first]:.2f}{also}): {_rates(curve, first)}{_shared(curve)}"
+    said = f"mostly {choices[first]} (η² = {shares[first]:.2f}{also}): {_rates(curve, first)}{_shared(curve, first)}"
     if len(names) < len([1 for _, options in curve.choices if len(options) > 1]):
         at = [choices.index(name) for name in names]
         cells = list(dict.fromkeys(tuple(curve.chosen[r, at].tolist()) for r in np.flatnonzero(curve.holds)))
@@ -84,7 +84,8 @@ def _decided_words(curve):
 
 def _empty_words(curve):
     empty = int(np.isnan(curve.effect).sum())
-    return f" ({empty} of these as no row comes near a plane)" if empty else ""
+    some = f"{empty} of these " if empty < curve.counts.get("undecided", 0) else ""
+    return f" ({some}as no row comes near a plane)" if empty else ""
 
 
 def _rates(curve, choice):
@@ -92,11 +93,11 @@ def _rates(curve, choice):
     return f"{curve.leading} in {_listed(told)}"
 
 
-def _shared(curve):
-    """Say what the smaller side of the readings has in common."""
+def _shared(curve, told):
+    """Say what the smaller side of the readings has in common beside one choice, which is told."""
     holding = 2 * curve.holds.sum() < len(curve)
     fewer = curve.holds if holding else ~curve.holds
-    common = in_common(fewer, curve.chosen)
+    common = [(c, option) for c, option in in_common(fewer, curve.chosen) if c != told]
     if not common:
         return ""
     words = _listed([curve.choices[c][1][option] for c, option in common])
@@ -138,7 +139,7 @@ def _table_lines(curve):
         interval = "" if np.isnan(curve.low[r]) else f" [{curve.low[r]:+.2f}, {curve.high[r]:+.2f}]"
         effect = "no pair" if np.isnan(curve.effect[r]) else f"{curve.effect[r]:+.2f}{interval}"
         least = "-" if np.isinf(curve.detectable[r]) else f"{min(curve.detectable[r], 9.99):.2f}"
-        options = [curve.choices[c][1][curve.chosen[r, c]].removeprefix("ε = ") for c, _ in varied]
+        options = [_short(curve.choices[c][1][curve.chosen[r, c]], name) for c, name in varied]
         rows.append(
             [str(at), curve.verdict[r] + "*" * bool(curve.explained[r]), effect, least, _p(curve.p[r]), *options]
         )
@@ -149,7 +150,9 @@ def _table_lines(curve):
 def _told(head, text):
     if not text:
         return []
-    first, *others = textwrap.wrap(text, COLUMNS - _HEAD - 2, break_on_hyphens=False)
+    kept = text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    wrapped = textwrap.wrap(kept, COLUMNS - _HEAD - 2, break_on_hyphens=False)
+    first, *others = (line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped)
     return [f"  {head:<{_HEAD}}{first}", *(" " * (_HEAD + 2) + other for other in others)]
 
 
@@ -158,6 +161,11 @@ def _taken(words):
     if words.startswith("ε"):
         return f"at {words}"
     return words if words.split()[0] in ("raw", "centred", "with", "without") else f"with {words}"
+
+
+def _short(words, choice):
+    """Return an option below the name of its choice."""
+    return words.removeprefix("ε = ").removesuffix(f" {choice}").removesuffix(" of the vectors")
 
 
 def _listed(words):

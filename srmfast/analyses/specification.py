@@ -2,12 +2,14 @@
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from srmfast.engine import Request, execute, prepare
 from srmfast.engine.choices import (
     CENTRING,
+    LONG,
     MULTIPLE,
     PLANES,
     WITH,
@@ -44,12 +46,15 @@ class Plan:
         What is not varied, and why.
     seconds : float
         What they take, roughly.
+    sure : bool
+        Whether it is known that some rows are long, where that is varied.
     """
 
     request: Request
     choices: tuple
     unvaried: tuple
     seconds: float
+    sure: bool = True
 
     @property
     def runs(self):
@@ -72,6 +77,8 @@ class Plan:
         lines.append(f"  ε        {', '.join(f'{value:g}' for value in epsilons)}, all in each run")
         lines += [f"  run {at:<4} {self.words_of(run)}" for at, run in enumerate(runs, 1)]
         lines += [f"  not      {name}: {why}" for name, why in self.unvaried]
+        if not self.sure:
+            lines.append("  long     rows are looked for first: where there are none, half of these readings fall away")
         return "\n".join([*lines, f"  time     {time_class(self.seconds)}"])
 
 
@@ -176,9 +183,9 @@ def make_plan(
     everything = replace(request, max_norm=None)
     member = _prepared(store, basis, everything, resources, on_event, compiles=reads, apart=apart)
     try:
-        long = measure_long(member, request, on_event) if reads and len(long_rows) > 1 else True
+        there = partial(measure_long, member, request, on_event) if reads else None
         found = [
-            centrings(centring), token_rows(member, first_tokens), lengths_of_rows(request.max_norm, long_rows, long),
+            centrings(centring), token_rows(member, first_tokens), lengths_of_rows(request.max_norm, long_rows, there),
             *plane_sets(member, planes, request.seed),
         ]  # fmt: skip
         if suggest:
@@ -193,7 +200,9 @@ def make_plan(
         seconds += reading_seconds(member.nbytes * (whole + halves / 2)) + member.counting_seconds()
         seconds += member.compared[0]
         close([member])
-    return replace(plan, seconds=seconds)
+    return replace(
+        plan, seconds=seconds, sure=reads or all(len(one.options) < 2 for one in choices if one.name == LONG)
+    )
 
 
 def carry_out(plan, store, basis, resources, *, on_event=ignore, apart=False):

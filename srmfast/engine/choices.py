@@ -10,6 +10,7 @@ from srmfast.errors import InputError
 
 CENTRING, WITH = ("raw", "centred"), ("with", "without")
 PLANES = ("permutations", "halves")
+LONG = "long rows"
 MULTIPLE = 10.0  # times the median norm, above which a row is long
 SPREAD = (0.85, 1.0, 1.15)  # times the ε that a look at the rows suggests
 _HIGHEST = 0.95  # ε, of these
@@ -107,16 +108,15 @@ def lengths_of_rows(max_norm, asked, there):
     max_norm : float or str
         Above which rows are long, as `Request` has it.
     asked : str or sequence of str
-    there : bool
-        Whether there may be any.
+    there : callable, optional
+        Looks whether there may be any; without it they are taken to be there.
     """
-    name = "long rows"
     options = {"with": ("with long rows", {}), "without": ("without long rows", {"max_norm": max_norm})}
-    found = chosen(name, asked, options)
-    if there or len(found.options) < 2:
+    found = chosen(LONG, asked, options)
+    if len(found.options) < 2 or there is None or there():
         return found
     limit = f"{max_norm:g} times the median norm" if isinstance(max_norm, float) else max_norm.removeprefix("abs:")
-    return name, f"no row is longer than {limit}"
+    return LONG, f"no row is longer than {limit}"
 
 
 def measure_long(member, request, on_event):
