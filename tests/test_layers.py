@@ -56,7 +56,11 @@ ALLOWED = {
     "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
     "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
-    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
+    "archive": {"errors", "projection", "robustness", "selectivity", "results", "spec", "whole"},
+    "deciding": set(),
+    "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
+    "readings": {"deciding", "excerpts", "family"},
+    "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
     "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
@@ -87,6 +91,8 @@ ALLOWED = {
     "analyses": {
         "",
         "displayed",
+        "family",
+        "robustness",
         "graph",
         "whole",
         "archive",
@@ -176,11 +182,11 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "whole"),
     ("results", "plots"),
     ("results", "report"),
-    ("archive", "projection"),
-    ("archive", "selectivity"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
     ("projection", "discs"),
+    ("robustness", "dashboard"),
+    ("robustness", "readings"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
@@ -235,7 +241,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        part(path)
+        in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure", "dashboard")
         or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
