@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "MissingDependency": "errors",
+    "Progress": "progress",
     "Request": "engine",
     "Result": "results",
     "Results": "results",
@@ -22,6 +23,7 @@ _HOMES = {
     "report_page": "page",
     "run": "engine",
     "run_many": "engine",
+    "specification": "analyses.specification",
     "train": "training",
 }
 __all__ = ["__version__", *_HOMES]
