@@ -149,6 +149,7 @@ ALLOWED = {
         "results",
         "projection",
         "selectivity",
+        "robustness",
         "excerpts",
         "oscillation",
         "report",

@@ -164,7 +164,8 @@ def test_results_of_every_kind_make_one_page(tmp_path, rows, result):
     ).save(tmp_path / "b.zarr")
     srmfast.neurons(rows, epsilon=0.5, labels=labels, permutations=39).save(tmp_path / "c.zarr")
     srmfast.project(rows, "standard", epsilon=0.6).save(tmp_path / "d.zarr")
-    text = srmfast.report_page([tmp_path / f"{name}.zarr" for name in "abcd"], tmp_path / "page.html")
+    srmfast.specification(rows, "standard", epsilon=[0.5, 0.8], null=39).save(tmp_path / "e.zarr")
+    text = srmfast.report_page([tmp_path / f"{name}.zarr" for name in "abcde"], tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == text
     parts = Parts(text)
     words = " ".join(parts.words)

@@ -338,3 +338,24 @@ def test_projections_have_a_disc_and_neurons_a_table(opened, rows):
         for value in table.locator("tbody td:nth-child(7)").evaluate_all("all => all.map(cell => cell.dataset.value)")
     ]
     assert recalls == sorted((row["recall"] for row in neurons.table()), reverse=True)
+
+
+def test_a_hundred_thousand_planes_load_and_the_page_says_what_it_left_out(opened):
+    rows = np.random.default_rng(2).normal(size=(200, 320)) ** 3
+    result = srmfast.run(rows, "standard", planes="random:100000", epsilon=0.4, angles=36, keep="all")
+    began = time.monotonic()
+    tab = opened(result)
+    assert time.monotonic() - began < 60
+    member = "srm.members.get('r0').raw"
+    assert (
+        tab.evaluate(f"{member}.subsets[0].planes.i.shape[0]") == 2000
+        and tab.evaluate(f"{member}.planesTotal") == 100_000
+    )
+    assert "2,000 planes with the highest peaks, of 100,000" in tab.locator(".chart > .note").inner_text()
+    assert tab.locator("[data-layer=quantiles]").get_attribute("aria-pressed") == "true"
+    assert tab.evaluate("document.documentElement.outerHTML.length") < 2_000_000
+    found = tab.evaluate(
+        "srm.members.get('r0').view(0, 0).then((view) => ({high: [...view.high], total: [...view.total]}))"
+    )
+    assert np.array(found["high"]) / 200 == pytest.approx(result.quantiles(0.95)[0, 0, 0], abs=2e-6)
+    assert (np.array(found["total"]) == result.total[0, 0]).all()

@@ -9,14 +9,16 @@ from srmfast.page.neurons import neurons_section
 from srmfast.page.projections import projection_section
 from srmfast.page.provenance import citation
 from srmfast.page.several import several
+from srmfast.page.specification import specification_section
 from srmfast.page.spotlight import name_of, spotlight
 from srmfast.page.writing import render, write
 from srmfast.projection import Projection
 from srmfast.results import Result, Results
+from srmfast.robustness import SpecificationCurve
 from srmfast.selectivity import Neurons
 
 SUFFIX = ".html"
-_ALONE, _ALL = 1_700_000, 8_000_000  # characters that the counts of one result, and of all, may take
+_ALONE, _ALL = 1_750_000, 8_000_000  # characters that the counts of one result, and of all, may take
 MEMBERS = 60  # results on one page, at most
 
 
@@ -25,7 +27,7 @@ def report_page(results, path=None, *, title=None, force=False):
 
     Parameters
     ----------
-    results : Result, Results, Neurons, Projection, Projections, or a sequence of them or of paths, or dict of names to them
+    results : Result, Results, Neurons, Projection, Projections, SpecificationCurve, or a sequence of them or of paths, or dict of names to them
         Paths of saved results are loaded.
     path : str or Path, optional
         The .html file to write, whole or not at all.
@@ -88,11 +90,13 @@ def _members(results):
                 ((store if own is None else f"{own}: {store}", basis), each, file)
                 for (store, basis), each in one.items()
             ]
-        elif isinstance(one, (Result, Neurons, Projection)):
+        elif isinstance(one, (Result, Neurons, Projection, SpecificationCurve)):
             store = one.attrs["store_name"] if own is None else own
             found.append(((str(store), str(one.attrs["basis_name"])), one, file))
         else:
-            raise InputError(f"a page shows results, neurons and projections, got {type(one).__name__}")
+            raise InputError(
+                f"a page shows results, neurons, projections and specification curves, got {type(one).__name__}"
+            )
     return _apart(found)
 
 
@@ -123,6 +127,8 @@ def _sections(members):
             drawn.append(key)
         elif isinstance(one, Neurons):
             section = neurons_section(one, name, file, folded=folded)
+        elif isinstance(one, SpecificationCurve):
+            section = specification_section(one, name, file, folded=folded)
         else:
             section, data[key] = projection_section(one, name, file, key, folded=folded)
         sections.append(

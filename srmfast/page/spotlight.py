@@ -117,6 +117,8 @@ def top_planes(result):
     rows = []
     highest, twins = {}, 0
     for found in pooled.top_planes(2 * _PLANES):
+        if not found["fraction"]:
+            break
         key = frozenset((found["plane_i"], found["plane_j"]))
         twins += key in highest  # j → i mirrors i → j
         highest.setdefault(key, found)

@@ -219,7 +219,7 @@ srm.Panel = class {
       const step = width / (points - 1);
       for (const one of this.shown) {
         ctx.strokeStyle = srm.colour(this.shown.length > 1 ? `c${one.subset % 8}` : "planes");
-        ctx.globalAlpha = Math.min(0.7, Math.max(0.2, 4 / Math.sqrt(one.planes)));
+        ctx.globalAlpha = Math.min(0.7, Math.max(0.12, 5 / Math.sqrt(one.planes)));
         for (let p = one.planes - 1; p >= 0; p--) {
           ctx.beginPath();
           for (let m = 0, n = p * points; m < points; m++, n++) ctx.lineTo(left + m * step, bottom - (one.lines[n] - low) * perUnit);

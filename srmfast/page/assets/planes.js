@@ -6,6 +6,7 @@ srm.LAYERS = [
   ["quantiles", "5–95 % of planes", "band"], ["folds", "± 2 standard errors of the mean", "band"],
   ["self", "self-SRM", "dashed"], ["isotropic", "isotropic rows", "dotted"],
 ];
+srm.MANY = 11; // sets of rows from which their buttons stand below the picture
 srm.ALIKE = 4; // panels that peak within this factor share a scale
 
 srm.planes = class {
@@ -27,6 +28,7 @@ srm.planes = class {
       epsilon: first.epsilon[first.first], subsets: [first.subsets[0].name], signed: false,
       layers: new Set(["planes", "mean", "median", "sd", "self", "isotropic"]), top: null,
     };
+    if (raws.some((raw) => raw.subsets[0].planes.i.shape[0] < raw.planesTotal)) this.state.layers.add("quantiles"); // planes are left out
     this.same = several ? null : false; // null until the first pictures tell
     this.cones = new Map(raws.flatMap((raw) => raw.epsilon.map((value, e) => [value, raw.cone[e]])));
     const switches = this.slider();
@@ -39,7 +41,9 @@ srm.planes = class {
       if (several) panel.root.prepend(srm.make("h4", {}, name, " ", verdict ? srm.make("span", { class: `chip ${verdict}` }, verdict) : ""));
       grid.append(panel.root);
     }
-    figure.prepend(switches, names.length > 1 ? this.labels(names) : "", grid, this.readout, this.toggles(raws), this.note);
+    const subsets = names.length > 1 ? this.labels(names) : "";
+    const many = names.length > srm.MANY; // labels that would push the picture down
+    figure.prepend(switches, many ? "" : subsets, grid, this.readout, many ? subsets : "", this.toggles(raws), this.note);
   }
 
   async refresh() {
