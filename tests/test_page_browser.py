@@ -131,7 +131,8 @@ def test_hovering_names_the_plane_and_its_value(tab, result):
         tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
         found = state(tab)
         assert int(found["angle"]) == round(x * ANGLES)
-        pooled = result.total.sum(axis=0)[0, int(found["angle"])] / result.planes_total / 600
+        e = result.epsilon.tolist().index(float(found["epsilon"]))
+        pooled = result.total.sum(axis=0)[e, int(found["angle"])] / result.planes_total / 600
         assert float(found["mean"]) == pytest.approx(pooled, rel=1e-12)
         if found["plane"]:
             seen.add(found["plane"])
@@ -157,6 +158,10 @@ def test_the_numbers_in_the_page_are_those_of_the_result(tab, result):
 
 
 def test_slider_and_toggles_change_the_picture(tab, result):
+    effect = result.alignment().effect  # the picture is that of the verdict
+    assert float(state(tab)["epsilon"]) == effect.epsilon
+    tab.locator("input[type=range]").fill("0")
+    wait(tab, "document.querySelector('.panel').dataset.epsilon === '0.5'")
     pictures = [ink(tab)]
 
     def changed(act):
@@ -228,7 +233,8 @@ def test_tables_sort_and_filter_and_show_planes(tab, result):
     found = state(tab)
     assert found["plane"] == f"{i},{j}"
     (p,) = np.flatnonzero((result.plane_i == int(i)) & (result.plane_j == int(j)))
-    assert float(found["value"]) == result.counts.sum(axis=0)[0, p].max() / 600
+    e = result.epsilon.tolist().index(float(found["epsilon"]))
+    assert float(found["value"]) == result.counts.sum(axis=0)[e, p].max() / 600
 
 
 # ---- keyboard and safety ---------------------------------------------------------------------------------
@@ -249,6 +255,8 @@ def test_the_keyboard_reaches_and_operates_everything(tab, result):
             assert outline != "none", kind
         reached.add(kind)
         if kind == "range" and kind not in operated:
+            tab.keyboard.press("Home")
+            wait(tab, "document.querySelector('.panel').dataset.epsilon === '0.5'")
             settled(tab, lambda: tab.keyboard.press("ArrowRight"))
             assert state(tab)["epsilon"] == "0.65"
         elif kind == "plot" and kind not in operated:

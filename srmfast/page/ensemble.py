@@ -14,6 +14,10 @@ SUBSETS = 24  # labels that can be chosen, at most
 _LEAST = 60  # planes that a label keeps, however many there are
 _SORTABLE = 50_000_000  # counts up to which quantiles over planes are worth their memory
 _QUANTILES = (0.5, 0.05, 0.95)
+_HOW = (
+    "Every thin line is one plane of two basis vectors: the share of rows inside the cone while it turns from b_i (0°) toward b_j. High at "
+    "the upright lines, it holds rows along the basis; high between them, rows that keep off it."
+)
 _WIDTH, _HEIGHT = 720, 200  # of a still picture
 
 
@@ -72,17 +76,19 @@ def ensemble(result, name, room):
     }
 
 
-def chart(result, name, room, key):
+def chart(result, name, room, key, epsilon=None):
     """Return the chart of one result; its numbers go to the page under a key, so that others can draw them too."""
     data = ensemble(result, name, room)
-    e = data["first"]
+    at = result.epsilon.tolist().index(epsilon) if epsilon is not None else data["first"]
+    e = data["first"] = at if result.total[:, at].any() else data["first"]  # the one that is shown first
     return Chart(
         "planes",
         {"panels": [key]},
         f"Share of rows inside the cone against the angle of the spotlight, 0 to 360 degrees, for {name}: every thin line is one "
         f"plane of two basis vectors; the mean of all {result.planes_total:,} planes peaks at {number(float(result.mean()[:, e].max()))}. "
         "Arrow keys left and right move along the angle, up and down from plane to plane; Enter pins one, Escape lets it go.",
-        still=still(part(result, epsilon=[e])),
+        _HOW,
+        still(part(result, epsilon=[e])),
     ), data
 
 

@@ -112,7 +112,7 @@ class Verdict:
     headline : str
         The same with its p.
     effect : dict or None
-        size, low, high, from −1 to 1 (low and high None when unknown).
+        size, low, high, from −1 to 1 (low and high None when unknown), and epsilon.
     """
 
     word: str

@@ -38,7 +38,8 @@ def spotlight(result, name, file, room, key, *, folded=False):
     Section, dict
     """
     judged = verdict(result)
-    drawn, data = chart(result, name, room, key)
+    epsilon = (judged.verdict.effect or {}).get("epsilon")  # where the verdict is clearest
+    drawn, data = chart(result, name, room, key, epsilon)
     data["verdict"] = judged.verdict.word
     parts = [
         Section("In numbers", tables=(_references(result),), words=(_HOW,)),
@@ -56,9 +57,8 @@ def spotlight(result, name, file, room, key, *, folded=False):
 
 
 _HOW = (
-    "A cone of light turns through the plane of two basis vectors, from b_i toward b_j. Counted is the share of rows inside it. On b_i and b_j "
-    "high and midway low: rows gather along the basis. The other way round: they keep between its vectors. Isotropic rows, the same in "
-    "every direction, would give the last column at every angle."
+    "The mean of all planes, in numbers. High on b_i and b_j and low midway: rows gather along the basis. The other way round: they keep "
+    "between its vectors. Isotropic rows, without any preferred direction, would give the last column at every angle."
 )
 
 
@@ -136,7 +136,7 @@ def top_planes(result):
     ]  # fmt: skip
     heads += [("held out", "the same on rows that did not choose the planes")] if heldout else []
     left = result.plane_i.size - len(rows)
-    more = f"{plural(left, 'plane')} with lower peaks{' or the other order' * bool(twins)} left out"
+    more = f"{plural(left, 'plane')} with lower peaks or none{', or in the other order,' * bool(twins)} left out"
     note = f"{more}; srmfast show RESULT --csv writes all" if left > 0 else ""
     return Table("Planes by their peak", tuple(Column(*head, numeric=True) for head in heads), tuple(rows), note)
 

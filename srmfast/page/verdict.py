@@ -51,7 +51,12 @@ def verdict(result):
     shown = None
     if effect.near + effect.far:
         known = not math.isnan(effect.low)
-        shown = {"size": effect.size, "low": effect.low if known else None, "high": effect.high if known else None}
+        shown = {
+            "size": effect.size,
+            "low": effect.low if known else None,
+            "high": effect.high if known else None,
+            "epsilon": effect.epsilon,
+        }
     plain = PLAIN[alignment.verdict] + (f" {_EXPLAINED}" if alignment.explained else "")
     said, last = [], ""
     for head, words in verdicts.said(alignment):

@@ -1,5 +1,5 @@
 "use strict";
-// Builds every table at once, and every chart when it comes near the window.
+// Builds every table and every chart; those of folded sections when they are opened.
 
 srm.charts = new Map();
 srm.members = new Map(
@@ -16,14 +16,11 @@ srm.build = function (figure) {
 };
 
 document.querySelectorAll(".table").forEach(srm.table);
-srm.watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    srm.watcher.unobserve(entry.target);
-    srm.build(entry.target);
-  }
-}, { rootMargin: "400px" });
-document.querySelectorAll(".chart").forEach((figure) => srm.watcher.observe(figure));
+for (const figure of document.querySelectorAll(".chart")) {
+  const fold = figure.closest("details:not([open])");
+  if (fold) fold.addEventListener("toggle", () => srm.build(figure), { once: true });
+  else srm.build(figure);
+}
 
 // A link to a folded section opens it.
 srm.unfold = () => {
