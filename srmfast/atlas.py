@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, require
 from srmfast.excerpts import SAME_ANGLE, common_epsilons, finite, first_hit, part, shared_angle
 from srmfast.family import LEVEL
@@ -89,8 +90,8 @@ class Layer:
         return self.basis, self.centred
 
 
-@dataclasses.dataclass(frozen=True)
-class Atlas:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Atlas(Displayed):
     """Several layers, in the order of the run.
 
     Attributes
@@ -114,6 +115,10 @@ class Atlas:
     effects: tuple
     shared: float | None
     rotations: int
+
+    def _line(self):
+        bases = ", ".join(self.bases)
+        return f"{len(self.names)} layers × {bases}, {'with' if self.tested else 'without'} verdicts"
 
     @property
     def names(self):

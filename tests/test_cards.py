@@ -12,7 +12,9 @@ import pytest
 import srmfast
 from srmfast import cards, verdicts
 from srmfast.analyses.comparison import diff
+from srmfast.analyses.difference import compare
 from srmfast.analyses.inspection import inspect
+from srmfast.atlas import atlas
 from srmfast.excerpts import number
 from srmfast.training import choices
 
@@ -89,6 +91,9 @@ def things(rows, labels):
         "recipe": trained.recipe,
         "choices": choices(trained.recipe),
         "inspection": inspect(store),
+        "atlas": atlas(many),
+        "differences": compare(many["a", "own"], many["b", "own"]),
+        "difference": compare(many["a", "own"], many["b", "own"]).pairs[0],
         "comparison": diff(many["a", "own"], many["b", "own"]),
         "request": srmfast.Request(labels=labels, epsilon=0.3),
     }  # fmt: skip
@@ -102,7 +107,7 @@ def shown(things):
 
 NAMES = (
     "store", "basis", "result", "tested", "nothing hit", "results", "no results", "alignment", "neurons", "projection",
-    "projections", "trained", "recipe", "choices", "inspection", "comparison", "request",
+    "projections", "trained", "recipe", "choices", "inspection", "comparison", "request", "atlas", "differences", "difference",
 )  # fmt: skip
 
 

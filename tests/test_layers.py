@@ -53,7 +53,7 @@ ALLOWED = {
         "whole",
     },
     "jackknife": set(),
-    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
+    "atlas": {"displayed", "errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
     "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.atlas import write_table
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, require
 from srmfast.excerpts import SAME_ANGLE, plural, shared_angle
 from srmfast.jackknife import balance, difference, directions, leave_one_out
@@ -57,8 +58,8 @@ class Change:
         return bool(self.low > 0 or self.high < 0)
 
 
-@dataclass(frozen=True)
-class Difference:
+@dataclass(frozen=True, repr=False)
+class Difference(Displayed):
     """How one result differs from another.
 
     Attributes
@@ -115,9 +116,13 @@ class Difference:
     notes: tuple
     verdicts: tuple
 
+    def _line(self):
+        epsilon = ", ".join(f"{value:g}" for value in self.epsilon)
+        return f"{'/'.join(self.first)} → {'/'.join(self.second)}, ε = {epsilon}, {'paired' if self.paired else 'not paired'}"
 
-@dataclass(frozen=True)
-class Differences:
+
+@dataclass(frozen=True, repr=False)
+class Differences(Displayed):
     """How the results in B differ from those in A.
 
     Attributes
@@ -132,6 +137,9 @@ class Differences:
     pairs: tuple
     matched: str
     left_out: tuple
+
+    def _line(self):
+        return ", ".join(f"{'/'.join(pair.first)} → {'/'.join(pair.second)}" for pair in self.pairs)
 
     def __str__(self):
         from srmfast.differencelines import lines
