@@ -22,6 +22,7 @@ _HOMES = {
     "project": "engine.projecting",
     "run": "engine",
     "run_many": "engine",
+    "specification": "analyses.specification",
     "train": "training",
 }
 __all__ = ["__version__", *_HOMES]

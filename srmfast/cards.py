@@ -205,7 +205,7 @@ def _recipe(recipe):
 
 
 def _plain(thing):
-    return _Card(type(thing).__name__, text=str(thing))
+    return _Card(type(thing).__name__, text=thing.summary() if hasattr(thing, "summary") else str(thing))
 
 
 # ---- HTML ----------------------------------------------------------------------------------------------

@@ -105,8 +105,12 @@ def choose(neurons, vectors, most):
     signed, notes = neurons.signed(), []
     if not chosen:
         chosen, notes = [0], [f"no row lies inside any cone at ε = {number(neurons.epsilon)}"]
-    elif len(chosen) < len(neurons.basis):
-        notes = [f"the {len(chosen)} of {plural(len(neurons.basis), 'vector')} that answer most"]
+    else:
+        held = len(set(neurons.first.tolist()))
+        if len(chosen) < held:
+            notes.append(f"the {len(chosen)} of {plural(held, 'neuron')} that answer most, the highest F1 on top")
+        if held < len(neurons.basis):
+            notes.append("a vector b and its opposite −b in the basis are one neuron, named by the first")
     if neurons.attrs["centred"]:
         notes.append("the mean of the rows is subtracted")
     classes = np.flatnonzero(neurons.class_rows.sum(axis=0) > 0)
@@ -131,14 +135,19 @@ def map_into(axes, neurons, shown):
     axes.set_yticks(np.arange(len(shown.chosen)) + 0.5, [str(i) for i in shown.chosen])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(ylabel="basis vector", xlabel="concept" if neurons.attrs["several_classes"] else "class")
+    axes.set(
+        ylabel="neuron (number i of the basis vector)",
+        xlabel="concept" if neurons.attrs["several_classes"] else "class",
+    )
     _mark(axes, neurons, shown)
     return mesh
 
 
 def map_bar(axes, mesh):
     """Give a map its colour bar."""
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25, label="signed share of the class")
+    bar = axes.figure.colorbar(
+        mesh, ax=axes, pad=0.02, aspect=25, label="share of the class at $b_i$ less that at $-b_i$"
+    )
     bar.outline.set_visible(False)
 
 

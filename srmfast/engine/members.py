@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from srmfast.engine.assemble import accounting, offset, provenance
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.classes import Classes, unit_codes
 from srmfast.engine.cones import SharedMembers
 from srmfast.engine.events import ignore
 from srmfast.engine.identity import rows_of
 from srmfast.engine.passes import Passes, refuse_empty
-from srmfast.engine.prepare import basis_for, prepare
+from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.run import close
 from srmfast.enrichment import permutation_test
