@@ -200,3 +200,9 @@ def test_a_card_that_cannot_be_made_is_a_warning_and_a_line(things):
     assert repr(broken).startswith("Result(")
     with pytest.raises(KeyError, match="basis_kind"):
         cards.card(broken)
+
+
+@pytest.mark.parametrize("name", ["result", "tested", "results", "neurons", "projection"])
+def test_a_file_shows_what_the_result_showed(shown, things, name, tmp_path):
+    things[name].save(tmp_path / "saved.zarr")
+    assert srmfast.load(tmp_path / "saved.zarr")._repr_html_() == shown[name]
