@@ -115,7 +115,7 @@ ALLOWED = {
     "_notes": {"excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels"},
-    "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
+    "classmaps": {"_panels", "errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
         "errors",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from srmfast.bases import Basis, load_basis
-from srmfast.errors import shown
+from srmfast.errors import OtherWidth, shown
 from srmfast.stores import load_column
 
 _ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
