@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "MissingDependency": "errors",
+    "Progress": "progress",
     "Request": "engine",
     "Result": "results",
     "Results": "results",
@@ -21,6 +22,7 @@ _HOMES = {
     "project": "engine.projecting",
     "run": "engine",
     "run_many": "engine",
+    "specification": "analyses.specification",
     "train": "training",
 }
 __all__ = ["__version__", *_HOMES]

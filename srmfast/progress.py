@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a bar on a terminal, otherwise one plain line a minute."""
+"""Progress of a run on standard error: a bar on a terminal and in a notebook, otherwise one plain line a minute."""
 
 import sys
 import time
@@ -14,6 +14,7 @@ from srmfast.engine.events import (
     PassStarted,
     PlanesOutgrown,
     ReadingResumed,
+    ReadingsStarted,
     Rotating,
     StoresFound,
     StoresLeftOut,
@@ -26,20 +27,56 @@ _WIDTH = 28  # characters of the bar
 _EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
 
 
+def _mode(mode, stream):
+    """Return a mode with auto decided: a bar where a line can be written over."""
+    if mode != "auto":
+        return mode
+    notebook = type(stream).__module__.partition(".")[0] == "ipykernel"
+    return "bar" if notebook or stream.isatty() else "plain"
+
+
+class _Overwritten:
+    """A line of a stream that is written again and again; notebooks know no code that erases one."""
+
+    def __init__(self, stream):
+        self._stream, self._length = stream, 0
+
+    def write(self, text):
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{text}")
+        else:
+            self._stream.write("\r" + text.ljust(self._length))
+        self._stream.flush()
+        self._length = len(text)
+
+    def end(self):
+        self._stream.write("\n")
+        self._stream.flush()
+        self._length = 0
+
+
 class Progress:
     """A callback for `on_event` that tells how far a run is.
 
     Parameters
     ----------
     mode : str
-        One of `MODES`; auto is a bar on a terminal and plain lines elsewhere.
+        One of `MODES`; auto is a bar on a terminal and in a notebook, and plain lines elsewhere.
     stream : file, optional
         Standard error when omitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import srmfast
+    >>> rows = np.random.default_rng(0).normal(size=(1000, 8))
+    >>> result = srmfast.run(rows, "standard", epsilon=0.6, on_event=srmfast.Progress())
     """
 
     def __init__(self, mode="auto", stream=None):
         self.stream = stream or sys.stderr
-        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self.mode = _mode(mode, self.stream)
+        self._bar = _Overwritten(self.stream)
         self._rows = self._nbytes = self._before = 0
         self._pass = None
         self._problem = ""
@@ -68,6 +105,8 @@ class Progress:
             self._line(f"left out, as wide as no basis: {', '.join(event.names)} ({event.why})")
         elif isinstance(event, Rotating):
             self._line(f"comparing {event.basis} with {event.rotations:,} random rotations of it")
+        elif isinstance(event, ReadingsStarted):
+            self._line(f"readings {event.first} to {event.last} of {event.of}: {event.options}")
         elif isinstance(event, PlanesOutgrown):
             self._line("the planes that are hit outgrow the memory: two more readings find the highest")
         elif isinstance(event, CheckpointLost):
@@ -88,8 +127,7 @@ class Progress:
                 self._tell()
         elif isinstance(event, PassFinished) and self.mode == "bar":
             self._tell()
-            self.stream.write("\n")
-            self.stream.flush()
+            self._bar.end()
 
     def _tell(self):
         seconds = max(time.monotonic() - self._began, 1e-9)
@@ -110,8 +148,7 @@ class Progress:
         if self.mode == "bar":
             filled = round(share * _WIDTH)
             bar = "█" * filled + "·" * (_WIDTH - filled)
-            self.stream.write(f"\r\x1b[K{what} {self._pass.store} {bar} {share:4.0%}  {numbers}")
-            self.stream.flush()
+            self._bar.write(f"{what} {self._pass.store} {bar} {share:4.0%}  {numbers}")
         else:
             self._line(f"{what} {self._pass.store}: {numbers}")
 
@@ -132,7 +169,8 @@ class TrainingProgress:
 
     def __init__(self, mode="auto", stream=None):
         self.stream = stream or sys.stderr
-        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self.mode = _mode(mode, self.stream)
+        self._bar = _Overwritten(self.stream)
         self._training = None
         self._before = 0
         self._began = self._told = 0.0
@@ -158,8 +196,7 @@ class TrainingProgress:
             last = event.epoch == self._training.epochs
             self._tell(event.epoch, f"loss {event.loss:.5g}{test}", last)
             if last and self.mode == "bar":
-                self.stream.write("\n")
-                self.stream.flush()
+                self._bar.end()
 
     def _tell(self, epochs, losses, last=False):
         now = time.monotonic()
@@ -171,10 +208,9 @@ class TrainingProgress:
         if self.mode == "bar":
             filled = round(epochs / total * _WIDTH)
             bar = "█" * filled + "·" * (_WIDTH - filled)
-            self.stream.write(f"\r\x1b[K{self._training.name} {bar} {epochs / total:4.0%}  {losses}, {left} left")
+            self._bar.write(f"{self._training.name} {bar} {epochs / total:4.0%}  {losses}, {left} left")
         else:
-            self.stream.write(f"epoch {int(epochs)} of {total}: {losses}, {left} left\n")
-        self.stream.flush()
+            print(f"epoch {int(epochs)} of {total}: {losses}, {left} left", file=self.stream, flush=True)
 
 
 def found(event):

@@ -61,7 +61,7 @@ def curves(ax):
 
 
 def test_axes_given_come_back_and_no_setting_changes(result, results, neurons, projection):
-    figure, before = Figure(figsize=(20, 9), layout="constrained"), dict(matplotlib.rcParams)
+    figure, before = Figure(figsize=(20, 9)), dict(matplotlib.rcParams)
     places = figure.subplots(2, 4).ravel()
     drawn = [
         (result, {"epsilon": 0.8}), (result, {}), (result, {"kind": "heatmap"}), (result, {"kind": "means", "epsilon": 0.8}),

@@ -53,10 +53,15 @@ ALLOWED = {
         "whole",
     },
     "jackknife": set(),
-    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
+    "matching": set(),
+    "atlas": {"displayed", "errors", "excerpts", "family", "jackknife", "oscillation", "atlaslines", "whole"},
     "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
-    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
+    "archive": {"errors", "projection", "robustness", "selectivity", "results", "spec", "whole"},
+    "deciding": set(),
+    "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
+    "readings": {"deciding", "excerpts", "family"},
+    "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
     "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
@@ -87,6 +92,8 @@ ALLOWED = {
     "analyses": {
         "",
         "displayed",
+        "family",
+        "robustness",
         "graph",
         "whole",
         "archive",
@@ -101,6 +108,7 @@ ALLOWED = {
         "engine",
         "results",
         "atlas",
+        "matching",
         "jackknife",
         "excerpts",
         "differencelines",
@@ -114,7 +122,8 @@ ALLOWED = {
     "report": {"overview", "errors", "nulls", "results", "spec", "excerpts", "oscillation", "verdicts"},
     "_notes": {"excerpts"},
     "_panels": {"errors", "nulls", "results", "excerpts"},
-    "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels"},
+    "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels", "atlasfigure"},
+    "atlasfigure": {"_notes", "atlaslines", "excerpts", "family", "plots"},
     "classmaps": {"_panels", "errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
@@ -175,11 +184,11 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "whole"),
     ("results", "plots"),
     ("results", "report"),
-    ("archive", "projection"),
-    ("archive", "selectivity"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
     ("projection", "discs"),
+    ("robustness", "dashboard"),
+    ("robustness", "readings"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
@@ -234,7 +243,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        part(path)
+        in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure", "dashboard")
         or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return

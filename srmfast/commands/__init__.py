@@ -2,7 +2,7 @@
 
 GROUPS = {
     "to begin with": ("demo", "inspect", "run", "show", "plot", "compare"),
-    "other questions to the same rows": ("neurons", "project", "basis", "mean"),
+    "other questions to the same rows": ("neurons", "specification", "project", "basis", "mean"),
     "networks": ("layers", "export", "train"),
     "long runs, and results of others": ("merge", "diff", "verify", "reproduce"),
 }  # in the order of --help

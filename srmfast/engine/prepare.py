@@ -1,6 +1,5 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -223,12 +222,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     return members
 
 
-def _given(path):
-    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
-    path, mark, key = str(path).partition("::")
-    return (path if "://" in path else os.path.abspath(path)) + mark + key
-
-
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
@@ -291,7 +284,7 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     mean = _given_mean(request.centre, store)
     return Member(
         given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
+        not isinstance(source, Store), given.path,
         given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
     )  # fmt: skip
 
