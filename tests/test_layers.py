@@ -125,7 +125,7 @@ ALLOWED = {
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels", "atlasfigure"},
     "atlasfigure": {"_notes", "atlaslines", "excerpts", "family", "plots"},
-    "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
+    "classmaps": {"_panels", "errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
         "errors",
