@@ -40,7 +40,8 @@ ALLOWED = {
     "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
-    "selectivity": {"errors", "excerpts", "results", "classmaps"},
+    "selectivity": {"errors", "excerpts", "results", "classmaps", "rotation_test"},
+    "rotation_test": {"errors", "excerpts", "selectivity"},
     "projection": {"errors", "excerpts", "results", "discs"},
     "engine": {
         "whole",
@@ -125,6 +126,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("archive", "selectivity"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
+    ("selectivity", "rotation_test"),
     ("projection", "discs"),
     ("bases", "thompson"),
 }
