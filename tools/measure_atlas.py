@@ -3,16 +3,17 @@
     python tools/smollm2_activations.py MODEL.gguf -o acts --layers all
     python tools/measure_atlas.py acts -o docs/language-models-atlas.json --results results
 
-`acts/` is a folder written by `tools/smollm2_activations.py`. Each layer is measured by `srmfast run` with `--max-norm 10`, whole
-sequences as groups, `--null M`, on P planes drawn at random, the same in all layers:
+`acts/` is a folder written by `tools/smollm2_activations.py`. Each layer is measured by `srmfast run --centre --null M`, with
+`--max-norm 10`, whole sequences as groups, and P planes drawn at random, the same in all layers; the verdict of the rows as stored comes
+with it. Beside it, on part of the rows and plainly counted here (`near_and_far`):
 
-    centred    mean subtracted, in the basis of the neurons; with the verdict of the rows as stored beside it
-    stored     the same as stored, for its effect
-    ordinary   centred, without the layer's massive coordinates, for its effect
-    random     centred, in a random orthonormal basis, a sample of the rows, for its effect
+    centred    mean subtracted, in the basis of the neurons: once more, as a check
+    stored     the same as stored
+    ordinary   mean subtracted, without the layer's massive coordinates
+    random     mean subtracted, in a random orthonormal basis
 
-Results are kept, and one that is there is not made again, so that several processes may share the layers (`--layers`); the numbers
-are told once all are there.
+and by `srmfast neurons` the rows in the cones about single neurons. Results are kept, and one that is there is not made again, so that
+several processes may share the layers (`--layers`); the numbers are told once all are there.
 
 All layers of a residual stream share one basis, and with one seed one set of rotations. So M rotations of *the stream* are compared
 with it: the score of a rotation is the highest of all layers, each standardised over the basis and all rotations, and a layer's p is how
@@ -30,13 +31,15 @@ import numpy as np
 from measure_models import rounded, say
 
 import srmfast
-from srmfast.family import LEVEL, Family
+from srmfast.family import LEVEL, Family, jackknife
 
 EPSILONS = (0.2, 0.3, 0.5, 0.8)
 CONES = 0.3  # the epsilon of the cones about single neurons
 NORM = 10.0
-SAMPLE = 28_160
+NEURONS = 10  # followed through the layers
+ROWS = 28_160  # for the effects that are counted here, at most
 WAYS = ("centred", "stored", "ordinary", "random")
+FOLDS = 64
 
 
 def main(argv=None):
@@ -50,22 +53,17 @@ def main(argv=None):
     parser.add_argument("--null", type=int, default=99, metavar="M", help="rotations (default 99)")
     parser.add_argument("--planes", type=int, default=10_000, metavar="P", help="drawn at random (default 10000)")
     parser.add_argument("--layers", metavar="K[,K…]", help="measure these (default all)")
-    parser.add_argument("--ways", default=",".join(WAYS), metavar="W[,W…]", help=f"of {', '.join(WAYS)} (default all)")
     parser.add_argument("--threads", type=int, metavar="N")
     options = parser.parse_args(argv)
     if not (options.acts / "acts.zarr").is_dir():
         parser.error(f"the folder must hold acts.zarr, got {options.acts}; make it with tools/smollm2_activations.py")
-    ways = options.ways.split(",")
-    if unknown := [way for way in ways if way not in WAYS]:
-        parser.error(f"--ways must be of {', '.join(WAYS)}, got {unknown[0]}")
     layers = layers_of(options.acts)
     wanted = layers if options.layers is None else [f"layer{int(k):02d}" for k in options.layers.split(",")]
     options.results.mkdir(parents=True, exist_ok=True)
     for layer in wanted:
-        for way in ways:
-            measure(options, layer, way)
+        measure(options, layer)
     if options.out:
-        options.out.write_text(json.dumps(rounded(told(options, layers)), indent=None, separators=(",", ":")) + "\n")
+        options.out.write_text(json.dumps(rounded(told(options, layers)), separators=(",", ":")) + "\n")
     return 0
 
 
@@ -79,28 +77,92 @@ def layers_of(folder):
 # ---- runs --------------------------------------------------------------------------------------------
 
 
-def measure(options, layer, way):
-    """Run one layer one way, unless its result is there."""
-    path, began = result_path(options, layer, way), time.process_time()
-    if path.exists():
+def measure(options, layer):
+    """Measure what has not been measured of one layer."""
+    began = time.process_time()
+    paths = [result_path(options, layer, way) for way in ("centred", "stored-neurons", "centred-neurons")]
+    beside = options.results / f"{layer}-effects.json"
+    if all(path.exists() for path in (*paths, beside)):
         return
-    store = f"{options.acts / ('acts_ordinary.zarr' if way == 'ordinary' else 'acts.zarr')}::{layer}"
+    store = f"{options.acts / 'acts.zarr'}::{layer}"
     with srmfast.open_store(store) as opened:
-        sequences, d = opened.row_shape[0], opened.d
-    given = dict(max_norm=NORM, centre=way != "stored", groups=np.arange(sequences), threads=options.threads)
-    basis, more = "standard", {}
-    if way == "centred":
-        more = dict(null=options.null)
-    if way == "random":
-        basis, more = f"random:{d}", dict(sample=min(SAMPLE, opened.n))
-    result = srmfast.run(
-        store, basis, epsilon=EPSILONS, planes=f"random:{options.planes}", keep="summary", **given, **more
-    )
-    result.save(path)
-    if way in ("centred", "stored"):
-        cones = srmfast.neurons(store, epsilon=CONES, permutations=0, **given)
-        cones.save(result_path(options, layer, f"{way}-neurons"))
-    say(f"{layer}, {way}: {time.process_time() - began:.0f} CPU seconds")
+        sequences = opened.row_shape[0]
+    given = dict(max_norm=NORM, groups=np.arange(sequences), threads=options.threads)
+    if not paths[0].exists():
+        result = srmfast.run(
+            store,
+            "standard",
+            epsilon=EPSILONS,
+            planes=f"random:{options.planes}",
+            keep="summary",
+            centre=True,
+            null=options.null,
+            **given,
+        )
+        result.save(paths[0])
+    for way, path in zip(("stored", "centred"), paths[1:], strict=True):
+        if not path.exists():
+            srmfast.neurons(store, epsilon=CONES, permutations=0, centre=way == "centred", **given).save(path)
+    if not beside.exists():
+        beside.write_text(json.dumps(effects_of(options, layer)))
+    say(f"{layer}: {time.process_time() - began:.0f} CPU seconds")
+
+
+def effects_of(options, layer):
+    """Return the effects of one layer every way."""
+    import zarr
+
+    rng, found = np.random.default_rng(0), {}
+    for way in WAYS:
+        file = "acts_ordinary" if way == "ordinary" else "acts"
+        rows = zarr.open_group(str(options.acts / f"{file}.zarr"), mode="r")[layer][...]
+        sequences, tokens, d = rows.shape
+        rows = rows[:, :: max(1, -(-sequences * tokens // ROWS))].astype(np.float32)
+        fold = np.repeat(np.arange(sequences) * FOLDS // sequences, rows.shape[1])
+        rows = rows.reshape(-1, d)
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+        keep = norms <= NORM * np.median(norms)
+        rows, fold = rows[keep], fold[keep]
+        if way != "stored":
+            rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if way == "random":
+            rows = rows @ np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
+        planes = np.array([rng.choice(d, 2, replace=False) for _ in range(options.planes)])
+        counts = near_and_far(rows, planes, EPSILONS, fold)
+        found[way] = [effect(counts[:, e], len(rows) * len(planes)) for e in range(len(EPSILONS))]
+    return found
+
+
+def near_and_far(rows, planes, epsilons, fold):
+    """Count, as `srmfast.naive.phase` but in float32, the rows near planes of two coordinates, by fold.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, d) float32
+    planes : ndarray, (p, 2) int
+    epsilons : sequence of float
+        Ascending.
+    fold : ndarray, (n,) int
+        Below `FOLDS`.
+
+    Returns
+    -------
+    ndarray, (64, e, 2) int64
+        Nearer to one of the two axes, and nearer to midway between them.
+    """
+    unit = np.ascontiguousarray(np.abs(rows / np.linalg.norm(rows, axis=1, keepdims=True)).T)
+    square, steep = unit * unit, np.float32(np.tan(np.pi / 8))
+    found = np.zeros((FOLDS, len(epsilons), 2), np.int64)
+    for i, j in planes:
+        length = square[i] + square[j]
+        (close,) = np.nonzero(length >= epsilons[0] ** 2)
+        u, v, length, of = unit[i, close], unit[j, close], length[close], fold[close]
+        far = np.minimum(u, v) > steep * np.maximum(u, v)
+        for e, epsilon in enumerate(epsilons):
+            inside = length >= epsilon**2
+            for side, these in enumerate((inside & ~far, inside & far)):
+                found[:, e, side] += np.bincount(of[these], minlength=FOLDS)
+    return found
 
 
 def result_path(options, layer, way):
@@ -114,16 +176,16 @@ def result_path(options, layer, way):
 def told(options, layers):
     """Return the numbers of all layers."""
     about = json.loads((options.acts / "about.json").read_text())
-    results = {layer: {way: srmfast.load(result_path(options, layer, way)) for way in WAYS} for layer in layers}
-    first = results[layers[0]]["centred"]
-    m = min(len(of["centred"].null_phase) for of in results.values())  # rotations are the same ones, in one order
+    results = {layer: srmfast.load(result_path(options, layer, "centred")) for layer in layers}
+    first = results[layers[0]]
+    m = min(len(of.null_phase) for of in results.values())  # rotations are the same ones, in one order
     numbers = {
         "model": about["model"], "text": about["text"], "shape": about["shape"], "epsilons": EPSILONS, "norm": NORM,
         "rotations": m - 1, "rows_tested": first.attrs["null"]["rows"], "planes_tested": first.attrs["null"]["planes"],
-        "planes": int(first.planes_total), "layers": {},
+        "planes": int(first.planes_total), "layers": {}, "neurons": {},
     }  # fmt: skip
     together = {
-        way: jointly([families(results[layer]["centred"], name, m) for layer in layers])
+        way: jointly([families(results[layer], name, m) for layer in layers])
         for way, name in (("centred", "null"), ("stored", "pair"))
     }
     for at, layer in enumerate(layers):
@@ -131,22 +193,32 @@ def told(options, layers):
         numbers["layers"][layer] = {
             "massive": {c: [of["median"], of["max"]] for c, of in found["massive"].items()},
             "norm_first": found["norm_first"], "norm_rest": found["norm_rest"],
+            "beside": json.loads((options.results / f"{layer}-effects.json").read_text()),
             **layer_numbers(results[layer], m),
             "joint": {way: {key: float(p[at]) for key, p in of.items()} for way, of in together.items()},
             "cones": {way: cones_of(srmfast.load(result_path(options, layer, f"{way}-neurons"))) for way in ("stored", "centred")},
         }  # fmt: skip
+    for way in ("stored", "centred"):
+        cones = [srmfast.load(result_path(options, layer, f"{way}-neurons")) for layer in layers]
+        numbers["neurons"][way] = neurons_of(cones)
     return numbers
 
 
-def layer_numbers(results, m):
-    """Return the effects, the verdicts and what Gaussian rows do, of one layer."""
-    run = results["centred"]
+def neurons_of(cones):
+    """Return the neurons that hold most rows in any layer, and what share they hold in each, about b_i and about −b_i."""
+    share = np.array([one.inside.sum(axis=0) / one.rows_used.sum() for one in cones])  # (layers, k, 2)
+    first = np.sort(np.argsort(-share.sum(axis=2).max(axis=0), kind="stable")[:NEURONS])
+    return {"neuron": first.tolist(), "share": share[:, first].tolist()}
+
+
+def layer_numbers(run, m):
+    """Return the effect, the verdicts and what Gaussian rows do, of one layer."""
     verdict = run.alignment()
     gaussian = run.surrogate_phase[1:m, 0].sum(axis=0)  # (e, 2): near and far of all of them
     drawn = run.null_phase[0, 0]
     return {
-        "rows": int(results["stored"].rows[0]), "seen": int(run.attrs["rows"]["seen"]), "offset": run.offset,
-        "effects": {way: [effect(one.phase[:, 0, e], one) for e in range(len(EPSILONS))] for way, one in results.items()},
+        "rows": int(run.rows[0]), "seen": int(run.attrs["rows"]["seen"]), "offset": run.offset,
+        "effects": [effect(run.phase[:, 0, e], int(run.rows[0]) * run.planes_total) for e in range(len(EPSILONS))],
         "verdicts": {
             "centred": {"verdict": verdict.verdict, "p": verdict.p, "explained": verdict.explained, "p_gaussian": verdict.p_surrogate,
                         "epsilons": [one.verdict for one in verdict.epsilons]},
@@ -157,12 +229,15 @@ def layer_numbers(results, m):
     }  # fmt: skip
 
 
-def effect(folds, result):
-    """Return the effect with its interval, and near and far pairs for each (row, plane)."""
-    from srmfast.family import jackknife
+def effect(folds, pairs):
+    """Return the effect with its interval, and near and far for each of the pairs of a row and a plane.
 
-    size, low, high = jackknife(folds, result.rows_used[:, 0] > 0)
-    pairs = int(result.rows[0]) * result.planes_total
+    Parameters
+    ----------
+    folds : ndarray, (64, 2) int64
+    pairs : int
+    """
+    size, low, high = jackknife(folds, folds.sum(axis=1) > 0)
     near, far = folds.sum(axis=0).tolist()
     return {"size": size, "low": low, "high": high, "near": near / pairs, "far": far / pairs}
 

@@ -26,6 +26,7 @@ import numpy as np
 from measure_models import rounded, say
 
 import srmfast
+from srmfast.selectivity import UNLABELLED
 
 EPSILON = 0.1
 LEVEL = 0.05
@@ -43,6 +44,9 @@ def main(argv=None):
     parser.add_argument("--name", default="", help="of the model")
     parser.add_argument("--without", default="", metavar="C[,C…]", help="coordinates left out of `all` and `one token`")
     parser.add_argument("--subsets", default="all,longer,two tokens,one token", metavar="S[,S…]")
+    parser.add_argument(
+        "--least", type=int, default=5, metavar="N", help="words of a category in a subset, or it is none (default 5)"
+    )
     parser.add_argument("--null", type=int, default=99, metavar="M", help="rotations (default 99)")
     parser.add_argument("--permutations", type=int, default=999, metavar="M")
     parser.add_argument("--threads", type=int, metavar="N")
@@ -73,7 +77,7 @@ def main(argv=None):
     for name in options.subsets.split(","):
         keep, gone, centre = subsets[name]
         numbers["subsets"][name] = subset(np.delete(rows[keep], gone, axis=1), category[keep], gone, centre, options)
-        options.out.write_text(json.dumps(rounded(numbers), indent=None, separators=(",", ":")) + "\n")
+        options.out.write_text(json.dumps(rounded(numbers), separators=(",", ":")) + "\n")
     return 0
 
 
@@ -83,7 +87,9 @@ def subset(rows, category, gone, centre, options):
     middle = rows - rows.mean(axis=0, dtype=np.float64)
     directions = np.linalg.svd(middle, full_matrices=False)[2][: len(rows) - 1]
     unit = middle / np.linalg.norm(middle, axis=1, keepdims=True)
-    names, size = np.unique(category, return_counts=True)
+    names, place, size = np.unique(category, return_inverse=True, return_counts=True)
+    category = np.where(size[place] < options.least, UNLABELLED, category)  # still words that are of no other category
+    names, size = names[size >= options.least], size[size >= options.least]
     found = {
         "rows": len(rows), "width": rows.shape[1], "centred": centre, "categories": dict(zip(names.tolist(), size.tolist(), strict=True)),
         "offset": float(np.linalg.norm(rows.mean(axis=0, dtype=np.float64)) / np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean())),
@@ -116,13 +122,14 @@ def alike(unit, category):
 
 def numbers_of(told, stay):
     """Return how many cones answer to a category, which, and the test against rotations."""
-    significant = (told.p <= LEVEL).any(axis=0)  # (k, 2)
-    where = {str(name): int((told.p[c] <= LEVEL).sum()) for c, name in enumerate(told.label)}
+    few = (told.p <= LEVEL) & (told.label != UNLABELLED)[:, None, None]  # (c, k, 2)
+    significant = few.any(axis=0)
+    where = {str(name): int(few[c].sum()) for c, name in enumerate(told.label)}
     number = (lambda i: i) if stay is None else (lambda i: int(stay[i]))
     found = {
         "cones": int(significant.size), "held": int((told.inside.sum(axis=0) > 0).sum()), "significant": int(significant.sum()),
-        "pairs": int((told.p <= LEVEL).sum()), "by_category": {name: count for name, count in where.items() if count},
-        "best_f1": float(told.f1().max()),
+        "pairs": int(few.sum()), "by_category": {name: count for name, count in where.items() if count},
+        "best_f1": float(told.f1()[told.label != UNLABELLED].max()),
         "table": [
             {key: row[key] for key in ("pole", "label", "f1", "precision", "recall", "inside", "p")} | {"vector": number(row["vector"])}
             for row in told.table(400) if row["p"] <= LEVEL
