@@ -168,7 +168,7 @@ def effect_of(layer, way, e):
     if way == "centred":
         return layer["effects"][e]
     if way != "gaussian":
-        return layer["beside"][way][e]
+        return layer["beside_effects"][way][e]
     near, far = layer["gaussian"][e]
     size = (near - far) / (near + far) if near + far else None
     return {"size": size, "low": size, "high": size}
@@ -197,10 +197,10 @@ def layers_table(numbers):
         more = drawn[0] - drawn[1], gaussian[0] - gaussian[1]
         lines.append(
             [int(name.removeprefix("layer")), f"{one['offset']:.2f}", f"{one['norm_first'] / one['norm_rest']:.1f}", ", ".join(one["massive"]) or "–"]
-            + [_signed(one["beside"]["stored"][e]["size"]) for e in at] + [_p(one, "stored")]
+            + [_signed(one["beside_effects"]["stored"][e]["size"]) for e in at] + [_p(one, "stored")]
             + [_interval(one["effects"][at[0]]), _signed(one["effects"][at[1]]["size"]), _p(one, "centred")]
             + [_signed(effect_of(one, "gaussian", e)["size"]) for e in at] + [f"{more[0] / more[1]:.1f}" if more[1] > 0 else "–"]
-            + [_signed(one["beside"][way][at[0]]["size"]) for way in ("ordinary", "random")]
+            + [_signed(one["beside_effects"][way][at[0]]["size"]) for way in ("ordinary", "random")]
             + [cones["holding"], cones["half"]]
         )  # fmt: skip
     return _table(head, lines)

@@ -10,9 +10,11 @@ with it. Beside it, on part of the rows and plainly counted here (`near_and_far`
     centred    mean subtracted, in the basis of the neurons: once more, as a check
     stored     the same as stored
     ordinary   mean subtracted, without the layer's massive coordinates
+    scaled     mean subtracted, every coordinate over its standard deviation: what is left when no neuron varies more than others
     random     mean subtracted, in a random orthonormal basis
+    scaled random  the scaled rows in it
 
-and by `srmfast neurons` the rows in the cones about single neurons. Results are kept, and one that is there is not made again, so that
+with the kurtosis of a row's coordinates, d·Σx⁴/(Σx²)², mean over rows (3 for a Gaussian in any basis, up to 1/d); and by `srmfast neurons` the rows in the cones about single neurons. Results are kept, and one that is there is not made again, so that
 several processes may share the layers (`--layers`); the numbers are told once all are there.
 
 All layers of a residual stream share one basis, and with one seed one set of rotations. So M rotations of *the stream* are compared
@@ -38,7 +40,7 @@ CONES = 0.3  # the epsilon of the cones about single neurons
 NORM = 10.0
 NEURONS = 10  # followed through the layers
 ROWS = 28_160  # for the effects that are counted here, at most
-WAYS = ("centred", "stored", "ordinary", "random")
+WAYS = ("centred", "stored", "ordinary", "scaled", "random", "scaled random")
 FOLDS = 64
 
 
@@ -112,7 +114,7 @@ def effects_of(options, layer):
     """Return the effects of one layer every way."""
     import zarr
 
-    rng, found = np.random.default_rng(0), {}
+    rng, found, kurtosis = np.random.default_rng(0), {}, {}
     for way in WAYS:
         file = "acts_ordinary" if way == "ordinary" else "acts"
         rows = zarr.open_group(str(options.acts / f"{file}.zarr"), mode="r")[layer][...]
@@ -125,12 +127,16 @@ def effects_of(options, layer):
         rows, fold = rows[keep], fold[keep]
         if way != "stored":
             rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if way == "random":
+        if way.startswith("scaled"):
+            rows /= rows.std(axis=0, dtype=np.float64).astype(np.float32)
+        if way.endswith("random"):
             rows = rows @ np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
         planes = np.array([rng.choice(d, 2, replace=False) for _ in range(options.planes)])
         counts = near_and_far(rows, planes, EPSILONS, fold)
         found[way] = [effect(counts[:, e], len(rows) * len(planes)) for e in range(len(EPSILONS))]
-    return found
+        square = rows.astype(np.float64) ** 2
+        kurtosis[way] = float(np.mean(d * (square**2).sum(axis=1) / square.sum(axis=1) ** 2))
+    return {"effects": found, "kurtosis": kurtosis}
 
 
 def near_and_far(rows, planes, epsilons, fold):
@@ -193,7 +199,7 @@ def told(options, layers):
         numbers["layers"][layer] = {
             "massive": {c: [of["median"], of["max"]] for c, of in found["massive"].items()},
             "norm_first": found["norm_first"], "norm_rest": found["norm_rest"],
-            "beside": json.loads((options.results / f"{layer}-effects.json").read_text()),
+            **{f"beside_{key}": value for key, value in json.loads((options.results / f"{layer}-effects.json").read_text()).items()},
             **layer_numbers(results[layer], m),
             "joint": {way: {key: float(p[at]) for key, p in of.items()} for way, of in together.items()},
             "cones": {way: cones_of(srmfast.load(result_path(options, layer, f"{way}-neurons"))) for way in ("stored", "centred")},
