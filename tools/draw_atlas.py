@@ -22,6 +22,7 @@ WAYS = {  # of effects: name, colour (Okabe and Ito), line
     "centred": ("mean subtracted", "#D55E00", "-"),
     "ordinary": ("and without massive coordinates", "#009E73", (0, (4, 1.5))),
     "gaussian": ("Gaussian rows with mean and covariance of these", "#0072B2", (0, (2, 1.2))),
+    "scaled": ("every neuron over its standard deviation", "#CC79A7", "-"),
     "random": ("random basis", "0.55", (0, (1, 1.2))),
 }
 
@@ -155,9 +156,9 @@ def _mean(axes, numbers, blocks):
     axes.set_ylabel("|mean|/rms")
     other = axes.twinx()
     other.spines["right"].set_visible(True)
-    other.plot(blocks, [one["norm_first"] / one["norm_rest"] for one in layers], color="#CC79A7", lw=1.3)
+    other.plot(blocks, [one["norm_first"] / one["norm_rest"] for one in layers], color="#56B4E9", lw=1.3)
     other.set_yscale("log")
-    other.set_ylabel("norm of first tokens\n/ of the others", color="#CC79A7")
+    other.set_ylabel("norm of first tokens\n/ of the others", color="#56B4E9")
 
 
 # ---- tables ------------------------------------------------------------------------------------------
@@ -176,34 +177,41 @@ def effect_of(layer, way, e):
 
 def layers_table(numbers):
     """Return the table of layers."""
-    head = [
-        "block",
-        "\\|mean\\|/rms",
-        "first/others",
-        "massive",
-        "stored: effect .2",
+    head = ["block", "\\|mean\\|/rms", "first ÷ others", "massive", "stored", "p", "centred", "p", "Gaussian"]
+    head += [
+        "× Gaussian, .2",
         ".3",
-        "p",
-        "centred: effect .2",
-        ".3",
-        "p",
+        "no massive",
+        "scaled",
+        "random",
+        "kurtosis",
+        "scaled",
+        "random",
+        "neurons hit",
+        "carry half",
     ]
-    head += ["Gaussian .2", ".3", "near−far ×", "without massive .2", "random .2", "neurons hit", "half"]
     at = [numbers["epsilons"].index(e) for e in (SHOWN, CLOSER)]
     lines = []
     for name, one in numbers["layers"].items():
         cones = one["cones"]["centred"]
-        drawn, gaussian = (one[key][at[0]] for key in ("drawn", "gaussian"))
-        more = drawn[0] - drawn[1], gaussian[0] - gaussian[1]
-        lines.append(
-            [int(name.removeprefix("layer")), f"{one['offset']:.2f}", f"{one['norm_first'] / one['norm_rest']:.1f}", ", ".join(one["massive"]) or "–"]
-            + [_signed(one["beside_effects"]["stored"][e]["size"]) for e in at] + [_p(one, "stored")]
-            + [_interval(one["effects"][at[0]]), _signed(one["effects"][at[1]]["size"]), _p(one, "centred")]
-            + [_signed(effect_of(one, "gaussian", e)["size"]) for e in at] + [f"{more[0] / more[1]:.1f}" if more[1] > 0 else "–"]
-            + [_signed(one["beside_effects"][way][at[0]]["size"]) for way in ("ordinary", "random")]
-            + [cones["holding"], cones["half"]]
-        )  # fmt: skip
+        row = [int(name.removeprefix("layer")), f"{one['offset']:.2f}", f"{one['norm_first'] / one['norm_rest']:.1f}"]
+        row += [", ".join(one["massive"]) or "–", _signed(effect_of(one, "stored", at[0])["size"]), _p(one, "stored")]
+        row += [
+            _interval(one["effects"][at[0]]),
+            _p(one, "centred"),
+            _signed(effect_of(one, "gaussian", at[0])["size"]),
+        ]
+        row += [_times(one, e) for e in at]
+        row += [_signed(effect_of(one, way, at[0])["size"]) for way in ("ordinary", "scaled", "random")]
+        row += [f"{one['beside_kurtosis'][way]:.1f}" for way in ("centred", "scaled", "random")]
+        lines.append([*row, cones["holding"], cones["half"]])
     return _table(head, lines)
+
+
+def _times(one, e):
+    """Return how many times as much lies near the neurons, far subtracted, as of Gaussian rows."""
+    rows, gaussian = (one[key][e][0] - one[key][e][1] for key in ("drawn", "gaussian"))
+    return f"{rows / gaussian:.1f}" if gaussian > 0 else "–"
 
 
 def subsets_table(categories):
