@@ -39,7 +39,7 @@ EPSILONS = (0.2, 0.3, 0.5, 0.8)
 CONES = 0.3  # the epsilon of the cones about single neurons
 NORM = 10.0
 NEURONS = 10  # followed through the layers
-ROWS = 28_160  # for the effects that are counted here, at most
+ROWS, PLANES = 28_160, 2_000  # for the effects that are counted here, at most
 WAYS = ("centred", "stored", "ordinary", "scaled", "random", "scaled random")
 FOLDS = 64
 
@@ -131,7 +131,7 @@ def effects_of(options, layer):
             rows /= rows.std(axis=0, dtype=np.float64).astype(np.float32)
         if way.endswith("random"):
             rows = rows @ np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
-        planes = np.array([rng.choice(d, 2, replace=False) for _ in range(options.planes)])
+        planes = np.array([rng.choice(d, 2, replace=False) for _ in range(min(options.planes, PLANES))])
         counts = near_and_far(rows, planes, EPSILONS, fold)
         found[way] = [effect(counts[:, e], len(rows) * len(planes)) for e in range(len(EPSILONS))]
         square = rows.astype(np.float64) ** 2
