@@ -60,7 +60,7 @@ def test_results_are_a_grid_of_stores_and_bases(rng, tmp_path):
     assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes[::2]] == ["l1", "l2"]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     assert "l1: |mean|/rms = 0.60" in words(figure)
-    with pytest.raises(InputError, match="kind of several results must be auto or lines"):
+    with pytest.raises(InputError, match="kind of several results must be auto, lines or atlas"):
         plots.plot(Results(members), kind="heatmap")
     with pytest.raises(InputError, match="holds 1 to 36 results, got 0"):
         plots.plot(Results({}))

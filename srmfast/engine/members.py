@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from srmfast.engine.assemble import accounting, offset, provenance
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.classes import Classes, unit_codes
 from srmfast.engine.collect import SharedDrawn
 from srmfast.engine.cones import SharedMembers
@@ -14,7 +15,7 @@ from srmfast.engine.contest import contest, nbytes_of, sizes_of
 from srmfast.engine.events import Rotating, ignore
 from srmfast.engine.identity import rows_of
 from srmfast.engine.passes import Passes, refuse_empty
-from srmfast.engine.prepare import basis_for, prepare
+from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.run import close
 from srmfast.enrichment import permutation_test
@@ -82,13 +83,13 @@ def count_members(
 ):  # fmt: skip
     """Do what `neurons` says; `basis` may be a pair of a name and what `neurons` takes."""
     epsilon = _check(request, concepts, permutations, tested)
-    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False)
+    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False, single=True)
     try:
         kernels = replace(member.kernels, task="members")
         kernels.announce(on_event, apart=apart)
         member = replace(member, kernels=kernels)
         name, spec = basis if isinstance(basis, tuple) else ("", basis)
-        basis = basis_for(name, spec, member.store, request)
+        basis = basis_for(name, spec, member.store, request, memory=resources.memory)
         classes = Classes.of(member, concepts, concept_names)
         sizes = sizes_of(request.null, member.store.n, member.store.d, len(basis.vectors))
         _check_memory(basis, classes, member, sizes, resources)
@@ -121,7 +122,7 @@ def count_members(
                 "rows": accounting(counted.rows, SimpleNamespace(**chosen), np.int64(0)),
                 "mean_over_rms": offset(sums and (sums.value.total(), counted.rows)), "centred": passes.mean is not None,
                 "tested_rows": int(shared.tested.size), "untested": why, "grouped": request.groups is not None,
-                "null": beside and beside.about, "notes": list(member.notes), "inputs": request.to_dict(member.given),
+                "null": beside and beside.about, "notes": list(member.notes), "inputs": member.described(request),
                 "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
             },
         )  # fmt: skip
