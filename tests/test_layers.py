@@ -63,7 +63,8 @@ ALLOWED = {
     "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
     "readings": {"deciding", "excerpts", "family"},
     "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
-    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
+    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps", "rotation_test"},
+    "rotation_test": {"errors", "excerpts", "selectivity"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
         "displayed",
@@ -204,6 +205,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "report"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
+    ("selectivity", "rotation_test"),
     ("projection", "discs"),
     ("robustness", "dashboard"),
     ("robustness", "readings"),
