@@ -38,6 +38,8 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "norm": (("norm",), "lower edge of a bin of the norms of the rows used, 2⁻¹² of a power of two wide"),
+    "norm_rows": (("norm",), "rows whose norm lies in it"),
     "phase": (
         ("fold", "label", "epsilon", "side"),
         "(row, plane) pairs nearer to a basis vector, and nearer to a midpoint, by fold of rows",
@@ -52,7 +54,7 @@ VARIABLES = {
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = ("counts_heldout", "centre", "p", "norm", "norm_rows", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")

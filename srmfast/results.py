@@ -61,6 +61,9 @@ class Result(Presented):
         Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
     centre : ndarray, (d,) float64, or None
         The mean that was subtracted from every row.
+    norm, norm_rows : ndarray, (m,) float64 and int64, or None
+        How long the rows used are, their mean subtracted where the run does that: lower edges of the bins that hold rows, and
+        rows in each; see `norms`.
     phase : ndarray, (64, c, e, 2) int64, or None
         (row, plane) pairs that point along the basis and between it, by fold, of a run with `null`; see `alignment`.
     null_phase, null_extreme, pair_phase, pair_extreme, surrogate_phase, surrogate_extreme : ndarray or None
@@ -83,6 +86,8 @@ class Result(Presented):
     attrs: dict = field(repr=False)
     counts_heldout: np.ndarray | None = field(default=None, repr=False)
     centre: np.ndarray | None = field(default=None, repr=False)
+    norm: np.ndarray | None = field(default=None, repr=False)
+    norm_rows: np.ndarray | None = field(default=None, repr=False)
     phase: np.ndarray | None = field(default=None, repr=False)
     null_phase: np.ndarray | None = field(default=None, repr=False)
     null_extreme: np.ndarray | None = field(default=None, repr=False)
@@ -110,6 +115,13 @@ class Result(Presented):
     def offset(self):
         """|mean|/rms of the rows as stored: near 1, the cloud's mean and not its shape makes the picture."""
         return self.attrs["mean_over_rms"]
+
+    @property
+    def norms(self):
+        """How long the rows used are, as a `srmfast.norms.NormHistogram`; None in a result of before it was counted."""
+        from srmfast.norms import NormHistogram
+
+        return None if self.norm is None else NormHistogram.from_edges(self.norm, self.norm_rows)
 
     def fraction(self):
         """Return f = counts / rows used, (c, e, p, a) float64; 0 for a label without rows."""

@@ -37,7 +37,7 @@ ALLOWED = {
     "repeats": set(),
     "graph": {"errors", "sound", "threads", "graph"},
     "stores": {"errors", "sound", "stores", "graph"},
-    "results": {"errors", "nulls", "alignment", "archive", "engine", "plots", "report", "selectivity"},
+    "results": {"errors", "nulls", "alignment", "archive", "engine", "norms", "plots", "report", "selectivity"},
     "enrichment": {"errors"},
     "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
     "selectivity": {"errors", "excerpts", "results", "classmaps"},

@@ -41,6 +41,7 @@ def assemble(
     centre=None,
     repeats=None,
     norms=None,
+    lengths=None,
     notes=(),
     phase=None,
     chance=None,
@@ -82,6 +83,8 @@ def assemble(
         Of the rows looked at.
     norms : NormHistogram, optional
         Of the rows that the limit of the norm was found on.
+    lengths : NormHistogram, optional
+        Of the rows used, their mean subtracted where the run does that.
     notes : sequence of str
         What a reader of the result has to know of the rows.
     phase : ndarray, (64, c, e, 2) int64, optional
@@ -122,6 +125,7 @@ def assemble(
         heldout = None if heldout is None else heldout[:, :, stay]
     kept = {"auto": "all" if keeping.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
     i, j = keeping.planes.pair(numbers)
+    norm, norm_rows = (None, None) if lengths is None else lengths.edges()
     return Result(
         counts=counts,
         counts_heldout=heldout,
@@ -137,6 +141,8 @@ def assemble(
         basis=basis.vectors,
         centre=centre,
         phase=phase_by_fold(phase, prepared, c),
+        norm=norm,
+        norm_rows=norm_rows,
         **({} if chance is None else {name: value for name, value in vars(chance).items() if name != "about"}),
         attrs={
             "spec": spec.to_dict(),

@@ -19,6 +19,7 @@ from srmfast.engine.rotations import compare
 from srmfast.engine.run import close
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
+from srmfast.kernels.decode import USED
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
 from srmfast.spec import Resources, Spec, available_memory, differing
@@ -258,9 +259,15 @@ def _merge_store(paths, headers, number, store, share):
             total, ledger, rows, ledger.prepared, names, moments, spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
             method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
-            repeats=collected["repeats"], notes=store["notes"], phase=phases[b], units=store.get("units"),
+            repeats=collected["repeats"], lengths=_lengths(collected, rows), notes=store["notes"], phase=phases[b], units=store.get("units"),
             chance=_compare(collected.get("drawn"), ledger.prepared, spec, c, centre),
         )  # fmt: skip
+
+
+def _lengths(collected, rows):
+    """Return the norms of all rows used; None where an older part has none of them."""
+    found = collected.get("norms")
+    return found if found is not None and found.total == rows.fate[..., USED].sum() else None
 
 
 def _compare(drawn, prepared, spec, c, mean):
