@@ -53,6 +53,14 @@ VARIABLES = {
     "tested_i": (("tested",), "vectors of the planes drawn that differ most"),
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
+    "null_kurtosis": (
+        ("rotation", "moment"),
+        "mean, lowest and highest excess kurtosis of the coordinates of the rows drawn, each of length 1",
+    ),
+    "null_kurtosis_without": (("rotation", "fold"), "the mean of these without the rows of one fold"),
+    "null_norm": (("rotation",), "rank correlation of the norms of the rows drawn with their Σz⁴"),
+    "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
+    "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
 }
 _OPTIONAL = ("counts_heldout", "centre", "p", "norm", "norm_rows", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes

@@ -70,6 +70,8 @@ class Result(Presented):
         The same of a few rows and planes: of the basis as it is, then of its rotations; see `srmfast.engine.rotations.Chance`.
     tested_i, tested_j, tested_phase : ndarray or None
         Of the planes among these that differ most.
+    null_kurtosis, null_kurtosis_without, null_norm, tested_vector, tested_kurtosis : ndarray or None
+        Tails of the coordinates of these rows; see `opinions`, and `Chance` as well.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -98,6 +100,11 @@ class Result(Presented):
     tested_i: np.ndarray | None = field(default=None, repr=False)
     tested_j: np.ndarray | None = field(default=None, repr=False)
     tested_phase: np.ndarray | None = field(default=None, repr=False)
+    null_kurtosis: np.ndarray | None = field(default=None, repr=False)
+    null_kurtosis_without: np.ndarray | None = field(default=None, repr=False)
+    null_norm: np.ndarray | None = field(default=None, repr=False)
+    tested_vector: np.ndarray | None = field(default=None, repr=False)
+    tested_kurtosis: np.ndarray | None = field(default=None, repr=False)
 
     # ---- what was measured -------------------------------------------------------------------------
 
