@@ -62,7 +62,15 @@ VARIABLES = {
     "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
     "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "norm", "norm_rows", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = (
+    "counts_heldout",
+    "centre",
+    "p",
+    "norm",
+    "norm_rows",
+    "phase",
+    *(name for name in VARIABLES if name.startswith(_COMPARED)),
+)
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")

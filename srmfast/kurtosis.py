@@ -11,7 +11,9 @@ import numpy as np
 
 from srmfast.family import LEVEL, POWER, UNITS, Verdict
 
-DETECTABLE = 0.3  # a mean excess kurtosis this small must be detectable where "none" is said: a tenth of that of Gaussian rows
+DETECTABLE = (
+    0.3  # a mean excess kurtosis this small must be detectable where "none" is said: a tenth of that of Gaussian rows
+)
 _TOLD = 32  # coordinates, at most
 
 

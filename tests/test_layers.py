@@ -32,6 +32,7 @@ ALLOWED = {
     "norms": set(),
     "drawn": set(),
     "family": set(),
+    "kurtosis": {"family"},
     "alignment": {"errors", "family", "nulls", "verdicts"},
     "verdicts": {"family"},
     "repeats": set(),

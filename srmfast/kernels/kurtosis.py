@@ -53,7 +53,9 @@ def excess(n, first, second, third, fourth):
     variance = square - shift * shift
     if not variance > _CONSTANT:
         return np.nan
-    central = fourth / n - 4.0 * shift * (third / n) + 6.0 * shift * shift * square - 3.0 * shift * shift * shift * shift
+    central = (
+        fourth / n - 4.0 * shift * (third / n) + 6.0 * shift * shift * square - 3.0 * shift * shift * shift * shift
+    )
     return central / (variance * variance) - 3.0
 
 
