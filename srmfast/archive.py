@@ -38,6 +38,7 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "inner_product": (("width", "width_of_columns"), "matrix M of the inner product x·My that was used"),
     "norm": (("norm",), "lower edge of a bin of the norms of the rows used, 2⁻¹² of a power of two wide"),
     "norm_rows": (("norm",), "rows whose norm lies in it"),
     "phase": (
@@ -66,6 +67,7 @@ _OPTIONAL = (
     "counts_heldout",
     "centre",
     "p",
+    "inner_product",
     "norm",
     "norm_rows",
     "phase",

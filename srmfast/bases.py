@@ -33,12 +33,15 @@ class Basis:
         What the result calls it.
     normalised : bool
         Whether a vector given was not of unit length (by more than 1e-6).
+    metric : str
+        Hash of the inner product that the vectors were changed for; "" for the Euclidean.
     """
 
     vectors: np.ndarray = field(repr=False)
     kind: str
     name: str
     normalised: bool = False
+    metric: str = ""
 
     @cached_property
     def sha256(self):

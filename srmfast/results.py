@@ -61,6 +61,8 @@ class Result(Presented):
         Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
     centre : ndarray, (d,) float64, or None
         The mean that was subtracted from every row.
+    inner_product : ndarray, (d, d) float64, or None
+        The matrix M of the inner product x·My, where that was not the Euclidean; basis and centre are then of changed variables.
     norm, norm_rows : ndarray, (m,) float64 and int64, or None
         How long the rows used are, their mean subtracted where the run does that: lower edges of the bins that hold rows, and
         rows in each; see `norms`.
@@ -88,6 +90,7 @@ class Result(Presented):
     attrs: dict = field(repr=False)
     counts_heldout: np.ndarray | None = field(default=None, repr=False)
     centre: np.ndarray | None = field(default=None, repr=False)
+    inner_product: np.ndarray | None = field(default=None, repr=False)
     norm: np.ndarray | None = field(default=None, repr=False)
     norm_rows: np.ndarray | None = field(default=None, repr=False)
     phase: np.ndarray | None = field(default=None, repr=False)

@@ -39,6 +39,7 @@ def assemble(
     method=None,
     inputs=None,
     centre=None,
+    inner=None,
     repeats=None,
     norms=None,
     lengths=None,
@@ -79,6 +80,8 @@ def assemble(
         From where the run took what, so that it can be done again.
     centre : ndarray, (d,) float64, optional
         The mean that was subtracted.
+    inner : ndarray, (d, d) float64, optional
+        Matrix of the inner product, where it is not the Euclidean.
     repeats : Repeats, optional
         Of the rows looked at.
     norms : NormHistogram, optional
@@ -140,6 +143,7 @@ def assemble(
         plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
         centre=centre,
+        inner_product=inner,
         phase=phase_by_fold(phase, prepared, c),
         norm=norm,
         norm_rows=norm_rows,

@@ -13,6 +13,7 @@ from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, ignore
 from srmfast.engine.hits import tiles
+from srmfast.engine.inner import InnerProduct, load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.planes_drawn import cost_of, sizes_of
@@ -62,6 +63,8 @@ class Member:
         Whether it is read once more for the median norm.
     notes : tuple of str
         What was found out about the rows and a user should know.
+    inner : InnerProduct or None
+        What changes the rows of the store; None for the Euclidean one.
     compared : (float, int)
         Seconds and bytes that comparing the bases with random rotations takes, roughly.
     """
@@ -83,6 +86,7 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+    inner: InnerProduct | None = None
 
     @property
     def nbytes(self):
@@ -242,6 +246,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
+    inner = load_inner_product(request.inner_product, store.d)
+    store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -283,7 +289,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     return Member(
         name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
+        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
     )  # fmt: skip
 
 
@@ -330,7 +336,8 @@ def basis_for(name, spec, store, request):
         raise InputError(
             f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
         )
-    return spec
+    inner = getattr(store, "inner", None)
+    return spec if inner is None else inner.change_basis(spec)
 
 
 def _planes_of_result(planes):
