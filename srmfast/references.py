@@ -17,9 +17,19 @@ PLANES = 2000  # that a reference curve is averaged over, at most
 SUMS = 20_000  # of them in a reference curve, at most
 _BYTES = 1 << 27  # that they may take
 MOST = 3  # vectors in a sum, when curves are compared
-NOISE = (0.0, 0.25, 0.5, 0.75, 1.0)  # length of what is added to a sum, in directions drawn at random, per length of the sum
+NOISE = (
+    0.0,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+)  # length of what is added to a sum, in directions drawn at random, per length of the sum
 EXPLAINED = 0.5  # share of the pattern that a reference must explain before anything is said
-_FITTED_PLANES, _DRAWS, _POOL = 128, 24, 512  # planes and sums in each of their strata that a model is made of, and vectors
+_FITTED_PLANES, _DRAWS, _POOL = (
+    128,
+    16,
+    512,
+)  # planes and sums in each of their strata that a model is made of, and vectors
 _TINY = 1e-9  # length of a sum that is none: b and −b
 
 
@@ -49,7 +59,9 @@ def reference(result, m, *, signs=False, seed=0):
     if isinstance(m, bool) or not isinstance(m, (int, np.integer)) or not 1 <= m <= k:
         raise InputError(f"a sum is of 1 to {k} distinct basis vectors, got {m!r}")
     if not result.plane_i.size:
-        raise InputError("a reference curve needs at least one kept plane, got none; run again with --keep all")
+        raise InputError(
+            "a reference curve (self-SRM) needs at least one kept plane, got none; run again with --keep all"
+        )
     rows = sums(result.basis, int(m), signs, seed)
     chosen = np.unique(np.linspace(0, result.plane_i.size - 1, PLANES).astype(int))
     pairs = np.stack([result.plane_i[chosen], result.plane_j[chosen]], axis=1)
@@ -178,7 +190,9 @@ def likeness(result):
     counts, used = folds[:, at], rows
     held = used > 0
     whole = counts.sum(axis=0) / (used.sum() * result.planes_total)
-    left = (counts.sum(axis=0) - counts[held]) / (np.maximum(used.sum() - used[held], 1) * result.planes_total)[:, None, None]
+    left = (counts.sum(axis=0) - counts[held]) / (np.maximum(used.sum() - used[held], 1) * result.planes_total)[
+        :, None, None
+    ]
     curves = np.concatenate([whole[None], left])
     deviations = whole - whole.mean(axis=-1, keepdims=True)
     squares = (deviations**2).sum(axis=-1)
@@ -203,7 +217,9 @@ def likeness(result):
             trace = unexplained if trace is None else np.minimum(trace, unexplained)
             if best is None or unexplained[0] < best.unexplained:
                 positive, *signed, rest = shares[0].tolist()
-                best = Fit(m, noise, positive, sum(signed), rest, float(unexplained[0]), np.tensordot(shares[0], columns, 1))
+                best = Fit(
+                    m, noise, positive, sum(signed), rest, float(unexplained[0]), np.tensordot(shares[0], columns, 1)
+                )
         fits.append(best)
         traces.append(trace)
     return _clearest(fits, np.stack(traces), tuple(epsilons.tolist()), whole)
@@ -262,9 +278,7 @@ def _models(basis, planes, epsilons, a):
     g = gram[first, second]
     s = np.sqrt(np.maximum(1.0 - g * g, 0.0))
     first, second, g, s = (array[s > 1e-6] for array in (first, second, g, s))
-    shape, most = (first.size, _DRAWS), len(pool)
-    noises = rng.standard_normal((3, *shape)), rng.chisquare(max(d - 3, 1), shape) * (d > 3)
-    models = {}
+    shape, most, models = (first.size, _DRAWS), len(pool), {}
     for m in range(1, min(MOST, k) + 1):
         for noise in NOISE:
             models[m, noise] = [np.zeros((len(epsilons), a)) for _ in range(2)]
@@ -273,12 +287,17 @@ def _models(basis, planes, epsilons, a):
             if m - held > most - 2:
                 continue
             ways = math.comb(2, held) * math.comb(k - 2, m - held) / math.comb(k, m)
-            members = _members(rng, first, second, held, m, most, shape)
-            for which, factors in enumerate((np.ones(members.shape), rng.choice([1.0, -1.0], members.shape))):
-                u, w = (
-                    (factors * gram[members, vector[:, None, None]]).sum(axis=-1) for vector in (first, second)
+            drawn = _members(rng, first, second, held, m, most, shape)
+            turned = np.array(list(itertools.product((1.0, -1.0), repeat=m)))
+            for which, turns in enumerate((turned[:1], turned)):
+                factors = np.tile(turns, (shape[0], _DRAWS, 1))
+                members = np.repeat(drawn, len(turns), axis=1)
+                draws = factors.shape[:2]
+                noises = rng.standard_normal((3, *draws)), rng.chisquare(max(d - 3, 1), draws) * (d > 3)
+                u, w = ((factors * gram[members, vector[:, None, None]]).sum(axis=-1) for vector in (first, second))
+                square = np.einsum(
+                    "prm,prn,prmn->pr", factors, factors, gram[members[..., :, None], members[..., None, :]]
                 )
-                square = np.einsum("prm,prn,prmn->pr", factors, factors, gram[members[..., :, None], members[..., None, :]])
                 some = square > _TINY**2
                 length = np.sqrt(np.where(some, square, 1.0))
                 u, v = u / length, (w - g[:, None] * u) / s[:, None] / length
@@ -286,7 +305,9 @@ def _models(basis, planes, epsilons, a):
                 for noise in NOISE:
                     models[m, noise][which] += ways * some.mean() * _curves(u, v, some, noise, noises, d, epsilons, a)
         for noise in NOISE:
-            models[m, noise] = [curve / max(total, 1e-300) for curve, total in zip(models[m, noise], weight, strict=True)]
+            models[m, noise] = [
+                curve / max(total, 1e-300) for curve, total in zip(models[m, noise], weight, strict=True)
+            ]
     return models
 
 
@@ -338,7 +359,11 @@ def _not_negative(design, targets):
             block = gram[np.ix_(at, at)]
             block = block + 1e-12 * np.trace(block) * np.eye(size) + 1e-300 * np.eye(size)
             found = np.linalg.solve(block, products[:, at].T).T
-            left = total - (2 * products[:, at] * found).sum(axis=1) + np.einsum("ti,ij,tj->t", found, gram[np.ix_(at, at)], found)
+            left = (
+                total
+                - (2 * products[:, at] * found).sum(axis=1)
+                + np.einsum("ti,ij,tj->t", found, gram[np.ix_(at, at)], found)
+            )
             better = (found >= 0).all(axis=1) & (left < best)
             best[better] = left[better]
             shares[better] = 0.0

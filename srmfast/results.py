@@ -8,8 +8,6 @@ import numpy as np
 from srmfast import nulls
 from srmfast.errors import InputError, require
 
-SELF_PLANES = 2000  # planes that a self-SRM curve is averaged over, at most
-
 
 class Presented:
     """What one result and several have in common: a picture, a summary and a file."""
@@ -246,19 +244,30 @@ class Result(Presented):
 
         return align(self)
 
+    def opinions(self):
+        """Return the table of all readings of this result, and where they agree.
+
+        Returns
+        -------
+        srmfast.opinions.Opinions
+            Without `null`, only of what needs no rotations.
+        """
+        from srmfast.opinions import gather
+
+        return gather(self)
+
+    def reference(self, m, *, signs=False, seed=0):
+        """Return the mean curve of sums of m basis vectors in the planes of the result, (e, a); see `srmfast.references`."""
+        from srmfast.references import reference
+
+        return reference(self, m, signs=signs, seed=seed)
+
     def self_srm(self):
         """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.
 
         Over the kept planes, or 2,000 of them spread evenly. Paper 2505.13471, section 2.1.3.
         """
-        from srmfast.engine import count_rows
-
-        if not self.plane_i.size:
-            raise InputError("self-SRM needs at least one kept plane, got none; run again with --keep all")
-        chosen = np.unique(np.linspace(0, self.plane_i.size - 1, SELF_PLANES).astype(int))
-        pairs = np.stack([self.plane_i[chosen], self.plane_j[chosen]], axis=1)
-        counts = count_rows(self.basis, self.basis, pairs, self.epsilon, self.angle.size)
-        return counts.mean(axis=1) / len(self.basis)
+        return self.reference(1)
 
     def top_planes(self, m=10):
         """Return the m kept planes with the highest peak, as a list of dicts, highest first.
