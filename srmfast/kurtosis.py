@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.family import LEVEL, POWER, UNITS, Verdict
+from srmfast.jackknife import interval
 
 DETECTABLE = (
     0.3  # a mean excess kurtosis this small must be detectable where "none" is said: a tenth of that of Gaussian rows
@@ -157,10 +158,4 @@ def _interval(without, size):
     """Return a difference of means and its jackknife interval, from the means without one fold of rows."""
     differences = without[0] - without[1:].mean(axis=0)
     moved = differences[np.isfinite(differences) & (differences != size)]  # a fold without rows moves nothing
-    if moved.size < 2:
-        return size, math.nan, math.nan
-    from scipy.special import stdtrit
-
-    error = math.sqrt((moved.size - 1) / moved.size * float(((moved - moved.mean()) ** 2).sum()))
-    reach = float(stdtrit(moved.size - 1, 0.975)) * error
-    return size, size - reach, size + reach
+    return tuple(float(value) for value in interval(size, moved)) if moved.size > 1 else (size, math.nan, math.nan)

@@ -12,6 +12,7 @@ import numpy as np
 
 from srmfast import nulls
 from srmfast.errors import InputError
+from srmfast.jackknife import interval
 
 PLANES = 2000  # that a reference curve is averaged over, at most
 SUMS = 20_000  # of them in a reference curve, at most
@@ -226,19 +227,15 @@ def likeness(result):
 
 
 def _clearest(fits, traces, epsilons, observed):
-    from scipy.special import stdtrit
-
     order = np.argsort(traces[:, 0], kind="stable")
     if len(order) < 2:
         return Likeness(None, tuple(fits), math.nan, math.nan, math.nan, epsilons, observed)
     others = np.delete(traces, order[0], axis=0).min(axis=0)
     leads = others - traces[order[0]]
-    lead, left = float(leads[0]), leads[1:]
-    error = math.sqrt((left.size - 1) / left.size * float(((left - left.mean()) ** 2).sum()))
-    reach = float(stdtrit(left.size - 1, 0.975)) * error
-    clear = lead - reach > 0 and traces[order[0], 0] <= 1 - EXPLAINED
+    lead, low, high = (float(value) for value in interval(leads[0], leads[1:]))
+    clear = low > 0 and traces[order[0], 0] <= 1 - EXPLAINED
     like = fits[order[0]].sums if clear else None
-    return Likeness(like, tuple(fits), lead, lead - reach, lead + reach, epsilons, observed)
+    return Likeness(like, tuple(fits), lead, low, high, epsilons, observed)
 
 
 def _together(result):

@@ -1,19 +1,25 @@
 """The result of a run: integer counts with their coordinates, and everything derived from them."""
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from srmfast import nulls
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, require
 
 
-class Presented:
+class Presented(Displayed):
     """What one result and several have in common: a picture, a summary and a file."""
 
-    def plot(self, path=None, **options):
-        """Draw it; see `srmfast.plots.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw a figure, see `srmfast.plots.plot` for the options; or a picture into axes, see `srmfast.axes`."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import plots
 
         return plots.plot(self, path, **options)
@@ -31,7 +37,7 @@ class Presented:
         save(self, path, force=force)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Presented):
     """Spotlight resonance of one store with one basis.
 
@@ -74,38 +80,44 @@ class Result(Presented):
         Tails of the coordinates of these rows; see `opinions`, and `Chance` as well.
     """
 
-    counts: np.ndarray = field(repr=False)
-    total: np.ndarray = field(repr=False)
-    fold_total: np.ndarray = field(repr=False)
-    rows_used: np.ndarray = field(repr=False)
-    angle: np.ndarray = field(repr=False)
+    counts: np.ndarray
+    total: np.ndarray
+    fold_total: np.ndarray
+    rows_used: np.ndarray
+    angle: np.ndarray
     epsilon: np.ndarray
     label: np.ndarray
-    plane_i: np.ndarray = field(repr=False)
-    plane_j: np.ndarray = field(repr=False)
-    plane_angle: np.ndarray = field(repr=False)
-    basis: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
-    counts_heldout: np.ndarray | None = field(default=None, repr=False)
-    centre: np.ndarray | None = field(default=None, repr=False)
-    inner_product: np.ndarray | None = field(default=None, repr=False)
-    norm: np.ndarray | None = field(default=None, repr=False)
-    norm_rows: np.ndarray | None = field(default=None, repr=False)
-    phase: np.ndarray | None = field(default=None, repr=False)
-    null_phase: np.ndarray | None = field(default=None, repr=False)
-    null_extreme: np.ndarray | None = field(default=None, repr=False)
-    pair_phase: np.ndarray | None = field(default=None, repr=False)
-    pair_extreme: np.ndarray | None = field(default=None, repr=False)
-    surrogate_phase: np.ndarray | None = field(default=None, repr=False)
-    surrogate_extreme: np.ndarray | None = field(default=None, repr=False)
-    tested_i: np.ndarray | None = field(default=None, repr=False)
-    tested_j: np.ndarray | None = field(default=None, repr=False)
-    tested_phase: np.ndarray | None = field(default=None, repr=False)
-    null_kurtosis: np.ndarray | None = field(default=None, repr=False)
-    null_kurtosis_without: np.ndarray | None = field(default=None, repr=False)
-    null_norm: np.ndarray | None = field(default=None, repr=False)
-    tested_vector: np.ndarray | None = field(default=None, repr=False)
-    tested_kurtosis: np.ndarray | None = field(default=None, repr=False)
+    plane_i: np.ndarray
+    plane_j: np.ndarray
+    plane_angle: np.ndarray
+    basis: np.ndarray
+    attrs: dict
+    counts_heldout: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    inner_product: np.ndarray | None = None
+    norm: np.ndarray | None = None
+    norm_rows: np.ndarray | None = None
+    phase: np.ndarray | None = None
+    null_phase: np.ndarray | None = None
+    null_extreme: np.ndarray | None = None
+    pair_phase: np.ndarray | None = None
+    pair_extreme: np.ndarray | None = None
+    surrogate_phase: np.ndarray | None = None
+    surrogate_extreme: np.ndarray | None = None
+    tested_i: np.ndarray | None = None
+    tested_j: np.ndarray | None = None
+    tested_phase: np.ndarray | None = None
+    null_kurtosis: np.ndarray | None = None
+    null_kurtosis_without: np.ndarray | None = None
+    null_norm: np.ndarray | None = None
+    tested_vector: np.ndarray | None = None
+    tested_kurtosis: np.ndarray | None = None
+
+    def _line(self):
+        epsilon = ", ".join(f"{value:g}" for value in self.epsilon[:4]) + ", …" * (self.epsilon.size > 4)
+        labels = f", {self.label.size} labels" * (self.label.size > 1)
+        names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
+        return f"{names}: {self.attrs['rows']['used']:,} rows, {self.planes_total:,} planes, ε = {epsilon}{labels}"
 
     # ---- what was measured -------------------------------------------------------------------------
 
@@ -325,18 +337,26 @@ class Result(Presented):
 
     def to_csv(self, path):
         """Write the columns of `to_dataframe` to a CSV file, plane by plane, without holding them all."""
-        with open(path, "w", newline="") as file:
-            file.write("label,epsilon,plane_i,plane_j,angle,count,fraction\n")
-            for c, label in enumerate(self.label):
-                quoted = '"' + str(label).replace('"', '""') + '"'
-                rows = max(int(self.rows[c]), 1)
-                for e, epsilon in enumerate(self.epsilon):
-                    for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
-                        head = f"{quoted},{float(epsilon)!r},{i},{j},"
-                        file.writelines(
-                            f"{head}{angle!r},{count},{count / rows!r}\n"
-                            for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True)
-                        )
+        from srmfast.whole import whole_file
+
+        with whole_file(path) as file:
+            file.write(b"label,epsilon,plane_i,plane_j,angle,count,fraction\n")
+            file.writelines(line.encode() for line in self._csv())
+
+    def csv_bytes(self):
+        """Estimate the size of that file from its first lines."""
+        lines = [len(line.encode()) for line in itertools.islice(self._csv(), 2000)]
+        return self.counts.size * sum(lines) // max(len(lines), 1)
+
+    def _csv(self):
+        for c, label in enumerate(self.label):
+            quoted = '"' + str(label).replace('"', '""') + '"'
+            rows = max(int(self.rows[c]), 1)
+            for e, epsilon in enumerate(self.epsilon):
+                for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
+                    head = f"{quoted},{float(epsilon)!r},{i},{j},"
+                    for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True):
+                        yield f"{head}{angle!r},{count},{count / rows!r}\n"
 
 
 class Results(Presented, Mapping):
@@ -359,8 +379,14 @@ class Results(Presented, Mapping):
     def __len__(self):
         return len(self._members)
 
-    def __repr__(self):
-        return f"Results({', '.join('/'.join(key) for key in self)})"
+    def _line(self):
+        return ", ".join("/".join(key) for key in self)
+
+    def atlas(self):
+        """Return the `srmfast.atlas.Atlas`: verdict, effect, curve and mean of each layer side by side."""
+        from srmfast.atlas import atlas
+
+        return atlas(self)
 
 
 def centre_of_peak(curve):

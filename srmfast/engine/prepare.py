@@ -1,7 +1,7 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +9,23 @@ import numpy as np
 from srmfast.bases import Basis, load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
-from srmfast.engine.events import ComparingVectors, ignore
+from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.inner import InnerProduct, load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
+from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError, shown
+from srmfast.errors import InputError, OtherWidth, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
-from srmfast.stores import Store, load_column, open_store, tensors_of
+from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
 _ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
@@ -87,6 +89,10 @@ class Member:
     notes: tuple
     compared: tuple
     inner: InnerProduct | None = None
+
+    def described(self, request):
+        """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
+        return replace(request, index=self.options["index"]).to_dict(self.given)
 
     @property
     def nbytes(self):
@@ -166,7 +172,7 @@ class Member:
         return "\n".join(lines)
 
 
-def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False):
+def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False, single=False):
     """Check all inputs of a run and plan it.
 
     Parameters
@@ -178,18 +184,20 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     request : Request
     resources : Resources
     on_event : callable
-        Receives `KernelsMissing` and `ComparingVectors`.
+        Receives `StoresFound`, `StoresLeftOut`, `KernelsMissing` and `ComparingVectors`.
     compiles : bool
         Whether kernels that are missing are to be announced: rows will be counted.
     apart : bool
         Compile them in a process of their own, for which its memory is not ours.
+    single : bool
+        Refuse a pattern that stands for several stores.
 
     Returns
     -------
     list of Member
         One for each store.
     """
-    stores, bases, resolved = _each_tensor(stores), list(bases), {}
+    stores, bases, resolved = each_store(stores, request, on_event, single=single), list(bases), {}
 
     def resolve(store):
         if store.d not in resolved:
@@ -202,7 +210,16 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
             kernels.announce(on_event, apart=apart)
         return kernels
 
-    members = [_member(name, source, kernels_of, resolve, request, resources, len(stores)) for name, source in stores]
+    members, narrow = [], []
+    for given in stores:
+        try:
+            members.append(_member(given, kernels_of, resolve, request, resources, len(stores)))
+        except OtherWidth as error:
+            if not given.found or not (members or given is not stores[-1]):
+                raise
+            narrow.append((str(given.source), str(error)))
+    if narrow:
+        on_event(StoresLeftOut(tuple(name for name, _ in narrow), narrow[0][1]))
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -210,17 +227,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     if len(names) * len(bases) > 1:
         _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
-
-
-def _each_tensor(stores):
-    """Put, in place of a pattern over the tensors of a model, each of them: one inference each, as members are read in turn."""
-    found = []
-    for name, source in stores:
-        tensors = tensors_of(source) if isinstance(source, (str, Path)) else [source]
-        found += [
-            (f"{name}.{number}" if name and len(tensors) > 1 else name, one) for number, one in enumerate(tensors)
-        ]
-    return found
 
 
 def _given(path):
@@ -237,8 +243,8 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, **request.store_options)
+def _member(given, kernels_of, resolve, request, resources, stores):
+    store, source = open_store(given.source, **given.options), given.source
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
@@ -256,7 +262,12 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
     kernels = kernels_of(store)  # before bases, which need some of them
-    chosen = resolve(store)
+    try:
+        chosen = resolve(store)
+    except OtherWidth:
+        if given.found:
+            store.close()
+        raise
     ways = [Way.choose(*parts, request) for parts in chosen]
     cells = selection.names.size * len(request.epsilon)
     sizes = [sizes_of(request.null, store.n, store.d, len(basis.vectors), cells) for basis, _, _ in chosen]
@@ -285,11 +296,11 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
         PreparedBasis(*parts, "none" if parts[2].most else mode, request.angles, way)
         for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
     )
-    mean = _given_mean(request.centre, store)
+    mean = given_mean(request.centre, store)
     return Member(
-        name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
+        given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
+        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
     )  # fmt: skip
 
 
@@ -297,7 +308,7 @@ def _bases(bases, store, request, resources, on_event):
     planes = _planes_of_result(request.planes)
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
     for name, spec in bases:
-        spec = basis_for(name, spec, store, request)
+        spec = basis_for(name, spec, store, request, memory=resources.memory)
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
@@ -308,7 +319,7 @@ def _bases(bases, store, request, resources, on_event):
     return list(chosen.values())
 
 
-def basis_for(name, spec, store, request):
+def basis_for(name, spec, store, request, *, memory):
     """Load a basis for a store.
 
     Parameters
@@ -318,6 +329,8 @@ def basis_for(name, spec, store, request):
     spec : Basis, array, path or name
     store : Store
     request : Request
+    memory : int
+        Bytes that vectors made by name may take.
 
     Returns
     -------
@@ -330,10 +343,16 @@ def basis_for(name, spec, store, request):
         if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
             name, spec = name or Path(path).stem, load_column(spec)
         spec = load_basis(
-            spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+            spec,
+            store.d,
+            name=name or None,
+            transpose=request.basis_transpose,
+            seed=request.seed,
+            axes=axes,
+            memory=memory,
         )
     if spec.vectors.shape[1] != store.d:
-        raise InputError(
+        raise OtherWidth(
             f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
         )
     inner = getattr(store, "inner", None)
@@ -379,14 +398,3 @@ def _refuse_missing(store, selection, missing):
             f"every chunk must exist, but {gone:,} rows of {store.location} lie in chunks that do not ({keys}): lost, "
             "or never written because they hold only the fill value; use --missing-chunks skip or zeros"
         )
-
-
-def _given_mean(centre, store):
-    if isinstance(centre, (bool, np.bool_)) or centre is None:
-        return None
-    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
-    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(
-            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
-        )
-    return np.ascontiguousarray(mean, np.float64)

@@ -1,14 +1,13 @@
 """Tensors of an ONNX model as stores: rows are computed from its inputs when they are read."""
 
 import math
-import os
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.graph import capture, listing, shapes
 from srmfast.graph.model import load_model, open_model
-from srmfast.stores import _axes, _dtypes, _fingerprint, _places, _registry
+from srmfast.stores import _axes, _dtypes, _fingerprint, _places
 from srmfast.stores._found import Found, Recognised
 from srmfast.stores._inputs import Inputs
 from srmfast.stores.base import Source
@@ -249,7 +248,9 @@ class OnnxSource(Source):
     def sibling(self, key):
         sources = self._beside()
         if key not in sources:
-            raise InputError(f"{self.location} has no input {key!r} beside it; it has {', '.join(sources)}")
+            raise InputError(
+                f"{self.location} has no input {key!r} beside it; it has {', '.join(sources)}{meant(key, sources)}"
+            )
         return sources[key].read(tuple(slice(0, size) for size in sources[key].shape))
 
     def _beside(self):
@@ -310,28 +311,6 @@ def open_found(path, key, inputs, batch, options):
         raise
 
 
-def tensors_of(spec):
-    """Return the stores that a pattern over the tensors of a model stands for, ``MODEL.onnx::hidden_*``; else the path itself.
-
-    Parameters
-    ----------
-    spec : str or Path
-
-    Returns
-    -------
-    list of str or Path
-    """
-    path, mark, key = str(spec).partition("::")
-    if (
-        not mark
-        or not any(letter in key for letter in "*?[")
-        or _registry.by_suffix(path) is not _registry.ONNX
-        or not os.path.isfile(path)
-    ):
-        return [spec]
-    return [f"{path}::{layer.name}" for layer in listing.choose_layers(path, [key])]
-
-
 def channels_told(axis):
     """Say which axis is that of the channels."""
     return f"the features are its channels, axis {axis}, as the operators that made it tell (another: --feature-axis)"
@@ -352,5 +331,7 @@ def load_array(path, key=None):
     held = {tensor.name: tensor for tensor in load_model(path).graph.initializer}
     if key not in held:
         named = ", ".join(list(held)[:8]) + (", …" if len(held) > 8 else "")
-        raise InputError(f"{path} has no constant {key!r}; it has {named}; name one as {path}::NAME")
+        raise InputError(
+            f"{path} has no constant {key!r}; it has {named}; name one as {path}::NAME{meant(key or '', held)}"
+        )
     return onnx.numpy_helper.to_array(held[key])
