@@ -114,7 +114,7 @@ def _references(axes, result, found, notes):
         bold = like.like == fit.sums
         axes.plot(
             angle, closed(fit.curves[at]), color=_SUMS[fit.sums - 1], lw=1.6 if bold else 1.0, ls="-" if bold else (0, (4, 2)),
-            label=f"{name} ({max(0.0, 1 - fit.unexplained):.0%})",
+            label=f"{name} ({fit.explained:.0%})",
         )  # fmt: skip
     axes.set(xlim=(0, 2), xlabel="angle from $b_i$ toward $b_j$", ylabel="share of rows in the cone")
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "π/2", "π", "3π/2", "2π"])

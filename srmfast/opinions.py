@@ -134,7 +134,7 @@ def _tails(tails):
         ]
     told = ", ".join(str(one.vector) for one in tails.coordinates[:5])
     told += f" and {len(tails.coordinates) - 5} more" if len(tails.coordinates) > 5 else ""
-    stand = f"beyond every one of nearly all rotations: {told}" if told else "none is beyond those of rotations"
+    stand = f"beyond all coordinates of nearly all rotations: {told}" if told else "none is beyond those of rotations"
     far = tails.highest if tails.single.p_aligned <= tails.single.p_anti else tails.lowest
     return [
         Opinion(
@@ -151,7 +151,7 @@ def _tails(tails):
 def _reference(like):
     best = min(like.fits, key=lambda fit: fit.unexplained)
     says = "undecided" if like.like is None else "aligned" if like.like == 1 else "anti-aligned"
-    return Opinion("reference curves", 1 - best.unexplained, math.nan, math.nan, math.nan, says, True, str(like))
+    return Opinion("reference curves", best.explained, math.nan, math.nan, math.nan, says, True, str(like))
 
 
 def _others(alignment):
@@ -172,7 +172,8 @@ def _others(alignment):
 
 def _norms(norms, frames):
     value, beyond, p = kurtosis.related(frames) if frames is not None else (math.nan,) * 3
-    spread = f"{norms['over_10']:.2%} of the rows are longer than 10 times the median norm {norms['median']:.3g}"
+    some = f"{norms['over_10']:.2%} of the rows are" if norms["over_10"] else "no row is"
+    spread = f"{some} longer than 10 times the median norm {norms['median']:.3g}"
     if math.isnan(p):
         return Opinion("norms", math.nan, math.nan, math.nan, math.nan, "undecided", False, spread)
     related = p <= LEVEL

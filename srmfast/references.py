@@ -20,12 +20,13 @@ _BYTES = 1 << 27  # that they may take
 MOST = 3  # vectors in a sum, when curves are compared
 NOISE = (
     0.0,
+    0.1,
     0.25,
     0.5,
     0.75,
     1.0,
 )  # length of what is added to a sum, in directions drawn at random, per length of the sum
-EXPLAINED = 0.5  # share of the pattern that a reference must explain before anything is said
+EXPLAINED = 0.7  # share of the pattern that a reference must explain before anything is said
 _FITTED_PLANES, _DRAWS, _POOL = (
     128,
     16,
@@ -114,7 +115,7 @@ class Fit:
     sums : int
         m.
     noise : float
-        Length of the isotropic noise added to a sum of length 1, the best of 0, ¼ … 1.
+        Length of the isotropic noise added to a sum of length 1, the best of `NOISE`.
     positive, signed, isotropic : float
         Shares: of sums with no negative vector, of sums with any signs, and of isotropic rows. Nothing makes them add up to 1.
     unexplained : float
@@ -131,6 +132,11 @@ class Fit:
     isotropic: float
     unexplained: float
     curves: np.ndarray
+
+    @property
+    def explained(self):
+        """Share of the pattern that is not left, not below 0."""
+        return max(0.0, 1.0 - self.unexplained)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Likeness:
 
     def __str__(self):
         best = min(self.fits, key=lambda fit: fit.unexplained)
-        said = f"{1 - best.unexplained:.0%} of its pattern explained"
+        said = f"{best.explained:.0%} of its pattern explained"
         if self.like is None:
             return f"cannot tell whether the curve is more like that of one vector or of sums (at best {said})"
         what = "that of single vectors" if self.like == 1 else f"that of sums of {self.like} vectors"
@@ -180,7 +186,7 @@ def likeness(result):
     -----
     The model of each m is a free share of normalised sums (all positive, and with any signs), each with isotropic noise of one
     length, and a free share of isotropic rows; shares are not negative; least squares over all angles and ε > 0, every ε weighted
-    by its own variance. It is said that the curve is most like that of m only when m explains half of the pattern and explains
+    by its own variance. It is said that the curve is most like that of m only when m explains 70 % of the pattern and explains
     more than the next best in the jackknife over 64 folds.
     """
     planes = _planes_of(result)

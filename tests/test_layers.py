@@ -176,6 +176,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "atlas"),
     ("atlas", "atlaslines"),
     ("plots", "atlasfigure"),
+    ("plots", "opinionfigure"),
     ("analyses", "differencelines"),
     ("analyses", "differencefigure"),
     ("alignment", "verdicts"),
