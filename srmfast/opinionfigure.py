@@ -4,6 +4,7 @@ import math
 import textwrap
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from srmfast._notes import Notes
 from srmfast.errors import InputError
@@ -13,7 +14,9 @@ from srmfast.plots import finish, new_figure
 _COLOURS = {"aligned": "#0072B2", "anti-aligned": "#D55E00", "mixed": "#CC79A7", "none": "0.55", "undecided": "0.75"}
 _SUMS = ("#0072B2", "#D55E00", "#009E73")  # of 1, 2 and 3 vectors
 _PER_OCTAVE = 8  # bars of norms
-_SIZE = (7.2, 5.4)
+_SIZE = (7.2, 5.4)  # inches
+_TICKS = 8  # ε with a tick each, at most
+_WIDE = 20.0  # longest over shortest norm from which decades are enough for ticks
 
 
 def draw(result, title):
@@ -70,6 +73,8 @@ def _spectrum(axes, found):
     margin = 0.08 if len(scales) < 2 else 0.04
     low, high = (min(s.epsilon for s in scales), max(s.epsilon for s in scales)) if scales else (0.0, 1.0)
     axes.set_xlim(low - margin, high + margin)
+    if len(scales) <= _TICKS:
+        axes.set_xticks([scale.epsilon for scale in scales], [f"{scale.epsilon:g}" for scale in scales])
     axes.set_title("at which angular scale", loc="left")
     names = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     axes.legend(names.values(), names.keys(), frameon=False, loc="best")
@@ -94,7 +99,7 @@ def _kurtosis(axes, result, found):
     axes.set_ylim(0, top * 1.02)
     axes.set(xlabel="mean excess kurtosis of coordinates", ylabel="rotations")
     out = len(tails.coordinates)
-    stand = f"; {out} of {tails.vectors:,} coordinates stand out" if out else ""
+    stand = f"; {out} of {tails.vectors:,} stand out" if out else ""
     axes.set_title(f"kurtosis: {tails.verdict}{stand}", loc="left")
     axes.legend(frameon=False, loc="best")
     _quiet(axes)
@@ -102,7 +107,10 @@ def _kurtosis(axes, result, found):
 
 def _references(axes, result, found, notes):
     like = found.likeness
-    at = max(range(len(like.epsilon)), key=lambda e: np.ptp(like.observed[e]) / max(like.observed[e].max(), 1e-300))
+    at = max(
+        range(len(like.epsilon)),
+        key=lambda e: np.ptp(like.observed[e]) / math.sqrt(max(like.observed[e].max(), 1e-300)),
+    )
     angle = np.append(result.angle, 2 * np.pi) / np.pi
 
     def closed(curve):
@@ -140,6 +148,10 @@ def _norms(axes, result, found):
     axes.stairs(np.maximum(rows, 0.6), edges, baseline=0.6, fill=True, color="0.78")
     axes.set(xscale="log", yscale="log", xlabel="norm of the rows used", ylabel="rows")
     axes.set_ylim(0.6, rows.max() * 2)
+    if edges[-1] < _WIDE * edges[0]:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(median, color="black", lw=1.0, label=f"median {median:.3g}")
     for factor, name in ((10, "over_10"), (100, "over_100")):
         if edges[-1] > factor * median:

@@ -247,7 +247,8 @@ def test_no_analysis_imports_another(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
-        part(path) in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure")
+        part(path)
+        in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure", "opinionfigure")
         or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return
