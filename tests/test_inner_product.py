@@ -172,7 +172,7 @@ def test_threads_blocks_and_formats_change_nothing(table, tmp_path):
 
     x, matrix = table
     alone = srmfast.run(x, "random:12", inner_product=matrix, threads=1, **OPTIONS)
-    zarr.save_array(tmp_path / "x.zarr", x, chunks=(100, 9), zarr_format=2)
+    zarr.create_array(str(tmp_path / "x.zarr"), data=x, chunks=(100, 9))
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", data=x, chunks=(30, 9))
     np.save(tmp_path / "m.npy", matrix)
