@@ -1,6 +1,7 @@
 """Results on disk: a Zarr v2 group that xarray opens unaided, written whole or not at all."""
 
 import errno
+import importlib
 import json
 import math
 import os
@@ -38,6 +39,9 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "inner_product": (("width", "width_of_columns"), "matrix M of the inner product x·My that was used"),
+    "norm": (("norm",), "lower edge of a bin of the norms of the rows used, 2⁻¹² of a power of two wide"),
+    "norm_rows": (("norm",), "rows whose norm lies in it"),
     "phase": (
         ("fold", "label", "epsilon", "side"),
         "(row, plane) pairs nearer to a basis vector, and nearer to a midpoint, by fold of rows",
@@ -51,11 +55,28 @@ VARIABLES = {
     "tested_i": (("tested",), "vectors of the planes drawn that differ most"),
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
+    "null_kurtosis": (
+        ("rotation", "moment"),
+        "mean, lowest and highest excess kurtosis of the coordinates of the rows drawn, each of length 1",
+    ),
+    "null_kurtosis_without": (("rotation", "fold"), "the mean of these without the rows of one fold"),
+    "null_norm": (("rotation",), "rank correlation of the norms of the rows drawn with their Σz⁴"),
+    "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
+    "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = (
+    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon", "inner_product", "norm", "norm_rows",
+    *(name for name in VARIABLES if name.startswith(_COMPARED)),
+)  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
+# What else may be in a file, by its KIND: module and class, with VARIABLES and `check`.
+_KINDS = {
+    "neurons": ("selectivity", "Neurons"),
+    "projection": ("projection", "Projection"),
+    "specification": ("robustness", "SpecificationCurve"),
+}
 _UNITS = {"angle": "rad", "plane_angle": "rad", "sector": "rad"}
 
 
@@ -278,7 +299,7 @@ def _read(group):
     for name, found in (values | {"attrs": attrs}).items():
         if name in checks and checks[name] != _crc(found):
             raise ValueError(f"{name} is not what was written")
-    values["label"] = values["label"].astype(str)
+    values = {name: found.astype(str) if found.dtype.kind == "U" else found for name, found in values.items()}
     result = made(**values, attrs=attrs)
     if made is not Result:
         result.check()
@@ -299,13 +320,11 @@ def _made_of(kind):
     """Return the class and the variables of what was saved."""
     if kind is None:
         return Result, VARIABLES
-    from srmfast.projection import Projection
-    from srmfast.selectivity import Neurons
-
-    for made in (Projection, Neurons):
-        if kind == made.KIND:
-            return made, made.VARIABLES
-    raise ValueError(f"it is of an unknown kind, {kind!r}")
+    if kind not in _KINDS:
+        raise ValueError(f"it is of an unknown kind, {kind!r}")
+    module, name = _KINDS[kind]
+    made = getattr(importlib.import_module(f"srmfast.{module}"), name)
+    return made, made.VARIABLES
 
 
 def _check_claim(name, dims, array, sizes):
