@@ -45,10 +45,15 @@ class Passes:
         Of the store in the run.
     read : callable
         Does one reading: `read_and_count`, or that of a cluster.
+    before : Passes, optional
+        Those of the same rows as stored, which have found their limit and their sums.
     """
 
-    def __init__(self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count):
-        self.member, self.request, self.share, self.on_event = member, request, share, on_event
+    def __init__(
+        self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count, before=None
+    ):  # fmt: skip
+        request = request.treating(member.centre)
+        self.member, self.request, self.share, self.on_event, self._before = member, request, share, on_event, before
         self.checkpoint, self.number, self._read_and_count = checkpoint, number, read
         self._identity = states_of([member], request) if checkpoint is not None else None
         self.mean, self.began = member.mean, time.perf_counter()
@@ -67,7 +72,7 @@ class Passes:
         member, request = self.member, self.request
         selection, mean_sums, mean_rows, folds = member.selection, None, None, None
         self.find_limit()
-        if request.centre is True:
+        if member.finds_mean:
             mean_rows, mean_sums = self.find_mean()
         if any(basis.planes.most for basis in member.bases):
             bases, folds = choose_active(
@@ -83,6 +88,7 @@ class Passes:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
         chances = [self._chance(basis, drawn, folds) for basis in self.member.bases]
         moments = (mean_sums.value.total(), mean_rows) if mean_rows else sums and (sums.value.total(), rows)
+        self.found = rows, sums
         origin = provenance(member.plan, self.spent(), self.nbytes)
         counted = zip(member.bases, totals, wholes, ledgers, phases, chances, strict=True)
         for basis, total, whole, ledger, phase, chance in counted:
@@ -101,15 +107,24 @@ class Passes:
 
     def find_limit(self):
         """Read the store for the median of its norms when --max-norm is a multiple of that; keep the limit and the norms."""
-        self.limit, self.norms = find_limit(
-            self.request.max_norm, lambda shared: self._read("norms", self.member, (), (), mean=None, norms=shared)
-        )
+        if self._before is not None:
+            self.limit, self.norms = self._before.limit, self._before.norms
+        else:
+            self.limit, self.norms = find_limit(
+                self.request.max_norm, lambda shared: self._read("norms", self.member, (), (), mean=None, norms=shared)
+            )
         self.common["limit"] = self.limit.limit
 
     def find_mean(self):
-        """Read the store for its mean, which is then subtracted; return the rows it was taken over and their sums."""
-        sums = SharedSums(self.member.store.d)
-        rows = self._read("mean", self.member, (), (), sums=sums).rows
+        """Find the mean, which is then subtracted; return the rows it was taken over and their sums.
+
+        The store is read for it, unless its rows have been counted as stored before.
+        """
+        if self._before is not None:
+            rows, sums = self._before.found
+        else:
+            sums = SharedSums(self.member.store.d)
+            rows = self._read("mean", self.member, (), (), sums=sums).rows
         n = int(rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         self.mean = sums.value.total()[:-1] / max(n, 1) + 0.0
         return rows, sums

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep, check_rotations
 
 IN_MEMORY = "array in memory"
+BOTH = "both"  # treatments of the mean: rows are counted as stored, and again with it subtracted
 _PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
 
 
@@ -60,6 +61,10 @@ class Request:
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
         self._check_rules()
+        if self.centre == f"{BOTH}:":
+            raise InputError(
+                f"centre {BOTH}: names the file of the mean, got none; for example {BOTH}:mean.npy, or {BOTH} alone"
+            )
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
@@ -72,6 +77,24 @@ class Request:
             raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
         if self.tokens is not None and not self.exclude_tokens:
             raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
+
+    @property
+    def treatments(self):
+        """What `centre` is in each counting of a store: one, or of "both" that of the rows as stored and that of the others."""
+        if not isinstance(self.centre, str) or not f"{self.centre}:".startswith(f"{BOTH}:"):
+            return (self.centre,)
+        return False, self.centre[len(BOTH) + 1 :] or True
+
+    def check_one_treatment(self, what):
+        """Refuse "both" where one treatment of the mean is all that there can be."""
+        if len(self.treatments) > 1:
+            raise InputError(
+                f"{what} of the rows as stored or of the centred ones, got centre {self.centre}; do it twice"
+            )
+
+    def treating(self, centre):
+        """Return the same request with another treatment of the mean."""
+        return replace(self, centre=centre)
 
     @property
     def store_options(self):

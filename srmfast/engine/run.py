@@ -83,8 +83,9 @@ def run(
     max_norm : float or str, optional
         Leave out rows longer than so many times the median norm of the rows that all other rules keep and that are
         finite and not zero (first read for that), or than the X of "abs:X"; norms are of the rows as stored.
-    centre : bool, array (d,) or path
-        Subtract the mean of the rows (first read for that), or the given one.
+    centre : bool, array (d,), path or "both"
+        Subtract the mean of the rows (first read for that), or the given one. "both" counts the rows as stored and then
+        with the mean subtracted that was found meanwhile, or with the one in F of "both:F".
     keep : str
         Planes that stay in the result: auto, all, hit, top:K (highest peaks) or summary.
     null : int
@@ -115,7 +116,8 @@ def run(
 
     Returns
     -------
-    Result
+    Result, or Results of several
+        Of centre "both", `NAME` and `NAME-centred`: what runs with and without `centre` give.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def run(
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)
-    return next(iter(results.values()))
+    return next(iter(results.values())) if len(results) == 1 else results
 
 
 def run_many(stores, bases, request=None, resources=None, *, checkpoint=None, on_event=ignore):
@@ -191,10 +193,12 @@ def execute(members, request, resources, *, checkpoint=None, cluster=None, on_ev
     try:
         if checkpoint is not None:
             checkpoint.begin(states_of(members, request), on_event)
+        passes = None
         for number, member in enumerate(members):
             passes = Passes(
-                member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count
-            )
+                member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count,
+                passes if member.follows else None,
+            )  # fmt: skip
             for result in passes.results():
                 results[member.name, result.attrs["basis_name"]] = result
     finally:

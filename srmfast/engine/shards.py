@@ -51,10 +51,11 @@ def check_shardable(request, bases):
     request : Request
     bases : sequence of (name, Basis, array, path or name)
     """
-    if request.centre is True:
+    if request.treatments[-1] is True:
+        both = "both:" if len(request.treatments) > 1 else ""
         raise InputError(
             "a shard does not know the mean of all rows: find it once with srmfast mean STORE -o mean.npy, and give every "
-            "shard --centre mean.npy"
+            f"shard --centre {both}mean.npy"
         )
     if needs_median(request.max_norm):
         raise InputError(
@@ -96,12 +97,14 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
     """
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     members = [replace(member, interval=shard_rows(member.store.n, shard)) for member in members]
-    described, tallies, arrays = [], [], {}
+    described, tallies, arrays, passes = [], [], {}, None
     try:
         if checkpoint is not None:
             checkpoint.begin(states_of(members, request) | {"shard": list(shard)}, on_event)
         for number, member in enumerate(members):
-            passes = Passes(member, request, share, on_event, checkpoint, number)
+            passes = Passes(
+                member, request, share, on_event, checkpoint, number, before=passes if member.follows else None
+            )
             tally = passes.tally()
             if member.mean is not None:
                 arrays[f"{number}/centre"] = member.mean
@@ -114,7 +117,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
                     "units": units_of(member),
-                    "inputs": request.to_dict(member.given),
+                    "inputs": passes.request.to_dict(member.given),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)
