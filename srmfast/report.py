@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from srmfast import verdicts
+from srmfast import sidebyside, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
@@ -341,8 +341,8 @@ def _several(results):
     head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
     lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
     members, shared = list(results.items()), common_epsilon(results)
-    room = LINES - 5
-    for (store, basis), result in members[: room if len(members) > room else None]:
+    peaks, ratios, table = {}, {}, []
+    for (store, basis), result in members:
         at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
         pooled = part(result, epsilon=[at])
         curve = pooled.mean()[0, 0]
@@ -352,15 +352,19 @@ def _several(results):
         ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
         offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
         offset = "subtracted" if result.attrs.get("centred") else offset
-        lines.append(
+        peaks[store, basis], ratios[store, basis] = curve.max(), ratio
+        table.append(
             f"{shorten(store, 24):<24} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>11,} "
             f"{number(pooled.epsilon[0]):>5} {number(curve.max()):>9} {number(pooled.null()[0] or UNDERFLOW):>9} "
             f"{ratio:>9} {offset:>10}"
         )
-    lines += [f"… and {len(members) - room} more"] if len(members) > room else []
-    lines += _verdicts(results)
+    beside = sidebyside.lines(results, peaks, ratios)
+    room = LINES - 5 - len(beside)
+    lines += table if len(members) <= room else [*table[:room], f"… and {len(members) - room} more"]
     return [
         *lines,
+        *beside,
+        *_verdicts(results),
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
         "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",

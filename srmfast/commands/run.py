@@ -25,6 +25,12 @@ def add_arguments(parser):
         metavar="[NAME=]B",
         help="standard (default), plusminus, simplex, random:K, thompson:K or a (k, d) file; may be repeated",
     )
+    what.add_argument(
+        "--controls",
+        action="store_true",
+        help="in the same reading, count random vectors of the same number and kind beside each basis (NAME-random), and "
+        "the standard basis beside a rotation of it",
+    )
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
     what.add_argument(
         "--epsilon",
@@ -47,8 +53,8 @@ def add_arguments(parser):
         nargs="?",
         const=True,
         default=False,
-        metavar="F",
-        help="subtract the mean of the rows, or the one in F",
+        metavar="F|both[:F]",
+        help="subtract the mean of the rows, or the one in F; both: count the rows as stored, too (STORE and STORE-centred)",
     )
     what.add_argument(
         "--null",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.bases import Basis, load_basis
+from srmfast.controls import controls_of
 from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
@@ -160,9 +161,11 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
 
 def _bases(bases, store, request, resources, on_event):
     planes = _planes_of_result(request.planes)
-    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
-    for name, spec in bases:
-        spec = basis_for(name, spec, store, request)
+    waiting = [basis_for(name, spec, store, request) for name, spec in bases]
+    given = {spec.sha256 for spec in waiting}
+    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases) * (3 if request.controls else 1))
+    while waiting:
+        spec = waiting.pop(0)
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
@@ -170,6 +173,9 @@ def _bases(bases, store, request, resources, on_event):
         _announce_geometry(spec, request.planes, limit, resources, on_event)
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
+        if request.controls and spec.sha256 in given:
+            found = controls_of(spec, orthogonal=geometry.orthogonal, seed=request.seed)
+            waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in chosen]
     return list(chosen.values())
 
 

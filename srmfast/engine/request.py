@@ -49,6 +49,7 @@ class Request:
     inputs: object = None
     batch: int | None = None
     basis_transpose: bool = False
+    controls: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))
@@ -61,7 +62,7 @@ class Request:
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
         self._check_rules()
-        if self.centre == f"{BOTH}:":
+        if isinstance(self.centre, str) and self.centre == f"{BOTH}:":
             raise InputError(
                 f"centre {BOTH}: names the file of the mean, got none; for example {BOTH}:mean.npy, or {BOTH} alone"
             )
@@ -93,8 +94,8 @@ class Request:
             )
 
     def treating(self, centre):
-        """Return the same request with another treatment of the mean."""
-        return replace(self, centre=centre)
+        """Return the request of one treatment of the mean and one basis: that of a result."""
+        return replace(self, centre=centre, controls=False)
 
     @property
     def store_options(self):

@@ -49,6 +49,7 @@ def run(
     inputs=None,
     batch=None,
     basis_transpose=False,
+    controls=False,
     threads=None,
     memory=None,
     block_rows=None,
@@ -106,6 +107,9 @@ def run(
         What a model is given, and how many items at once; see there, too.
     basis_transpose : bool
         The basis is (d, k).
+    controls : bool
+        Count random vectors of the same number and kind beside the basis, and the standard basis where it is a rotation of
+        that; see `srmfast.controls`.
     threads, memory, block_rows : optional
         How to compute; they change no count. `memory` is bytes or text ("2GiB") that the run may add.
     checkpoint : path, optional
@@ -117,7 +121,8 @@ def run(
     Returns
     -------
     Result, or Results of several
-        Of centre "both", `NAME` and `NAME-centred`: what runs with and without `centre` give.
+        Of centre "both", stores `NAME` and `NAME-centred`: what runs without and with `centre` give; of controls, bases
+        `NAME` and `NAME-random`.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def run(
         padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
         null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
         feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
-        basis_transpose=basis_transpose,
+        basis_transpose=basis_transpose, controls=controls,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)
