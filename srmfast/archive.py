@@ -18,7 +18,13 @@ from srmfast.whole import beside, move_in, sync_folder, whole_file
 FORMAT_VERSION = 1
 
 _FRAMES = ("rotation", "label", "epsilon", "side")
-_COMPARED = ("null_", "pair_", "surrogate_", "tested_")  # beginnings of what only a run with rotations has
+_SOME = (
+    "null_",
+    "pair_",
+    "surrogate_",
+    "tested_",
+    "stratum",
+)  # beginnings of what only a run with rotations or strata has
 
 # Every variable of the file: its dimensions and what it is.
 VARIABLES = {
@@ -51,8 +57,12 @@ VARIABLES = {
     "tested_i": (("tested",), "vectors of the planes drawn that differ most"),
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
+    "stratum": (("stratum",), "kind of row: families of strata, one after another"),
+    "stratum_rows": (("fold", "stratum"), "rows in the denominator"),
+    "stratum_total": (("stratum", "epsilon", "angle"), "counts summed over all planes"),
+    "stratum_phase": (("fold", "stratum", "epsilon", "side"), "phase of the rows in each stratum"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_SOME)))
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
@@ -253,7 +263,9 @@ def _read(group):
     for name, found in (values | {"attrs": attrs}).items():
         if name in checks and checks[name] != _crc(found):
             raise ValueError(f"{name} is not what was written")
-    values["label"] = values["label"].astype(str)
+    for name in ("label", "stratum"):
+        if name in values:
+            values[name] = values[name].astype(str)
     result = made(**values, attrs=attrs)
     if made is not Result:
         result.check()

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from srmfast import sidebyside, verdicts
+from srmfast import coverage, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
@@ -59,6 +59,7 @@ def _one(result):
         if judged is not result:
             lines.append(f"judged  on the {int(judged.rows.sum()):,} rows that did not choose the planes:")
         lines += _epsilons(judged) if judged.total.any() else [nothing_hit(judged)]
+        lines += _coverage(judged)
         lines += _top_planes(result)
     else:
         lines.append(nothing_hit(result))
@@ -68,7 +69,8 @@ def _one(result):
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
     verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
-    return lines + verdict + speed
+    kinds = [] if result.stratum is None else strata.lines(result.strata())
+    return lines + verdict + kinds + speed
 
 
 def _store(result):
@@ -197,6 +199,19 @@ def _epsilons(result):
         lines.append(f"        … and {pooled.epsilon.size - _EPSILONS} more ε")
     at = _telling(pooled, mean, shared)
     return lines + _oscillation(pooled, at, shared, mean[at])
+
+
+def _coverage(result):
+    """Return over how many vectors rows spread, which a verdict says itself: no mean over planes can tell."""
+    if result.null_phase is not None or not result.plane_i.size or not result.total.any():
+        return []
+    pooled = part(result)
+    at = _telling(pooled, pooled.mean()[0], shared_angle(pooled))
+    cover = coverage.coverage_of(result, float(pooled.epsilon[at]))
+    lines = [f"cover   at ε = {number(pooled.epsilon[at])} {coverage.words(cover)}"]
+    if cover.holding and cover.effective < 2 <= cover.seen:
+        lines.append("        nearly all rows that hold to a vector hold to the same one: one direction, not the basis")
+    return lines
 
 
 def _rows_near(pooled, values):

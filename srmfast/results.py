@@ -67,6 +67,10 @@ class Result(Presented):
         The same of a few rows and planes: of the basis as it is, then of its rotations; see `srmfast.engine.rotations.Chance`.
     tested_i, tested_j, tested_phase : ndarray or None
         Of the planes among these that differ most.
+    stratum : ndarray, (m,) str, or None
+        Strata of all families, "position: first" and so on, of a run with `strata`; see the method of that name.
+    stratum_rows, stratum_total, stratum_phase : ndarray, (64, m), (m, e, a) and (64, m, e, 2) int64, or None
+        `rows_used`, `total` and `phase` of the rows in each.
     """
 
     counts: np.ndarray = field(repr=False)
@@ -93,6 +97,10 @@ class Result(Presented):
     tested_i: np.ndarray | None = field(default=None, repr=False)
     tested_j: np.ndarray | None = field(default=None, repr=False)
     tested_phase: np.ndarray | None = field(default=None, repr=False)
+    stratum: np.ndarray | None = field(default=None, repr=False)
+    stratum_rows: np.ndarray | None = field(default=None, repr=False)
+    stratum_total: np.ndarray | None = field(default=None, repr=False)
+    stratum_phase: np.ndarray | None = field(default=None, repr=False)
 
     # ---- what was measured -------------------------------------------------------------------------
 
@@ -138,6 +146,7 @@ class Result(Presented):
             self, counts=self.counts_heldout, counts_heldout=None, rows_used=self.rows_used * away[:, None],
             fold_total=folds, total=folds.sum(axis=0),
             phase=None if self.phase is None else self.phase * away[:, None, None, None],
+            stratum=None, stratum_rows=None, stratum_total=None, stratum_phase=None,
         )  # fmt: skip
 
     def signed(self):
@@ -223,6 +232,12 @@ class Result(Presented):
         from srmfast.alignment import align
 
         return align(self)
+
+    def strata(self, epsilon=None):
+        """Return the `Strata` of the result: what kind of row makes the peak; see `srmfast.strata.strata_of`."""
+        from srmfast.strata import strata_of
+
+        return strata_of(self, epsilon)
 
     def self_srm(self):
         """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.

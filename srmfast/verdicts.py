@@ -3,6 +3,7 @@
 import math
 import textwrap
 
+from srmfast.coverage import words
 from srmfast.family import ALL, ANTI, DETECTABLE, LEVEL, UNITS
 
 COLUMNS = 100
@@ -124,9 +125,7 @@ def beside(alignment):
     if cover is None:
         said.append("vectors that hold rows: unknown, no plane was kept")
     else:
-        of = f"{cover.seen:,} of {cover.vectors:,}" if cover.seen < cover.vectors else f"{cover.vectors:,}"
-        even = f", as if spread evenly over {cover.effective:.1f}" if cover.holding else ""
-        said.append(f"{cover.holding:,} of {of} vectors have rows in the cone about them{even}")
+        said.append(words(cover))
     return said
 
 

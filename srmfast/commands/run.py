@@ -70,6 +70,11 @@ def add_arguments(parser):
         metavar="S",
         help="for random bases, planes, samples and rotations (default 0)",
     )
+    what.add_argument(
+        "--strata",
+        metavar="FAMILY[,…]",
+        help="count kinds of rows apart, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
+    )
     options.add_rows(parser)
     options.add_axes(parser)
     options.add_inputs(parser)

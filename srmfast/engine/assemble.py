@@ -45,6 +45,7 @@ def assemble(
     phase=None,
     chance=None,
     units=None,
+    strata=None,
 ):
     """Make the `Result` of one basis.
 
@@ -90,6 +91,8 @@ def assemble(
         What the comparison with rotations of the basis gave.
     units : dict, optional
         `groups` and `row_axes` of the rows.
+    strata : dict, optional
+        From `by_stratum`.
 
     Returns
     -------
@@ -138,6 +141,7 @@ def assemble(
         centre=centre,
         phase=phase_by_fold(phase, prepared, c),
         **({} if chance is None else {name: value for name, value in vars(chance).items() if name != "about"}),
+        **strata or {},
         attrs={
             "spec": spec.to_dict(),
             "spec_digest": spec.digest(),

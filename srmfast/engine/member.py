@@ -52,6 +52,8 @@ class Member:
         What was found out about the rows and a user should know.
     compared : (float, int)
         Seconds and bytes that comparing the bases with random rotations takes, roughly.
+    strata : Strata or None
+        What kind of row each is, where that is counted.
     centre : object
         Which treatment of the mean this is: `centre` of the request, or of the two that "both" stands for.
     follows : bool
@@ -76,6 +78,7 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+    strata: object = None
     centre: object = False
     follows: bool = False
 

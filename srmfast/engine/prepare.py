@@ -18,6 +18,8 @@ from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, make_plan
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import DTYPES, bits
+from srmfast.engine.strata import Strata
+from srmfast.engine.stratified import StrataTally
 from srmfast.errors import InputError, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
@@ -120,6 +122,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
+    strata = Strata.of(request.strata, selection, store)
     kernels = kernels_of(store)  # before bases, which need some of them
     chosen = resolve(store)
     ways = [Way.choose(*parts, request) for parts in chosen]
@@ -139,7 +142,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
         ],
         stores=stores, working=store.working_bytes, computes=store.computes, held=store.held_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
-        resources=resources, columns=selection.nbytes(), compared=compared[1],
+        resources=resources, columns=selection.nbytes() + (strata.nbytes if strata else 0), compared=compared[1],
+        strata=(resources.threads + 2) * StrataTally.nbytes(strata.cells, len(chosen), len(request.epsilon), request.angles) if strata else 0,
     )  # fmt: skip
     if min(request.epsilon) <= 0 and "hits" in plan.modes:
         raise InputError(
@@ -154,8 +158,8 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     return Member(
         name or store.name, store, store.fingerprint(), selection, given_mean(centre, store), centre is True, kernels, prepared, plan,
         not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
-        centre,
+        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm) or bool(strata and strata.needs_median),
+        (*selection.notes, *(strata.notes if strata else ()), *doubts(store, selection)), compared, strata, centre,
     )  # fmt: skip
 
 

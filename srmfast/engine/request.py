@@ -10,6 +10,7 @@ import numpy as np
 from srmfast.angles import check_angles
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
+from srmfast.engine.strata import check_strata
 from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep, check_rotations
 
@@ -50,6 +51,7 @@ class Request:
     batch: int | None = None
     basis_transpose: bool = False
     controls: bool = False
+    strata: object = None
 
     def __post_init__(self):
         object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))
@@ -73,11 +75,15 @@ class Request:
     def _check_rules(self):
         object.__setattr__(self, "exclude_tokens", check_token_ids(self.exclude_tokens))
         object.__setattr__(self, "max_norm", check_max_norm(self.max_norm))
+        object.__setattr__(self, "strata", check_strata(self.strata))
         check_choice("padding", self.padding, ("right", "left"))
         if self.padding == "left" and self.lengths is None:
             raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
-        if self.tokens is not None and not self.exclude_tokens:
-            raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
+        told_apart = any(family.startswith("token") for family in self.strata)
+        if self.tokens is not None and not self.exclude_tokens and not told_apart:
+            raise InputError(
+                "tokens are given to leave some out, but none are named; give --exclude-tokens IDS, or --strata token"
+            )
 
     @property
     def treatments(self):

@@ -50,6 +50,7 @@ def run(
     batch=None,
     basis_transpose=False,
     controls=False,
+    strata=None,
     threads=None,
     memory=None,
     block_rows=None,
@@ -110,6 +111,11 @@ def run(
     controls : bool
         Count random vectors of the same number and kind beside the basis, and the standard basis where it is a rotation of
         that; see `srmfast.controls`.
+    strata : str or sequence of str, optional
+        Kinds of rows to count apart, over all planes: position (first, 2-4, 5-16 … of its sequence), norm (over ten times
+        the median norm of the rows that all rules but `max_norm` keep, or under a tenth, as stored; "norm:M" gives the
+        median), token (each of the 8 most frequent ids, or of T by "token:T", or the ids of "token:id=A+B") and massive (half
+        or more of the squared norm, as stored, in one column). Each row is in one stratum of each; see `Result.strata`.
     threads, memory, block_rows : optional
         How to compute; they change no count. `memory` is bytes or text ("2GiB") that the run may add.
     checkpoint : path, optional
@@ -139,7 +145,7 @@ def run(
         padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
         null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
         feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
-        basis_transpose=basis_transpose, controls=controls,
+        basis_transpose=basis_transpose, controls=controls, strata=strata,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)

@@ -17,6 +17,7 @@ from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
 from srmfast.engine.planes_drawn import PlanesDrawn
 from srmfast.engine.rotations import compare
 from srmfast.engine.run import close
+from srmfast.engine.stratified import by_stratum
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
@@ -61,6 +62,11 @@ def check_shardable(request, bases):
         raise InputError(
             f"a shard does not know the median norm of all rows: srmfast mean STORE --max-norm {request.max_norm:g} -o mean.npy "
             "finds it and tells the limit X to give every shard by --max-norm abs:X"
+        )
+    if "norm" in request.strata:
+        raise InputError(
+            "a shard does not know the median norm of all rows: srmfast mean STORE --max-norm 10 -o mean.npy tells ten times "
+            "that, and every shard takes the median M by --strata norm:M"
         )
     if str(request.planes).startswith("active:"):
         raise InputError(
@@ -263,6 +269,7 @@ def _merge_store(paths, headers, number, store, share):
             method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
             repeats=collected["repeats"], notes=store["notes"], phase=phases[b], units=store.get("units"),
             chance=_compare(collected.get("drawn"), ledger.prepared, spec, c, centre),
+            strata=by_stratum(collected.get("strata"), b, ledger.prepared, spec),
         )  # fmt: skip
 
 
