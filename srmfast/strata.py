@@ -193,15 +193,9 @@ def _ratio(part, whole):
 def _percent(share):
     if math.isnan(share):
         return "-"
-    return (
-        "<0.01%"
-        if 0 < share < 1e-4
-        else f"{share:.2%}"
-        if share < 0.01
-        else f"{share:.1%}"
-        if share < 0.1
-        else f"{share:.0%}"
-    )
+    if share in (0.0, 1.0) or share >= 0.1:
+        return f"{share:.0%}"
+    return "<0.01%" if share < 1e-4 else f"{share:.2%}" if share < 0.01 else f"{share:.1%}"
 
 
 def _signed(value):

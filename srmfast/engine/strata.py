@@ -133,7 +133,7 @@ class Massive:
     """Whether one column of the row as stored holds half of its squared norm or more."""
 
     name = "massive"
-    names = ("one column", "none")
+    names = ("one column", "no column")
     nbytes = 0
 
     def codes(self, absolute, norms, peaks):
