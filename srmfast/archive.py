@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.results import Result, Results
 from srmfast.spec import available_memory, format_bytes
 from srmfast.whole import beside, move_in, sync_folder, whole_file
@@ -167,8 +167,8 @@ def save_array(path, array):
 
 
 def is_result(path):
-    """Say whether there is a folder that `save` wrote."""
-    path = Path(path)
+    """Say whether there is a folder that `save` wrote; of several results, ``::`` may name one."""
+    path = Path(_split(path)[0])
     try:
         attrs = json.loads((path / ".zattrs").read_text())
         return "format_version" in attrs and ("spec" in attrs or "results" in attrs)
@@ -182,6 +182,7 @@ def load(path):
     Parameters
     ----------
     path : str or Path
+        Of several results, ``PATH::store/basis``, or the name of a store or basis alone, chooses among them.
 
     Returns
     -------
@@ -191,12 +192,13 @@ def load(path):
     Raises
     ------
     InputError
-        Not a result, or one of another format version.
+        Not a result, or one of another format version; no result of that name.
     """
     import zarr
 
+    path, name = _split(path)
     try:
-        root = zarr.open_group(str(path), mode="r", zarr_format=2)
+        root = zarr.open_group(path, mode="r", zarr_format=2)
         version = root.attrs.asdict().get("format_version")
     except Exception as error:  # zarr and its stores raise many kinds
         raise InputError(f"a result must be a folder written by srmfast, got {path}: {_line(error)}") from None
@@ -207,13 +209,36 @@ def load(path):
     if version != FORMAT_VERSION:
         raise InputError(f"result format_version must be {FORMAT_VERSION}, got {version} in {path}")
     keys = root.attrs.asdict().get("results")
+    keys, alone = (keys, False) if name is None else _chosen(keys, name, path)
     try:
         if keys is None:
             return _read(root)
         members = {tuple(key): _read(root["/".join(key)]) for key in keys}
-        return getattr(next(iter(members.values()), None), "SEVERAL", Results)(members)
+        first = next(iter(members.values()), None)
+        return first if alone else getattr(first, "SEVERAL", Results)(members)
     except Exception as error:  # codecs raise many kinds for damaged chunks
         raise InputError(f"the result {path} is damaged: {_line(error)}; run it again") from None
+
+
+def _split(path):
+    """Return the path of a result and the name behind ``::``, or None."""
+    path = str(path)
+    folder, mark, name = path.partition("::")
+    return (folder, name) if mark and not os.path.exists(path) else (path, None)
+
+
+def _chosen(keys, name, path):
+    """Return the keys that a name stands for, and whether it names one result."""
+    if keys is None:
+        raise InputError(f"{path} holds one result; drop '::{name}'")
+    names = ["/".join(key) for key in keys]
+    found = [key for key in keys if name in ("/".join(key), *key)]
+    if not found:
+        raise InputError(
+            f"{path} holds {', '.join(names[:12])}{', …' if len(names) > 12 else ''}, got {name!r}"
+            f"{meant(name, [*names, *(part for key in keys for part in key)])}"
+        )
+    return found, len(found) == 1
 
 
 def _line(error):

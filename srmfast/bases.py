@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
+from srmfast.spec import available_memory, format_bytes, machine_memory
 from srmfast.threads import each_range
 
+KINDS = "standard", "plusminus", "simplex", "random", "thompson"
 NAMES = "standard, plusminus, simplex, random:K, thompson:K"
 FILES = ".npy, .npz::member, .txt or .csv"
 UNIT = 1e-12  # rows this close to unit length keep their bytes, so that a saved basis loads as what was saved
@@ -72,7 +74,7 @@ class Basis:
         return (columns, signs) if (np.abs(signs) == 1.0).all() else None
 
 
-def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None):
+def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None, memory=None):
     """Build a basis for rows of width d.
 
     Parameters
@@ -91,6 +93,8 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None):
         Seed of `random:K` and `thompson:K`.
     axes : dict of int to int, optional
         Sizes of the other axes of the array that the rows are of: what does not fit d may fit one of them.
+    memory : int, optional
+        Bytes that vectors made by name may take; those of this machine when omitted.
 
     Returns
     -------
@@ -113,11 +117,14 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None):
     if isinstance(spec, (str, os.PathLike)):
         spec = os.fspath(spec)
         kind, _, count = spec.partition(":")
-        if kind in ("random", "thompson") and not count.startswith(":"):
-            return _drawn(kind, _count(spec, count), d, name or spec, seed)
+        if kind in ("random", "thompson") and count[:1] != ":":
+            _check_room(count_of(spec, d), d, memory)
+            return _drawn(kind, count_of(spec, d), d, name or spec, seed)
         if spec in ("standard", "plusminus"):
+            _check_room(count_of(spec, d), d, machine_memory())  # mostly zeros that are never touched
             return _signed_units(d, spec, name or spec)
         if spec == "simplex":
+            _check_room(count_of(spec, d), d, memory)
             return Basis(_unit(_simplex(d))[0], spec, name or spec)
         return _given(*_read(spec), d, "file", name, transpose, axes)
     if hasattr(spec, "detach"):  # a torch tensor, which may be bfloat16, on a device or part of a graph
@@ -127,6 +134,28 @@ def load_basis(spec, d, *, name=None, transpose=False, seed=0, axes=None):
     except ValueError as error:
         raise InputError(f"a basis must be an array of shape (k, {d}): {error}") from None
     return _given(array, "basis", d, "array", name, transpose, axes)
+
+
+def count_of(name, d):
+    """Return how many vectors of width d the name of a basis stands for."""
+    sizes = {"standard": d, "plusminus": 2 * d, "simplex": d + 1}
+    if name in sizes:
+        return sizes[name]
+    kind, _, count = name.partition(":")
+    k = int(count) if count.isdecimal() else 0
+    if k < 2:
+        raise InputError(f"{kind}:K needs a whole number K of at least 2, got {name!r}")
+    return k
+
+
+def _check_room(k, d, memory):
+    """Refuse vectors that memory cannot hold before any of them is made."""
+    room = available_memory() if memory is None else memory
+    if 8 * k * d > room:
+        raise InputError(
+            f"the vectors of a basis must fit into memory, but {k:,} float64 vectors of width {d:,} take "
+            f"{format_bytes(8 * k * d)} of {format_bytes(room)}; use fewer of them"
+        )
 
 
 def random_frame(k, d, rng):
@@ -226,7 +255,7 @@ def _read(spec):
     if suffix not in (".npy", ".npz", ".txt", ".csv"):
         if suffix in (".h5", ".hdf5", ".zarr"):
             raise InputError(f"a basis file must be {FILES}, got {spec}; read it into an array and pass that")
-        raise InputError(f"a basis must be {NAMES}, or a file ({FILES}), got {spec!r}")
+        raise InputError(f"a basis must be {NAMES}, or a file ({FILES}), got {spec!r}{meant(spec, KINDS)}")
     if not file.is_file():
         raise InputError(f"a basis file must exist, got {path}; names are {NAMES}")
     if member and suffix != ".npz":
@@ -266,13 +295,6 @@ def _read_member(file, member):
 
 def _line(error):
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _count(spec, count):
-    k = int(count) if count.isdecimal() else 0
-    if k < 2:
-        raise InputError(f"{spec.partition(':')[0]}:K needs a whole number K of at least 2, got {spec!r}")
-    return k
 
 
 def _drawn(kind, k, d, name, seed):

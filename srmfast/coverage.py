@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast import nulls
+from srmfast.excerpts import number
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,14 @@ def words(coverage):
     of = f"{coverage.seen:,} of {coverage.vectors:,}" if coverage.seen < coverage.vectors else f"{coverage.vectors:,}"
     even = f", as if spread evenly over {coverage.effective:.1f}" if coverage.holding else ""
     return f"{coverage.holding:,} of {of} vectors have rows in the cone about them{even}"
+
+
+def lines(result, epsilon):
+    """Return the coverage at one epsilon in lines of a summary; [] where no plane is kept."""
+    coverage = coverage_of(result, epsilon)
+    if coverage is None:
+        return []
+    found = [f"cover   at ε = {number(epsilon)} {words(coverage)}"]
+    if coverage.holding and coverage.effective < 2 <= coverage.seen:
+        found.append("        nearly all rows that hold to a vector hold to the same one: one direction, not the basis")
+    return found

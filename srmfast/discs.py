@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.excerpts import number, plural, shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
 from srmfast.projection import Projection
@@ -71,7 +71,9 @@ def _draw(projection, epsilon, label, planes, against):
         if null is None and against not in ("auto", "isotropic", "none"):
             nulls = {store: one for (store, basis), one in projection.items() if basis == against}
             if not nulls:
-                raise InputError(f"against must be auto, isotropic, none or a basis of the run, got {against!r}")
+                raise InputError(
+                    f"against must be auto, isotropic, none or a basis of the run, got {against!r}{meant(against, ['isotropic', 'none', *(basis for _, basis in projection)])}"
+                )
             null = nulls
     elif null is None and against not in ("auto", "isotropic", "none"):
         raise InputError(
@@ -142,7 +144,7 @@ def _discs(projection, members, names, epsilon, label, planes, null):
     e = 0 if epsilon is None else positions(first, epsilon)[0]
     labels = [str(name) for name in first.label]
     if label is not None and str(label) not in labels:
-        raise InputError(f"label must be one of {', '.join(labels[:12])}, got {label!r}")
+        raise InputError(f"label must be one of {', '.join(labels[:12])}, got {label!r}{meant(label, labels)}")
     if names is not None:
         found = []
         for (store, _), one, name in zip(projection, members, names, strict=True):

@@ -20,6 +20,28 @@ def shown(text):
     return _QUERY.sub(r"\1", _USER.sub("", text)) if "://" in text else text
 
 
+def meant(word, known):
+    """Return "; did you mean X?" for the known word that is closest to one that is not known, "" when none is close.
+
+    Parameters
+    ----------
+    word : str
+        What was given.
+    known : iterable of str
+
+    Examples
+    --------
+    >>> meant("Thomson:32", ["standard", "thompson"])
+    '; did you mean thompson:32?'
+    """
+    import difflib
+
+    word, names = str(word), {str(name).lower(): str(name) for name in known}
+    cut = len(word) if any(":" in name for name in names) else (word + ":").index(":")
+    close = difflib.get_close_matches(word[:cut].lower(), names, n=1, cutoff=0.65)
+    return f"; did you mean {names[close[0]]}{word[cut:]}?" if close else ""
+
+
 class SrmfastError(Exception):
     """Base of every error that srmfast raises on purpose; the CLI prints it as one line, without secrets of addresses."""
 

@@ -70,12 +70,11 @@ def first_hit(result):
     return int(np.argmax(result.total.any(axis=(0, 2))))
 
 
-def common_epsilon(results):
-    """Return the first ε at which every one of several results was hit, or None when there is none."""
+def common_epsilons(results):
+    """Return each ε at which every one of several results was hit, in the order of the first result."""
     hit = [set(member.epsilon[member.total.any(axis=(0, 2))].tolist()) for member in results.values()]
     shared = set.intersection(*hit)
-    first = next(iter(results.values())).epsilon.tolist()
-    return next((epsilon for epsilon in first if epsilon in shared), None)
+    return [epsilon for epsilon in next(iter(results.values())).epsilon.tolist() if epsilon in shared]
 
 
 def shared_angle(result):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from srmfast.bases import read_table
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.geometry import Geometry
 
 __all__ = ["Geometry", "Planes", "choose_planes", "listed"]
@@ -15,6 +15,7 @@ __all__ = ["Geometry", "Planes", "choose_planes", "listed"]
 LISTED, PERMUTATIONS, COMBINATIONS = 0, 1, 2  # as in kernels/scan.py
 FEW = 1 << 24  # numbers that may all be shuffled to draw some
 SHUFFLED = 50  # NumPy shuffles all numbers to draw more than this fraction of them
+NAMES = "permutations", "combinations", "neighbours", "random", "active"
 KINDS = "permutations, combinations, neighbours, random:P, active:P or a file of index pairs"
 
 
@@ -226,7 +227,7 @@ def _from_file(source, k):
     if not isinstance(source, np.ndarray):
         name = str(source)
         if not name.lower().endswith((".npy", ".txt", ".csv")):
-            raise InputError(f"planes must be {KINDS} (.npy, .txt, .csv), got {name!r}")
+            raise InputError(f"planes must be {KINDS} (.npy, .txt, .csv), got {name!r}{meant(name, NAMES)}")
         if not os.path.isfile(name):
             raise InputError(f"planes file must exist, got {name}")
         try:

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
-from srmfast.errors import InputError
-from srmfast.excerpts import common_epsilon, first_hit, label_peaks, number, offset_note, part, plural, shorten
+from srmfast.errors import InputError, meant
+from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
 KINDS = ("auto", "lines", "heatmap", "labels")
@@ -64,7 +64,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
         An unknown kind, ε, label, plane or suffix; or a file that cannot be written.
     """
     if kind not in KINDS:
-        raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}{meant(kind, KINDS)}")
     path = check_picture(path)
     with matplotlib.rc_context(STYLE):
         if isinstance(result, Results):
@@ -82,7 +82,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
 def _draw_result(result, kind, epsilon, label, signed, planes):
     at = positions(result, epsilon)
     if label is not None and str(label) not in [str(name) for name in result.label]:
-        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}")
+        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
     several = result.label.size > 1 and label is None
     if kind == "labels" and not several:
         raise InputError(f"kind labels needs several labels, got {_listed([label or result.label[0]])}; use kind lines")
@@ -151,12 +151,12 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
         raise InputError(f"kind of several results must be auto or lines, got {kind}; plot one of them")
     if not 1 <= len(results) <= MEMBERS:
         raise InputError(f"a figure holds 1 to {MEMBERS} results, got {len(results)}; plot fewer of them")
-    epsilon = common_epsilon(results) if epsilon is None else epsilon
+    epsilon = next(iter(common_epsilons(results)), None) if epsilon is None else epsilon
     found = {}
     for key, member in results.items():
         at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]
         if label is not None and str(label) not in [str(name) for name in member.label]:
-            raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}")
+            raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}{meant(label, member.label)}")
         found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
     stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
     heads = None

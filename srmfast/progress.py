@@ -16,7 +16,7 @@ from srmfast.engine.events import (
     ReadingResumed,
     Rotating,
 )
-from srmfast.training.events import EpochDone, StepsDone, TrainingStarted
+from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, VersionsDiffer
 
 MODES = ("auto", "bar", "plain", "none")
 _WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
@@ -132,6 +132,8 @@ class TrainingProgress:
         self._began = self._told = 0.0
 
     def __call__(self, event):
+        if isinstance(event, VersionsDiffer):  # whatever the mode is
+            print(f"going on under other versions, which may change bits: {event.why}", file=self.stream, flush=True)
         if self.mode == "none":
             return
         if isinstance(event, TrainingStarted):

@@ -9,7 +9,7 @@ from srmfast import coverage, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     UNDERFLOW,
-    common_epsilon,
+    common_epsilons,
     finite,
     first_hit,
     label_peaks,
@@ -207,11 +207,7 @@ def _coverage(result):
         return []
     pooled = part(result)
     at = _telling(pooled, pooled.mean()[0], shared_angle(pooled))
-    cover = coverage.coverage_of(result, float(pooled.epsilon[at]))
-    lines = [f"cover   at ε = {number(pooled.epsilon[at])} {coverage.words(cover)}"]
-    if cover.holding and cover.effective < 2 <= cover.seen:
-        lines.append("        nearly all rows that hold to a vector hold to the same one: one direction, not the basis")
-    return lines
+    return coverage.lines(result, float(pooled.epsilon[at]))
 
 
 def _rows_near(pooled, values):
@@ -339,48 +335,58 @@ def _peak_turn(result, curve):
 # ---- several -----------------------------------------------------------------------------------------
 
 
-def _verdicts(results):
-    """Return the verdict of each result that was compared with rotations of its basis."""
-    lines = []
-    for (store, basis), result in results.items():
-        if result.null_phase is not None:
-            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {verdicts.headline(result.alignment())}"
-            first, *others = textwrap.wrap(told, COLUMNS - 8, break_on_hyphens=False)
-            lines += [f"verdict {first}", *(f"        {other}" for other in others)]
-    return lines
-
-
 def _several(results):
     if not len(results):
         return ["no results"]
     head = f"{'store':<24} {'basis':<16} {'rows':>11} {'ε':>5} {'peak':>9} {'isotropic':>9}"
     lines = [f"{head} {'on/midway':>9} {'mean/rms':>10}"]
-    members, shared = list(results.items()), common_epsilon(results)
-    peaks, ratios, table = {}, {}, []
-    for (store, basis), result in members:
-        at = first_hit(result) if shared is None else result.epsilon.tolist().index(shared)
-        pooled = part(result, epsilon=[at])
-        curve = pooled.mean()[0, 0]
-        on, midway = _on_and_midway(curve, shared_angle(pooled))
-        if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
-            midway = None  # too few rows to compare
-        ratio = times(on / midway) if midway else "no hit" if not curve.any() else "-"
-        offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
-        offset = "subtracted" if result.attrs.get("centred") else offset
-        peaks[store, basis], ratios[store, basis] = curve.max(), ratio
-        table.append(
-            f"{shorten(store, 24):<24} {shorten(basis, 16):<16} {result.attrs['rows']['used']:>11,} "
-            f"{number(pooled.epsilon[0]):>5} {number(curve.max()):>9} {number(pooled.null()[0] or UNDERFLOW):>9} "
-            f"{ratio:>9} {offset:>10}"
-        )
-    beside = sidebyside.lines(results, peaks, ratios)
-    room = LINES - 5 - len(beside)
-    lines += table if len(members) <= room else [*table[:room], f"… and {len(members) - room} more"]
+    members, shared = list(results.items()), common_epsilons(results)
+    beside = sidebyside.lines(results, {key: _seen(result, shared) for key, result in members})
+    room = LINES - 6 - len(beside)
+    left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
+    shared = shared[: len(shared) - len(left)]
+    for key, result in members[: room if len(members) > room else None]:
+        lines += _member(key, result, [result.epsilon.tolist().index(one) for one in shared] or [first_hit(result)])
+    lines += [f"… and {len(members) - room} more"] if len(members) > room else []
+    lines += [f"… and ε = {', '.join(number(one) for one in left)}, in each of them"] if left else []
     return [
         *lines,
         *beside,
-        *_verdicts(results),
+        *verdicts.headlines(results),
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
         "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",
+        f"one of them alone: srmfast show RESULT::{'/'.join(members[0][0])}, and plot likewise",
     ]
+
+
+def _seen(result, shared):
+    """Return what one result shows at the first ε of all: on the basis over midway, in words, and the peak."""
+    pooled = part(result, epsilon=[result.epsilon.tolist().index(shared[0]) if shared else first_hit(result)])
+    curve = pooled.mean()[0, 0]
+    return _ratio(pooled, curve), curve.max()
+
+
+def _ratio(pooled, curve):
+    """Return the mean on b_i and b_j over that midway, in words, where enough rows are near them."""
+    on, midway = _on_and_midway(curve, shared_angle(pooled))
+    if sum(_rows_near(pooled, (on, midway))) < _ENOUGH:
+        midway = None  # too few rows to compare
+    return times(on / midway) if midway else "no hit" if not curve.any() else "-"
+
+
+def _member(key, result, positions):
+    """Return a line of the table for each of some ε; the first bears the names."""
+    store, basis = shorten(key[0], 24), shorten(key[1], 16)
+    offset = f"{result.offset:.2f}" if finite(result.offset) else "-"
+    offset = "subtracted" if result.attrs.get("centred") else offset
+    lines = []
+    for at in positions:
+        pooled = part(result, epsilon=[at])
+        curve = pooled.mean()[0, 0]
+        head = f"{'':<53}" if lines else f"{store:<24} {basis:<16} {result.attrs['rows']['used']:>11,}"
+        lines.append(
+            f"{head} {number(pooled.epsilon[0]):>5} {number(curve.max()):>9} "
+            f"{number(pooled.null()[0] or UNDERFLOW):>9} {_ratio(pooled, curve):>9} {'' if lines else offset:>10}".rstrip()
+        )
+    return lines

@@ -1,5 +1,6 @@
 """The result of a run: integer counts with their coordinates, and everything derived from them."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -309,18 +310,26 @@ class Result(Presented):
 
     def to_csv(self, path):
         """Write the columns of `to_dataframe` to a CSV file, plane by plane, without holding them all."""
-        with open(path, "w", newline="") as file:
-            file.write("label,epsilon,plane_i,plane_j,angle,count,fraction\n")
-            for c, label in enumerate(self.label):
-                quoted = '"' + str(label).replace('"', '""') + '"'
-                rows = max(int(self.rows[c]), 1)
-                for e, epsilon in enumerate(self.epsilon):
-                    for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
-                        head = f"{quoted},{float(epsilon)!r},{i},{j},"
-                        file.writelines(
-                            f"{head}{angle!r},{count},{count / rows!r}\n"
-                            for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True)
-                        )
+        from srmfast.whole import whole_file
+
+        with whole_file(path) as file:
+            file.write(b"label,epsilon,plane_i,plane_j,angle,count,fraction\n")
+            file.writelines(line.encode() for line in self._csv())
+
+    def csv_bytes(self):
+        """Estimate the size of that file from its first lines."""
+        lines = [len(line.encode()) for line in itertools.islice(self._csv(), 2000)]
+        return self.counts.size * sum(lines) // max(len(lines), 1)
+
+    def _csv(self):
+        for c, label in enumerate(self.label):
+            quoted = '"' + str(label).replace('"', '""') + '"'
+            rows = max(int(self.rows[c]), 1)
+            for e, epsilon in enumerate(self.epsilon):
+                for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
+                    head = f"{quoted},{float(epsilon)!r},{i},{j},"
+                    for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True):
+                        yield f"{head}{angle!r},{count},{count / rows!r}\n"
 
 
 class Results(Presented, Mapping):

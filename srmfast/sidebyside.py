@@ -46,22 +46,21 @@ def controls(results):
     return found
 
 
-def lines(results, peaks, ratios):
+def lines(results, shown):
     """Return both as lines of a summary.
 
     Parameters
     ----------
     results : Results
-    peaks : dict of (str, str) to float
-        The highest share of rows in a cone, mean of all planes.
-    ratios : dict of (str, str) to str
-        On the basis over midway, in words.
+    shown : dict of (str, str) to (str, float)
+        What each shows: on the basis over midway, in words, and the highest share of rows in a cone, mean of all planes.
     """
     pairs, compared, told = treatments(results), controls(results), []
     drawn = {name for _, others in compared for name in others}
 
     def seen(key):
-        return f"{ratios[key]} ({number(peaks[key])})"
+        ratio, peak = shown[key]
+        return f"{ratio} ({number(peak)})"
 
     own = [(stored, centred) for stored, centred in pairs if stored not in drawn]
     for stored, centred in own[:_SHOWN]:

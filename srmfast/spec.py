@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from srmfast.angles import angle_hash
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 
 KEEPS = "auto, all, hit, top:K or summary"
 DEFAULT_EPSILON = 0.9
@@ -198,7 +198,7 @@ def check_epsilons(epsilon):
 def check_choice(name, value, choices):
     """Return `value` when it is one of `choices` (a tuple of str)."""
     if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}{meant(value, choices)}")
     return value
 
 
@@ -206,7 +206,7 @@ def check_keep(keep):
     """Return `keep` when it is a known rule for the planes that stay in the result."""
     if keep in ("auto", "all", "hit", "summary") or (isinstance(keep, str) and re.fullmatch(r"top:[1-9]\d*", keep)):
         return keep
-    raise InputError(f"keep must be {KEEPS}, got {keep!r}")
+    raise InputError(f"keep must be {KEEPS}, got {keep!r}{meant(keep, ('auto', 'all', 'hit', 'top', 'summary'))}")
 
 
 def check_rotations(null):
@@ -232,16 +232,21 @@ def parse_bytes(text):
 def format_bytes(count):
     """Return bytes in the unit that a person reads: '512 MiB'."""
     value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024 or unit == "TiB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        if abs(value) < 1024 or unit == "EiB":
             return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.3g} {unit}"
         value /= 1024
     raise AssertionError("unreachable")
 
 
+def machine_memory():
+    """Return the bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def available_memory():
     """Return the bytes this process may use: the container's limit or the machine's memory, the smaller one."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [machine_memory()]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             with open(path) as file:
@@ -260,6 +265,22 @@ def resident_bytes():
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def peak_bytes():
+    """Return the most memory this process has held.
+
+    On Linux the kernel's own figure: `ru_maxrss` begins at what the parent held when it started this process.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak << 10
 
 
 def hash_array(array):

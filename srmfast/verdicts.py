@@ -4,6 +4,7 @@ import math
 import textwrap
 
 from srmfast.coverage import words
+from srmfast.excerpts import shorten
 from srmfast.family import ALL, ANTI, DETECTABLE, LEVEL, UNITS
 
 COLUMNS = 100
@@ -36,6 +37,17 @@ def lines(alignment):
         if text:
             first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
             found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
+    return found
+
+
+def headlines(results):
+    """Return the verdict of each of several results that was compared with rotations of its basis, in lines of a summary."""
+    found = []
+    for (store, basis), result in results.items():
+        if result.null_phase is not None:
+            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {headline(result.alignment())}"
+            first, *others = textwrap.wrap(told, COLUMNS - _INDENT, break_on_hyphens=False)
+            found += [f"{'verdict':<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
     return found
 
 

@@ -1,11 +1,14 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import fcntl
 import glob
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+_LOCKED = ".locked.wip"  # end of the names of folders whose writer holds their lock
 
 
 @contextlib.contextmanager
@@ -55,6 +58,60 @@ def move_in(wip, path):
 def beside(path):
     """Make a folder of its own beside the one to be: runs that write to one place do not meet."""
     return Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".wip", dir=path.absolute().parent))
+
+
+@contextlib.contextmanager
+def sole_folder(path):
+    """Make a folder of its own beside the one to be, and keep others away while it is written.
+
+    What killed writers have left there is removed. On a file system without locks neither is done.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    Path
+        Removed in the end if it is still there.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process is writing the same.
+    """
+    held = []
+    _remove_dead(path)
+    wip = Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=_LOCKED, dir=path.absolute().parent))
+    try:
+        held.append(os.open(wip, os.O_RDONLY))
+        with contextlib.suppress(OSError):
+            fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_dead(path, but=wip)  # of two that begin at once, none goes on unseen
+        yield wip
+    finally:
+        shutil.rmtree(wip, ignore_errors=True)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def _remove_dead(path, but=None):
+    for other in path.absolute().parent.glob(f"{glob.escape(path.name)}.*{_LOCKED}"):
+        if other == but:
+            continue
+        try:
+            descriptor = os.open(other, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(other, ignore_errors=True)
+        except BlockingIOError:
+            raise
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def sweep(path):

@@ -20,7 +20,7 @@ import srmfast
 from srmfast import naive
 
 COMMANDS = (
-    "run", "demo", "inspect", "layers", "export", "basis", "train", "mean", "project", "neurons", "show", "plot", "merge",
+    "demo", "inspect", "run", "show", "plot", "neurons", "project", "basis", "mean", "layers", "export", "train", "merge",
     "diff", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6
@@ -239,6 +239,8 @@ RUNS = {
     "x.npy --basis text.npy": "real numbers",
     "x.npy --basis object.npy": "cannot be read",
     "x.npy --basis random:1": "whole number K of at least 2",
+    "x.npy --basis random:1000000000": "1,000,000,000 float64 vectors of width 6 take 44.7 GiB of .*; use fewer",
+    "x.npy --basis thompson:1000000000": "1,000,000,000 float64 vectors of width 6 take 44.7 GiB of .*; use fewer",
     "x.npy --basis random:x": "whole number K of at least 2",
     "x.npy --basis random:": "whole number K of at least 2",
     "x.npy --basis x.h5::nope": "no array 'nope'",
@@ -354,7 +356,9 @@ OUTPUTS = {
     "basis standard --dim 6 -o x.npy": "must not exist yet, got x.npy",
     "basis standard --dim 6 -o no/o.npy": "output folder must exist",
     "basis standard --dim 6 -o /proc/o.npy": "must be writable",
-    "basis standard --dim 9999999 -o o.npy": "ran out of memory",
+    "basis standard --dim 9999999 -o o.npy": "9,999,999 x 9,999,999 of them take 2.13 PiB of .*; srmfast run makes standard itself",
+    "basis random --dim 4 --count 100000000000 -o o.npy": "100,000,000,000 x 100,000,000,000 of them",
+    "basis random --dim 4 --count 1000000 -o o.npy": "1,000,000 x 1,000,000 of them take 21.8 TiB",
     "inspect absent.npy": "absent.npy does not exist",
     "inspect flat.npy": "two free axes",
     "inspect torn.zarr": "cannot be decoded",
@@ -395,8 +399,19 @@ def test_damaged_results_and_foreign_groups_are_noticed(command, match, files, t
 
 def test_a_table_that_cannot_be_written_is_one_line(files, srmfast_main, monkeypatch):
     monkeypatch.chdir(files)
-    ended = srmfast_main("show done.zarr --csv no/o.csv")
-    assert ended.rc == 1 and len(ended.stderr.splitlines()) == 1 and "no/o.csv" in ended.stderr
+    refused(srmfast_main("show done.zarr --csv no/o.csv"), "output folder must exist, got .*/no; create it")
+
+
+def test_a_huge_table_is_written_when_forced_only(files, tmp_path, srmfast_main, monkeypatch):
+    from srmfast.commands import show
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(show, "_LARGE", 1000)
+    refused(srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv"), r"240 lines, about 0\.0 GB; --force writes it")
+    assert listing(tmp_path) == []
+    assert srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv --force").rc == 0
+    refused(srmfast_main(f"show done.zarr --csv {tmp_path}/o.csv"), "must not exist yet")
+    assert [path.name for path in tmp_path.iterdir()] == ["o.csv"]
 
 
 @pytest.mark.parametrize(
@@ -673,6 +688,14 @@ def test_every_command_has_help(srmfast_main):
         assert ended.rc == 0 and ended.stdout.startswith(f"usage: srmfast {command}") and "Python: " in ended.stdout
         assert re.search(rf"^    {command}\s+\S", listed.stdout, re.M)
     assert re.findall(r"^    ([a-z]+)(?: |$)", listed.stdout, re.M) == list(COMMANDS)
+
+
+def test_the_first_screens_of_help_hold_what_most_runs_need(srmfast_main, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    first = srmfast_main("run --help").stdout.splitlines()[:34]
+    for option in ("STORE", "--basis", "--epsilon", "--centre", "--null", "-o, --out OUT.zarr", "--plot"):
+        assert any(line.startswith(f"  {option}") for line in first), option
+    assert len(srmfast_main("--help").stdout.splitlines()) <= 40
 
 
 def test_version(srmfast_main):

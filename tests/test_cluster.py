@@ -12,7 +12,7 @@ import pytest
 import srmfast
 from srmfast.engine import Checkpoint, Request, execute, plan, prepare
 from srmfast.engine.events import BlockDone, PassStarted, ReadingResumed
-from srmfast.spec import Resources
+from srmfast.spec import Resources, peak_bytes
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of a library that shuts processes down
@@ -54,11 +54,11 @@ def many_ranges(monkeypatch):
     monkeypatch.setattr(plan, "_SLAB", 1 << 12)
 
 
-def run(scheduler, store, way, *, basis="random:20", **more):
+def run(scheduler, store, way, *, basis="random:20", block_rows=64, epsilon=0.3, **more):
     from srmfast.engine.cluster import Cluster
 
-    request = Request(**{"angles": 24, "epsilon": 0.3} | WAYS[way])
-    with Cluster(scheduler.scheduler_address, Resources(2, 1 << 30, 64)) as cluster:
+    request = Request(**{"angles": 24, "epsilon": epsilon} | WAYS[way])
+    with Cluster(scheduler.scheduler_address, Resources(2, 1 << 30, block_rows)) as cluster:
         members = prepare([("x", str(store))], [("", basis)], request, cluster.resources)
         cluster.check(members)
         (result,) = execute(members, request, cluster.resources, cluster=cluster, **more).values()
@@ -168,6 +168,24 @@ def test_what_workers_find_wrong_is_the_users_line(scheduler, tmp_path, rng):
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(srmfast.InputError, match=r"rows must be finite, got NaN.* in row 5,997"):
         run(scheduler, tmp_path / "x.npy", "centred")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak begins at that of the parent")
+def test_workers_keep_within_their_memory(tmp_path, rng, monkeypatch):
+    monkeypatch.undo()  # reads of the usual size
+    limit, block = 600 << 20, rng.normal(size=(1 << 16, 64)).astype(np.float16)
+    rows = np.lib.format.open_memmap(
+        tmp_path / "x.npy", "w+", np.float16, (limit // 128 // len(block) * len(block), 64)
+    )
+    for start in range(0, len(rows), len(block)):
+        rows[start : start + len(block)] = block
+    del rows
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=limit, silence_logs=50
+    ) as small:
+        run(small, tmp_path / "x.npy", "hits", basis="random:64", block_rows=None, epsilon=0.8)
+        with distributed.Client(small.scheduler_address) as client:
+            assert max(client.run(peak_bytes).values()) < limit
 
 
 def test_what_a_cluster_cannot_do_is_said(scheduler, rng, monkeypatch, srmfast_main, store, tmp_path):

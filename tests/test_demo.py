@@ -1,6 +1,7 @@
 """demo, inspect and basis: what a newcomer meets first."""
 
 import json
+import re
 from importlib.resources import files
 
 import numpy as np
@@ -10,6 +11,8 @@ import srmfast
 from srmfast.analyses.basis_file import write_basis
 from srmfast.analyses.demo import demo
 from srmfast.analyses.inspection import inspect
+from srmfast.engine import compiling
+from srmfast.engine.events import KernelsMissing, KernelsReady
 
 DATA = files("srmfast") / "data"
 
@@ -38,6 +41,19 @@ def test_the_demo_makes_what_it_says_and_says_what_it_saw(tmp_path):
     (tmp_path / "precious").mkdir()
     with pytest.raises(srmfast.InputError, match="earlier demo only"):
         demo(tmp_path / "precious", force=True)
+
+
+def test_the_demo_tells_once_that_it_compiles_and_how_long_that_took(tmp_path, monkeypatch):
+    """With a cache that knows no kernels: what is compiled is in memory all the same."""
+    monkeypatch.setattr(compiling, "_loaded", set())
+    monkeypatch.setattr(compiling.FOLDERS, "read", lambda name: None)
+    monkeypatch.setattr(compiling, "warm", lambda *_, **__: None)
+    monkeypatch.setattr(compiling.FOLDERS, "write", lambda *_: True)
+    told = []
+    text = demo(tmp_path / "out", on_event=told.append)
+    assert [event.seconds for event in told if isinstance(event, KernelsMissing)] == [42.0]
+    assert sum(isinstance(event, KernelsReady) and event.compiled for event in told) >= 3
+    assert re.search(r"^\d+ s, 0 of them to compile, which the next run needs not; everything", text, re.M)
 
 
 def latents(name):

@@ -1,5 +1,9 @@
 """Layers of a model in a store: what `run` finds in them is what it finds in the model."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -196,3 +200,35 @@ def test_inputs_of_like_names_and_names_of_odd_letters_become_arrays(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
     np.testing.assert_array_equal(group["i.a"][...], inputs["i/a"])
     np.testing.assert_array_equal(group["i.a_"][...], inputs["i.a"])
+
+
+def test_two_exports_do_not_write_one_store(text, tmp_path):
+    path, inputs = text
+    seen = []
+
+    def again(event):
+        if isinstance(event, BlockDone) and not seen:
+            with pytest.raises(InputError, match="one export at a time may write .*a.zarr, and another process does"):
+                export(path, inputs, "hidden_1", tmp_path / "a.zarr")
+            seen.append(event)
+
+    export(path, inputs, "hidden_1", tmp_path / "a.zarr", on_event=again)
+    assert seen and (tmp_path / "a.zarr").is_dir() and not list(tmp_path.glob("*.wip"))
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(text, tmp_path, srmfast_env):
+    path, inputs = text
+    script = f"""
+import os, signal
+from srmfast.analyses.export import export
+from srmfast.engine.events import BlockDone
+def kill(event):
+    if isinstance(event, BlockDone):
+        os.kill(os.getpid(), signal.SIGKILL)
+export({str(path)!r}, {inputs!r}, "hidden_1", {str(tmp_path / "a.zarr")!r}, on_event=kill)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], env=srmfast_env, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL and len(list(tmp_path.glob("a.zarr.*.wip"))) == 1
+    (tmp_path / "a.zarr.mine.wip").mkdir()  # of something else
+    export(path, inputs, "hidden_1", tmp_path / "a.zarr")
+    assert [found.name for found in tmp_path.glob("*.wip")] == ["a.zarr.mine.wip"]

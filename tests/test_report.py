@@ -193,7 +193,7 @@ def test_several_results_get_a_line_each(rng):
     ]  # fmt: skip
     assert "no hit" in lines[3]
     many = Results({("store", str(n)): results["l1", "standard"] for n in range(30)})
-    assert "… and 11 more" in fits(many.summary())
+    assert "… and 12 more" in fits(many.summary())
     assert report.summarise(Results({})) == "no results"
 
 
@@ -203,6 +203,16 @@ def test_a_pair_is_compared_at_one_epsilon(rng):
     lines = fits(Results({("low", "standard"): low, ("high", "standard"): high}).summary())
     assert [line.split()[3] for line in lines[1:3]] == ["0.6", "0.6"] and lines[1].endswith("subtracted")
     assert "…" not in "".join(lines)
+
+
+def test_every_epsilon_that_all_results_share_has_a_line(rng):
+    pair = {("acts", name): make(aligned(rng, 50, 4, 0.01), np.eye(4), (0.6, 0.8, 0.9)) for name in ("one", "two")}
+    lines = fits(Results(pair).summary())
+    assert [line.split()[:2] for line in lines[1:7:3]] == [["acts", "one"], ["acts", "two"]]
+    assert [line[53:].split()[0] for line in lines[1:7]] == ["0.6", "0.8", "0.9"] * 2
+    assert "srmfast show RESULT::acts/one" in lines[-1]
+    many = Results({("acts", str(n)): pair["acts", "one"] for n in range(8)})
+    assert "… and ε = 0.9, in each of them" in fits(many.summary())
 
 
 def test_midway_at_a_low_epsilon_comes_with_a_caution():

@@ -9,7 +9,7 @@ import pytest
 
 import srmfast
 from srmfast import nulls
-from srmfast.results import centre_of_peak
+from srmfast.results import Results, centre_of_peak
 
 
 @pytest.fixture
@@ -114,6 +114,35 @@ def test_frame_and_csv_hold_every_count(labelled, tmp_path):
         np.allclose(read["fraction"], frame["fraction"])
         and (read["angle"].to_numpy() == frame["angle"].to_numpy()).all()
     )
+
+
+def test_the_size_of_a_table_is_told_before_it_is_written(labelled, tmp_path):
+    _, _, result = labelled
+    result.to_csv(tmp_path / "counts.csv")
+    assert result.csv_bytes() == pytest.approx((tmp_path / "counts.csv").stat().st_size, rel=0.1)
+
+
+def test_one_of_several_results_is_loaded_by_its_name(rng, tmp_path):
+    x = cases.rows("gaussian", 30, 4, rng)
+    stores, bases = {"a": x, "b": x[:20]}, {"own": "standard", "other": "random:4"}
+    several = Results(
+        {
+            (store, name): srmfast.run(rows, basis, epsilon=0.4, angles=8)
+            for store, rows in stores.items()
+            for name, basis in bases.items()
+        }
+    )
+    several.save(tmp_path / "s.zarr")
+    one = srmfast.load(f"{tmp_path}/s.zarr::b/other")
+    assert (one.counts == several["b", "other"].counts).all() and one.rows.tolist() == [20]
+    assert list(srmfast.load(f"{tmp_path}/s.zarr::own")) == [("a", "own"), ("b", "own")]
+    with pytest.raises(
+        srmfast.InputError, match=r"a/own, a/other, b/own, b/other, got 'b/othr'; did you mean b/other\?"
+    ):
+        srmfast.load(f"{tmp_path}/s.zarr::b/othr")
+    one.save(tmp_path / "one.zarr")
+    with pytest.raises(srmfast.InputError, match="holds one result; drop '::own'"):
+        srmfast.load(f"{tmp_path}/one.zarr::own")
 
 
 def test_xarray_opens_a_saved_result_unaided(labelled, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import pytest
 import srmfast
 from srmfast import load_basis
 from srmfast.errors import InputError
+from srmfast.progress import TrainingProgress
 from srmfast.training import choices, load_recipe, train
 from srmfast.training.activations import isotropic_tanh
 from srmfast.training.data import load_data
+from srmfast.training.events import VersionsDiffer
 from srmfast.training.network import build, draw, layer_basis
 from srmfast.training.recipe import shipped
 from srmfast.training.runner import Runner
@@ -288,6 +291,16 @@ def test_a_training_survives_being_killed(rows, tmp_path, srmfast_env):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     for path in (tmp_path / "killed").glob("*.onnx"):
         onnx.checker.check_model(onnx.load(path))
+
+
+def test_going_on_under_another_version_is_told(rows, tmp_path, monkeypatch, capsys):
+    train(SMALL, tmp_path / "t", data=rows, epochs=1)
+    told = []
+    train(SMALL, tmp_path / "t", data=rows, epochs=2, resume=True, on_event=told.append)
+    assert not any(isinstance(event, VersionsDiffer) for event in told)
+    monkeypatch.setattr("onnxruntime.__version__", "9.9")
+    train(SMALL, tmp_path / "t", data=rows, epochs=3, resume=True, on_event=TrainingProgress("none"))
+    assert re.search(r"other versions.*: onnxruntime is [\d.]+ there and 9\.9 here", capsys.readouterr().err)
 
 
 def test_another_training_is_not_gone_on_with(rows, tmp_path):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.archive import check_output, save_array
-from srmfast.bases import load_basis
+from srmfast.bases import count_of, load_basis
 from srmfast.errors import InputError
+from srmfast.spec import available_memory, format_bytes
 from srmfast.thompson import energy
 
 
@@ -77,6 +78,13 @@ def write_basis(kind, d, path, *, seed=0, force=False):
     if path.suffix != ".npy":
         raise InputError(f"a basis is written as .npy, got {path}; use {path.with_suffix('.npy')}")
     check_output(path, force=force, folder=False)
+    k = count_of(kind, d)
+    need = 3 * 8 * k**2
+    if d > 1 and need > available_memory():
+        raise InputError(
+            f"the cosines between the vectors of a written basis must fit into memory, but {k:,} x {k:,} of them take "
+            f"{format_bytes(need)} of {format_bytes(available_memory())}; srmfast run makes {kind} itself: --basis {kind}"
+        )
     basis = load_basis(kind, d, seed=seed)
     save_array(path, basis.vectors)
     return BasisFile(str(path), kind, basis.vectors.shape, *_spread(basis.vectors))

@@ -1,7 +1,6 @@
 """Layers of a model written to a Zarr store: all of them from one inference of each batch."""
 
 import os
-import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from srmfast.errors import InputError
 from srmfast.graph import choose_layers, open_model
 from srmfast.spec import Resources, format_bytes
 from srmfast.stores import EXPORTED, Inference, is_export
-from srmfast.whole import beside, move_in
+from srmfast.whole import move_in, sole_folder
 
 _CHUNK = 8 << 20  # bytes of a chunk of the widest layer
 _UNIT = 64 << 20  # bytes of all layers that are written together
@@ -88,15 +87,17 @@ def export(model, inputs, layers, out, *, batch=None, force=False, resources=Non
         keys = _keys(inference.names)
         unit = _unit_items(inference)
         workers = _workers(inference, unit, resources)
-        wip = beside(out)
         try:
-            arrays = _create(wip, inference, keys, unit, {layer.name: layer for layer in chosen}, model)
-            _write(inference, arrays, unit, workers, on_event)
-            move_in(wip, out)
+            with sole_folder(out) as wip:
+                arrays = _create(wip, inference, keys, unit, {layer.name: layer for layer in chosen}, model)
+                _write(inference, arrays, unit, workers, on_event)
+                move_in(wip, out)
+        except BlockingIOError:
+            raise InputError(
+                f"one export at a time may write {out}, and another process does; wait for it, or choose another name"
+            ) from None
         except OSError as error:
             raise InputError(f"the export cannot be written to {out}: {error.strerror or error}") from None
-        finally:
-            shutil.rmtree(wip, ignore_errors=True)
         found = {
             keys[name]: (name, (inference.n, *inference.rest[name]), str(inference.dtypes[name]))
             for name in inference.names
@@ -147,7 +148,7 @@ def _create(folder, inference, keys, unit, layers, model):
     """Lay out the group, with the inputs that rows are left out by."""
     import zarr
 
-    root = zarr.open_group(str(folder), mode="w", zarr_format=2)
+    root = zarr.open_group(str(folder), mode="a", zarr_format=2)  # "w" would make the folder anew, and lose its lock
     arrays = {}
     for name in inference.names:
         rest = inference.rest[name]

@@ -1,20 +1,9 @@
 """One module a command: what it takes and the one public call it makes. No numerics here."""
 
-NAMES = (
-    "run",
-    "demo",
-    "inspect",
-    "layers",
-    "export",
-    "basis",
-    "train",
-    "mean",
-    "project",
-    "neurons",
-    "show",
-    "plot",
-    "merge",
-    "diff",
-    "verify",
-    "reproduce",
-)  # in the order of --help
+GROUPS = {
+    "to begin with": ("demo", "inspect", "run", "show", "plot"),
+    "other questions to the same rows": ("neurons", "project", "basis", "mean"),
+    "networks": ("layers", "export", "train"),
+    "long runs, and results of others": ("merge", "diff", "verify", "reproduce"),
+}  # in the order of --help
+NAMES = tuple(name for names in GROUPS.values() for name in names)

@@ -1,10 +1,10 @@
-"""srmfast basis: make a basis and say how it is spread."""
+"""srmfast basis: make a basis file and say how its vectors are spread."""
 
 import sys
 
 from srmfast.commands import options
 
-SUMMARY = "make a basis and say how it is spread"
+SUMMARY = "make a basis file and say how its vectors are spread"
 PYTHON = "srmfast.load_basis('thompson:32', 16).vectors"
 
 
@@ -14,6 +14,7 @@ def add_arguments(parser):
     parser.add_argument("--dim", type=int, required=True, metavar="D", help="width of the activations")
     parser.add_argument("--count", type=int, metavar="K", help="number of vectors (random, thompson)")
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S")
+    parser.set_defaults(less="fewer vectors")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument("-o", "--out", required=True, metavar="B.npy")
 

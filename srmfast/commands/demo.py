@@ -1,6 +1,6 @@
-"""srmfast demo: the whole way on real activations inside the package: store, result, figures."""
+"""srmfast demo: see it work on a small network inside the package: results, pictures, words."""
 
-SUMMARY = "the whole way on real activations inside the package: store, result, figures"
+SUMMARY = "see it work on a small network inside the package: results, pictures, words"
 PYTHON = "srmfast.analyses.demo.demo('srmfast-demo')"
 
 

@@ -1,10 +1,10 @@
-"""srmfast export: write layers of a model to a Zarr store, all from one inference of each batch."""
+"""srmfast export: write layers of an ONNX model to a Zarr store, all from one inference."""
 
 import sys
 
 from srmfast.commands import options
 
-SUMMARY = "write layers of a model to a Zarr store, all from one inference of each batch"
+SUMMARY = "write layers of an ONNX model to a Zarr store, all from one inference"
 PYTHON = "srmfast.analyses.export.export('model.onnx', 'inputs.npz', ['hidden_*'], 'acts.zarr')"
 
 

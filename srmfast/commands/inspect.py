@@ -1,8 +1,8 @@
-"""srmfast inspect: what a store holds, what a run over it would take, and an epsilon to begin with."""
+"""srmfast inspect: what a file holds, what a run would take, and an epsilon to begin with."""
 
 from srmfast.commands import options
 
-SUMMARY = "what a store holds, what a run over it would take, and an epsilon to begin with"
+SUMMARY = "what a file holds, what a run would take, and an epsilon to begin with"
 PYTHON = "srmfast.analyses.inspection.inspect(srmfast.open_store('acts.zarr'))"
 
 

@@ -1,6 +1,6 @@
-"""srmfast layers: the tensors inside a model, what makes them, and which can be looked at."""
+"""srmfast layers: list the tensors inside an ONNX model, and which can be looked at."""
 
-SUMMARY = "the tensors inside a model, what makes them, and which can be looked at"
+SUMMARY = "list the tensors inside an ONNX model, and which can be looked at"
 PYTHON = "srmfast.graph.layers('model.onnx')"
 
 

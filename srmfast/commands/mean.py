@@ -1,8 +1,8 @@
-"""srmfast mean: find the mean of the rows of a store, for --centre and for shards."""
+"""srmfast mean: find the mean of the rows, for --centre and for shards."""
 
 from srmfast.commands import options
 
-SUMMARY = "find the mean of the rows of a store, for --centre and for shards"
+SUMMARY = "find the mean of the rows, for --centre and for shards"
 PYTHON = "srmfast.run('acts.zarr', centre='mean.npy')"
 
 

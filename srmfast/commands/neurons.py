@@ -1,4 +1,4 @@
-"""srmfast neurons: which classes every basis vector answers to, from the rows of a store or the counts of a result."""
+"""srmfast neurons: rank basis vectors by how well their cones pick out one class of the rows."""
 
 import os
 
@@ -19,7 +19,7 @@ def add_arguments(parser):
     what.add_argument("--basis", default="standard", metavar="[NAME=]B", help="as in srmfast run (default standard)")
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
     what.add_argument(
-        "--epsilon", type=float, metavar="E", help="cosine of the cone's half-angle, above 0 (default 0.9)"
+        "--epsilon", type=options.real, metavar="E", help="cosine of the cone's half-angle, above 0 (default 0.9)"
     )
     what.add_argument(
         "--concepts", metavar="F|key", help="bools (rows, concepts) instead of --labels: a row may carry several"

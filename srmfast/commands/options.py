@@ -55,7 +55,7 @@ def inputs(given):
 
 def add_rows(parser):
     """Declare which rows take part, and what they are labelled with."""
-    rows = parser.add_argument_group("which rows")
+    rows = parser.add_argument_group("which rows", "F|key: a file, or the key of an array beside the store")
     for name, summary in (
         ("labels", "class of each row"),
         ("groups", "document, image or prompt of each row"),
@@ -66,9 +66,7 @@ def add_rows(parser):
             "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
         ),
     ):
-        rows.add_argument(
-            f"--{name}", metavar="F|key", help=f"{summary}: a file, or the key of an array beside the store"
-        )
+        rows.add_argument(f"--{name}", metavar="F|key", help=summary)
     rows.add_argument(
         "--padding", choices=("right", "left"), default="right", help="side that --lengths leaves out (default right)"
     )
@@ -119,7 +117,7 @@ def add_resources(parser, checkpoints=True):
             help="folder for what has been counted, so that the run can be killed and resumed",
         )
         how.add_argument(
-            "--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
+            "--checkpoint-every", type=real, default=10.0, metavar="S", help="seconds between checkpoints (default 10)"
         )
         how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     return how
@@ -136,9 +134,30 @@ def request(arguments, **more):
 def floats(text):
     """Parse numbers separated by commas."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got {text!r}") from None
+    if _decimal_comma(text) and abs(found[1]) > 1:  # a cosine is not
+        raise argparse.ArgumentTypeError(f"{text} is {found[0]:g} and {found[1]:g}; did you mean {_pointed(text)}?")
+    return found
+
+
+def real(text):
+    """Parse one number."""
+    try:
+        return float(text)
+    except ValueError:
+        hint = f"; did you mean {_pointed(text)}?" if _decimal_comma(text) else ""
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}{hint}") from None
+
+
+def _decimal_comma(text):
+    whole, comma, digits = text.strip().partition(",")
+    return bool(comma) and whole.lstrip("+-").isdecimal() and digits.isdecimal()
+
+
+def _pointed(text):
+    return text.strip().replace(",", ".")
 
 
 def whole(text):

@@ -1,15 +1,17 @@
 """srmfast plot: draw a result."""
 
+from srmfast.commands import options
+
 SUMMARY = "draw a result"
 PYTHON = "srmfast.load('out.zarr').plot('out.png')"
 
 
 def add_arguments(parser):
     """Declare what the command takes."""
-    parser.add_argument("result", metavar="RESULT")
+    parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
     parser.add_argument("-o", "--out", required=True, metavar="F.png", help=".png, .pdf or .svg")
     parser.add_argument("--kind", choices=("auto", "lines", "heatmap", "labels"), default="auto")
-    parser.add_argument("--epsilon", type=float, metavar="E", help="draw this one only")
+    parser.add_argument("--epsilon", type=options.real, metavar="E", help="draw this one only")
     parser.add_argument("--label", metavar="L", help="draw this one only")
     parser.add_argument(
         "--against",

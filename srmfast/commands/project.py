@@ -1,8 +1,8 @@
-"""srmfast project: count where in each plane the activations lie that are close to it."""
+"""srmfast project: count where in each plane the rows close to it lie: planes from above (PPPM)."""
 
 from srmfast.commands import options
 
-SUMMARY = "count where in each plane of a basis the activations lie that are close to it (PPPM)"
+SUMMARY = "count where in each plane the rows close to it lie: planes from above (PPPM)"
 PYTHON = "srmfast.project('acts.zarr', 'basis.npy', epsilon=0.8).plot('discs.png')"
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser):
     what.add_argument("--sectors", type=int, default=72, metavar="S", help="of a turn, a multiple of 8 (default 72)")
     what.add_argument("--rings", type=int, default=24, metavar="R", help="around the origin (default 24)")
     what.add_argument(
-        "--extent", type=float, metavar="X",
+        "--extent", type=options.real, metavar="X",
         help="distance that the rings reach to (default: the 0.99 quantile of the norms of 256 rows)",
     )  # fmt: skip
     what.add_argument(

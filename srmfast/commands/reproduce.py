@@ -8,7 +8,7 @@ PYTHON = "srmfast.analyses.verification.reproduce(srmfast.load('out.zarr'), reso
 
 def add_arguments(parser):
     """Declare what the command takes."""
-    parser.add_argument("result", metavar="RESULT")
+    parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
     parser.add_argument("store", metavar="STORE", nargs="?", help="default: where the result says it was made from")
     options.add_again(parser)
 

@@ -1,4 +1,4 @@
-"""srmfast run: count activations inside a cone of light turning through every plane of a basis."""
+"""srmfast run: count activations in a cone that turns through every plane of a basis."""
 
 import os
 import sys
@@ -6,12 +6,13 @@ import sys
 from srmfast.commands import options
 from srmfast.whole import sweep
 
-SUMMARY = "count activations inside a cone of light turning through every plane of a basis"
+SUMMARY = "count activations in a cone that turns through every plane of a basis"
 PYTHON = "srmfast.run('acts.zarr', 'basis.npy', epsilon=0.9).save('out.zarr')"
 
 
 def add_arguments(parser):
-    """Declare what the command takes."""
+    """Declare what the command takes, first what most runs need."""
+    parser.usage = f"{parser.prog} STORE… -o OUT.zarr [options]"
     parser.add_argument(
         "stores",
         nargs="+",
@@ -26,27 +27,11 @@ def add_arguments(parser):
         help="standard (default), plusminus, simplex, random:K, thompson:K or a (k, d) file; may be repeated",
     )
     what.add_argument(
-        "--controls",
-        action="store_true",
-        help="in the same reading, count random vectors of the same number and kind beside each basis (NAME-random), and "
-        "the standard basis beside a rotation of it",
-    )
-    what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
-    what.add_argument(
         "--epsilon",
         type=options.floats,
         default=(0.9,),
         metavar="E[,E…]",
-        help="cosine of the cone's half-angle (default 0.9)",
-    )
-    what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
-    what.add_argument(
-        "--planes",
-        default="permutations",
-        metavar="KIND",
-        help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows), a file of index pairs, or a result "
-        "(.zarr) whose planes are taken",
+        help="cosine of the cone's half-angle (default 0.9; srmfast inspect proposes one)",
     )
     what.add_argument(
         "--centre",
@@ -57,12 +42,27 @@ def add_arguments(parser):
         help="subtract the mean of the rows, or the one in F; both: count the rows as stored, too (STORE and STORE-centred)",
     )
     what.add_argument(
+        "--controls",
+        action="store_true",
+        help="in the same reading, count random vectors of the same number and kind beside each basis (NAME-random), and "
+        "the standard basis beside a rotation of it",
+    )
+    what.add_argument(
         "--null",
         type=int,
         default=0,
         metavar="M",
         help="compare the basis with M random rotations of it (at least 39; 99 is a good choice) for a verdict",
     )
+    what.add_argument(
+        "--planes",
+        default="permutations",
+        metavar="KIND",
+        help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
+        "rows), a file of index pairs, or a result (.zarr) whose planes are taken",
+    )
+    what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
+    what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
     what.add_argument(
         "--seed",
         type=options.seed,
@@ -75,15 +75,10 @@ def add_arguments(parser):
         metavar="FAMILY[,…]",
         help="count kinds of rows apart, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
-    options.add_rows(parser)
-    options.add_axes(parser)
-    options.add_inputs(parser)
-    how = options.add_resources(parser)
-    how.add_argument(
-        "--scheduler", metavar="ADDR", help="count on the workers of a Dask scheduler, tcp://HOST:PORT or local"
-    )
-    how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     out = parser.add_argument_group("output")
+    out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
+    out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
+    out.add_argument("--force", action="store_true", help="replace an existing output")
     out.add_argument(
         "--keep",
         default="auto",
@@ -93,9 +88,14 @@ def add_arguments(parser):
     out.add_argument(
         "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
     )
-    out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
-    out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
-    out.add_argument("--force", action="store_true", help="replace an existing output")
+    options.add_rows(parser)
+    options.add_axes(parser)
+    options.add_inputs(parser)
+    how = options.add_resources(parser)
+    how.add_argument(
+        "--scheduler", metavar="ADDR", help="count on the workers of a Dask scheduler, tcp://HOST:PORT or local"
+    )
+    how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
 
 
 def call(arguments):

@@ -1,11 +1,11 @@
-"""srmfast train: train a small network of a recipe, every choice that privileges a basis in sight."""
+"""srmfast train: train a small network, and tell which choices privilege a basis."""
 
 import os
 import sys
 
 from srmfast.commands import options
 
-SUMMARY = "train a small network from a recipe, and tell which of its choices privilege a basis"
+SUMMARY = "train a small network, and tell which choices privilege a basis"
 PYTHON = "srmfast.train('small-mnist', 'small', changes={'n': 16}, seed=0)"
 
 
@@ -34,6 +34,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--progress", choices=("auto", "bar", "plain", "none"), default="auto", help="on standard error"
     )
+    parser.set_defaults(less="fewer rows: --set data.rows=0:10000")
     parser.set_defaults(interrupted="epochs finished ten seconds ago are kept: the same line with --resume goes on")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="checkpoints (.onnx), basis, log and state")
 

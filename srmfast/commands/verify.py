@@ -1,8 +1,8 @@
-"""srmfast verify: count some folds of a result again, and check its store and its accounting."""
+"""srmfast verify: count part of a result again, and check its store and its accounting."""
 
 from srmfast.commands import options
 
-SUMMARY = "count some folds of a result again, and check its store and its accounting"
+SUMMARY = "count part of a result again, and check its store and its accounting"
 PYTHON = (
     "srmfast.analyses.verification.verify(srmfast.load('out.zarr'), 'acts.zarr', resources=srmfast.Resources.resolve())"
 )
@@ -10,7 +10,7 @@ PYTHON = (
 
 def add_arguments(parser):
     """Declare what the command takes."""
-    parser.add_argument("result", metavar="RESULT")
+    parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
     parser.add_argument("store", metavar="STORE", nargs="?", help="default: where the result says it was made from")
     parser.add_argument("--folds", type=int, default=4, metavar="F", help="how many of the 64 (default 4; 64 is all)")
     options.add_again(parser)

@@ -5,8 +5,6 @@ import importlib.metadata
 import math
 import os
 import platform
-import resource
-import sys
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from srmfast.engine.limit import RULE
 from srmfast.errors import InputError
 from srmfast.kernels.decode import NONFINITE, USED, ZERO
 from srmfast.results import Result
-from srmfast.spec import format_bytes
+from srmfast.spec import format_bytes, peak_bytes
 from srmfast.tally import joined, to_counts
 
 _LIBRARIES = ("srmfast", "numpy", "numba", "llvmlite", "zarr", "h5py")
@@ -224,7 +222,6 @@ def _rules(spec):
 
 def provenance(plan, seconds, nbytes):
     """Say with what, where and how fast a run was done."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "versions": {name: _version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
@@ -235,7 +232,7 @@ def provenance(plan, seconds, nbytes):
         "slab_rows": plan.slab_rows,
         "seconds": {stage: round(value, 6) for stage, value in seconds.items()},
         "bytes_read": int(nbytes),
-        "peak_rss": peak if sys.platform == "darwin" else peak * 1024,  # bytes on macOS, KiB elsewhere
+        "peak_rss": peak_bytes(),
         "planned_memory": plan.nbytes,
     }
 

@@ -85,7 +85,7 @@ def count_members(
         kernels.announce(on_event, apart=apart)
         member = replace(member, kernels=kernels)
         name, spec = basis if isinstance(basis, tuple) else ("", basis)
-        basis = basis_for(name, spec, member.store, request)
+        basis = basis_for(name, spec, member.store, request, memory=resources.memory)
         classes = Classes.of(member, concepts, concept_names)
         _check_memory(basis, classes, member.plan, resources)
         passes = _Cones(member, request, resources.memory, on_event)

@@ -165,7 +165,7 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
 
 def _bases(bases, store, request, resources, on_event):
     planes = _planes_of_result(request.planes)
-    waiting = [basis_for(name, spec, store, request) for name, spec in bases]
+    waiting = [basis_for(name, spec, store, request, memory=resources.memory) for name, spec in bases]
     given = {spec.sha256 for spec in waiting}
     chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases) * (3 if request.controls else 1))
     while waiting:
@@ -183,7 +183,7 @@ def _bases(bases, store, request, resources, on_event):
     return list(chosen.values())
 
 
-def basis_for(name, spec, store, request):
+def basis_for(name, spec, store, request, *, memory):
     """Load a basis for a store.
 
     Parameters
@@ -193,6 +193,8 @@ def basis_for(name, spec, store, request):
     spec : Basis, array, path or name
     store : Store
     request : Request
+    memory : int
+        Bytes that vectors made by name may take.
 
     Returns
     -------
@@ -205,7 +207,13 @@ def basis_for(name, spec, store, request):
         if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
             name, spec = name or Path(path).stem, load_column(spec)
         spec = load_basis(
-            spec, store.d, name=name or None, transpose=request.basis_transpose, seed=request.seed, axes=axes
+            spec,
+            store.d,
+            name=name or None,
+            transpose=request.basis_transpose,
+            seed=request.seed,
+            axes=axes,
+            memory=memory,
         )
     if spec.vectors.shape[1] != store.d:
         raise InputError(

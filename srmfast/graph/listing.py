@@ -3,7 +3,7 @@
 import dataclasses
 import fnmatch
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.graph import order, shapes
 from srmfast.graph.model import damaged, open_model
 
@@ -208,7 +208,10 @@ def _nothing(pattern, hits, found, model):
     near = [name for name in reached if pattern.strip("*").lower() in name.lower()] if pattern.strip("*") else []
     near = near or [name for name in reached if name in outputs] or reached
     named = ", ".join(near[:_NAMED]) + (", …" if len(near) > _NAMED else "")
-    return f"{model.location} has no tensor {pattern!r}; it has {named or 'none'} (srmfast layers lists all {len(reached):,})"
+    return (
+        f"{model.location} has no tensor {pattern!r}; it has {named or 'none'} (srmfast layers lists all {len(reached):,})"
+        f"{meant(pattern, reached)}"
+    )
 
 
 def _of_graph(proto):

@@ -1,9 +1,8 @@
 """Reverse mode at graph level: an ONNX graph in, an ONNX graph with its gradients out."""
 
-import difflib
 from collections import Counter
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.graph.expansion import expand, expand_local
 from srmfast.graph.known import Known
 from srmfast.graph.model import load_model
@@ -140,10 +139,7 @@ def _check(graph, of, wrt, cotangent, parameters):
     taken, initialisers = _names(graph), {tensor.name for tensor in graph.initializer}
     for name in (of, *wrt):
         if name not in taken:
-            near = difflib.get_close_matches(str(name), taken, n=3)
-            raise InputError(
-                f"the graph has no tensor {name!r}" + (f"; near: {', '.join(map(repr, near))}" if near else "")
-            )
+            raise InputError(f"the graph has no tensor {name!r}{meant(name, taken)}")
     for name in parameters:
         if name not in initialisers:
             raise InputError(f"parameters names initialisers of the graph, and {name!r} is none")

@@ -1,6 +1,6 @@
 """Which array of a container is meant."""
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 
 SHOWN = 12
 
@@ -34,7 +34,7 @@ def choose(arrays, key, location, *, least_rank=2):
             return name
         below = {other: what for other, what in arrays.items() if other.startswith(name + "/")} if name else arrays
         if not below:
-            raise InputError(f"{location} has no array {key!r}; it holds {listing(arrays)}")
+            raise InputError(f"{location} has no array {key!r}; it holds {listing(arrays)}{meant(name, arrays)}")
     else:
         below = arrays
     candidates = {name: what for name, what in below.items() if len(what[0]) >= least_rank and is_number(what[1])}

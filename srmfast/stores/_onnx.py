@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.graph import capture, listing, shapes
 from srmfast.graph.model import load_model, open_model
 from srmfast.stores import _axes, _dtypes, _fingerprint, _places, _registry
@@ -249,7 +249,9 @@ class OnnxSource(Source):
     def sibling(self, key):
         sources = self._beside()
         if key not in sources:
-            raise InputError(f"{self.location} has no input {key!r} beside it; it has {', '.join(sources)}")
+            raise InputError(
+                f"{self.location} has no input {key!r} beside it; it has {', '.join(sources)}{meant(key, sources)}"
+            )
         return sources[key].read(tuple(slice(0, size) for size in sources[key].shape))
 
     def _beside(self):
@@ -352,5 +354,7 @@ def load_array(path, key=None):
     held = {tensor.name: tensor for tensor in load_model(path).graph.initializer}
     if key not in held:
         named = ", ".join(list(held)[:8]) + (", …" if len(held) > 8 else "")
-        raise InputError(f"{path} has no constant {key!r}; it has {named}; name one as {path}::NAME")
+        raise InputError(
+            f"{path} has no constant {key!r}; it has {named}; name one as {path}::NAME{meant(key or '', held)}"
+        )
     return onnx.numpy_helper.to_array(held[key])

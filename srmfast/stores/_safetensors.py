@@ -5,7 +5,7 @@ import json
 import math
 import os
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.sound import line
 from srmfast.stores import _dtypes, _members, _places
 from srmfast.stores._region import RegionSource, truncated
@@ -180,7 +180,7 @@ def _indexed(folder, key):
     name = key if key in files else key.strip("/")
     if name not in files:
         some = ", ".join(map(_members.shown, list(files)[: _members.SHOWN]))
-        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}")
+        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}{meant(key, files)}")
     path = _places.within(folder, files[name])
     if os.path.basename(files[name]) != files[name] or not _places.is_file(path):
         raise InputError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 from srmfast.stores import load_column, open_store, to_floats
 
 _KEPT = ("uint8", "int8", "uint16", "int16", "int32", "float16", "float32", "float64")  # types that graphs cast from
@@ -74,7 +74,7 @@ def load_data(recipe, given=None):
     slices = {"train": recipe["data.rows"], "test": recipe["data.test_rows"]}
     if hasattr(given, "items"):
         if unknown := sorted(set(given) - set(sources)):
-            raise InputError(f"data has {', '.join(sources)}, got {unknown[0]!r}")
+            raise InputError(f"data has {', '.join(sources)}, got {unknown[0]!r}{meant(unknown[0], sources)}")
         sources = dict.fromkeys(sources, "") | dict(given)
     elif isinstance(given, (str, os.PathLike)):
         sources = {key: _placed(source, os.fspath(given), key) for key, source in sources.items()}

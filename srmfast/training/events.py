@@ -23,6 +23,19 @@ class TrainingStarted:
 
 
 @dataclass(frozen=True)
+class VersionsDiffer:
+    """A training goes on under other versions of the libraries than it began with: its bits may differ.
+
+    Attributes
+    ----------
+    why : str
+        Which, there and here.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True)
 class StepsDone:
     """Some rows of an epoch have been learnt from.
 

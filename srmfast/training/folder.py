@@ -34,6 +34,8 @@ class State:
         What it is a training of.
     bases : dict of str to ndarray
         By layer: a basis found again on another CPU could differ in its last bits.
+    versions : dict
+        Of the libraries that it ran under; empty in states of before they were noted.
     """
 
     epoch: int
@@ -41,6 +43,7 @@ class State:
     log: list
     identity: dict
     bases: dict
+    versions: dict
 
 
 class Folder:
@@ -138,7 +141,7 @@ class Folder:
                     for kind in ("value/", "basis/")
                 )
             log = [(int(epoch), float(loss), float(test)) for epoch, loss, test in about["log"]]
-            return State(about["epoch"], values, log, about["identity"], bases)
+            return State(about["epoch"], values, log, about["identity"], bases, about.get("versions", {}))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} cannot be gone on with ({error}); start again with --force") from None
 
@@ -159,7 +162,7 @@ class Folder:
         """Write the log, then the state: what the state says has happened is on the disk."""
         lines = ["epoch,loss,test_loss", *(f"{epoch},{loss!r},{test!r}" for epoch, loss, test in state.log)]
         self._write(_LOG, ("\n".join(lines) + "\n").encode())
-        about = {"epoch": state.epoch, "log": state.log, "identity": state.identity}
+        about = {"epoch": state.epoch, "log": state.log, "identity": state.identity, "versions": state.versions}
         arrays = {f"value/{name}": value for name, value in state.values.items()}
         arrays |= {f"basis/{name}": vectors for name, vectors in state.bases.items()}
         stream = io.BytesIO()

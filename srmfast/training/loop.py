@@ -14,7 +14,7 @@ import srmfast
 from srmfast.errors import InputError
 from srmfast.spec import differing
 from srmfast.training.data import load_data
-from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, ignore
+from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, VersionsDiffer, ignore
 from srmfast.training.folder import Folder, State
 from srmfast.training.network import build
 from srmfast.training.recipe import load_recipe
@@ -119,10 +119,23 @@ def train(
         before = folder.state() if folder is not None else None
         if before is not None and (other := differing(before.identity, identity)):
             raise InputError(f"{out} is of another training: {other}; use --force to replace it, or another folder")
+        if before is not None and before.versions and (other := differing(before.versions, versions())):
+            on_event(VersionsDiffer(other))
         network = network or build(recipe, rows, before.bases if before is not None else None)
         if folder is not None:
             folder.begin(recipe, _vectors(network), network.basis)
         return _Training(recipe, network, rows, test_rows, folder, identity, on_event).run(before)
+
+
+def versions():
+    """Return what the bits of a training may depend on beside the recipe and the CPU, by name."""
+    import onnx
+    import onnxruntime
+
+    return {
+        "srmfast": srmfast.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__, "python": platform.python_version(),
+    }  # fmt: skip
 
 
 def _kinds(values):
@@ -236,7 +249,6 @@ class _Training:
 
     def _checkpoint(self, epoch):
         import onnx
-        import onnxruntime
 
         state, model = self._runner.state(), onnx.ModelProto()
         model.CopyFrom(self._network.model)
@@ -245,8 +257,6 @@ class _Training:
                 tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name], tensor.name))
         _, loss, test = self._log[epoch]
         basis = self._network.basis
-        versions = {"srmfast": srmfast.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
-        versions |= {"numpy": np.__version__, "python": platform.python_version()}
         known = {
             "recipe": self._recipe.json(),
             "seed": self._seed,
@@ -255,7 +265,7 @@ class _Training:
             "test_loss": test,
             "data": self._identity["data"],
             "basis": "" if basis is None else json.dumps(basis.vectors.tolist()),
-            "versions": json.dumps(versions),
+            "versions": json.dumps(versions()),
         }
         onnx.helper.set_model_props(model, {f"srmfast.{name}": str(value) for name, value in known.items()})
         self._checkpoints[epoch] = model
@@ -265,4 +275,4 @@ class _Training:
     def _save(self, epoch):
         if self._folder is not None:
             bases = _vectors(self._network)
-            self._folder.save(State(epoch, self._runner.state(), self._log, self._identity, bases))
+            self._folder.save(State(epoch, self._runner.state(), self._log, self._identity, bases, versions()))

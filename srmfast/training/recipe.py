@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from srmfast.errors import InputError
+from srmfast.errors import InputError, meant
 
 ELEMENTWISE = ("tanh", "relu")
 OF_A_BASIS = ("generalised-tanh", "averaged-tanh", "rotated-tanh")
@@ -154,7 +154,9 @@ def _read(source):
     elif Path(text).is_file():
         content = Path(text).read_bytes()
     else:
-        raise InputError(f"a recipe must be a TOML file or one of {', '.join(shipped())}, got {text!r}")
+        raise InputError(
+            f"a recipe must be a TOML file or one of {', '.join(shipped())}, got {text!r}{meant(text, shipped())}"
+        )
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -188,14 +190,17 @@ def _checked(given):
             if not isinstance(section, dict):
                 raise InputError(f"[{name}] of a recipe must be a section, got {section!r}")
             if unknown := sorted(set(section) - set(kind)):
-                raise InputError(f"[{name}] of a recipe has {', '.join(kind)}, got {unknown[0]!r}")
+                raise InputError(
+                    f"[{name}] of a recipe has {', '.join(kind)}, got {unknown[0]!r}{meant(unknown[0], kind)}"
+                )
             values[name] = {key: _value(f"{name}.{key}", section.get(key), kind[key]) for key in kind}
         else:
             values[name] = _value(name, given.get(name), kind)
     for name in sorted(set(given) - set(SCHEMA)):
         if type(given[name]) is not int or not re.fullmatch(r"\w+", name) or name in ("d", "classes"):
             raise InputError(
-                f"a recipe has {', '.join(SCHEMA)} and whole numbers that layers use as widths, got {name!r} = {given[name]!r}"
+                f"a recipe has {', '.join(SCHEMA)} and whole numbers that layers use as widths, got {name!r} = "
+                f"{given[name]!r}{meant(name, SCHEMA)}"
             )
         if given[name] < 1:
             raise InputError(f"a width must be at least 1, got {name} = {given[name]}")
@@ -219,7 +224,7 @@ def _value(name, value, kind):
     if isinstance(kind, tuple):
         value = kind[0] if value is None else value
         if value not in kind:
-            raise InputError(f"{name} must be one of {', '.join(kind)}, got {value!r}")
+            raise InputError(f"{name} must be one of {', '.join(kind)}, got {value!r}{meant(value, kind)}")
         return value
     if value is None:
         return copy.deepcopy(kind)
@@ -237,7 +242,7 @@ def _check_layers(values):
     for text in layers:
         kind, _, width = text.partition(" ") if isinstance(text, str) else ("", "", "")
         if kind not in [known.partition(" ")[0] for known in kinds] or (kind == "linear") != bool(width):
-            raise InputError(f"a layer must be one of {', '.join(kinds)}, got {text!r}")
+            raise InputError(f"a layer must be one of {', '.join(kinds)}, got {text!r}{meant(text, kinds)}")
     if layers.count("latent") != 1 or layers[0] == "latent":
         raise InputError(
             f"layers must hold 'latent' once, behind the layer whose output is measured, got {json.dumps(layers)}"
