@@ -152,6 +152,20 @@ def test_formats_and_types_give_the_same(tmp_path, rows, tokens, dtype):
             assert np.array_equal(getattr(found, variable), getattr(first, variable))
 
 
+@pytest.mark.parametrize("kind", ["standard", "oblique"])
+def test_wide_layers_that_are_searched_give_the_same(rng, kind):
+    x = rng.standard_t(2, size=(N * T, 96)).astype(np.float16)
+    basis = "standard" if kind == "standard" else rng.normal(size=(150, 96))
+    options = dict(epsilon=(0.5, 0.8), angles=24, planes="combinations", keep="summary", block_rows=64)
+    result = srmfast.run(x, basis, strata="massive", **options)
+    assert kind == "oblique" or result.attrs["provenance"]["method"] == "search"
+    flat = x.astype(np.float64)
+    norm = np.array([np.sqrt(pinned_dot(row, row)) for row in flat])
+    found = {"massive": np.where((np.abs(flat).max(axis=1) / norm) ** 2 >= 0.5, "one column", "no column")}
+    assert result.stratum_rows.sum(axis=0).all()
+    compare(result, found, lambda names: srmfast.run(x, basis, labels=names, null=39, **options))
+
+
 def test_shards_merge_to_the_whole_and_a_file_keeps_it(tmp_path, rows, tokens):
     options = dict(epsilon=0.4, angles=24, strata="position,norm:3.5,token:3,massive", tokens=tokens, zero_rows="keep")
     request, paths = Request(**options), []

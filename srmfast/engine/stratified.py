@@ -10,6 +10,8 @@ from srmfast.kernels.arguments import Counts
 from srmfast.kernels.decode import USED, ZERO
 from srmfast.tally import FOLDS, to_counts
 
+_TOGETHER = 1 << 16  # values looked at together, so that they stay in the cache
+
 
 class StrataTally:
     """What rows add up to by combination of strata; it meets others only through `+`.
@@ -107,7 +109,7 @@ class StrataAdder:
             fate = scratch.array("fate as stored", block.fate.shape, np.uint8)
             decode.measure(to_stored(raw, task.dtype, scratch), None, norms, fate)
         if self.strata.needs_peaks:
-            peaks = np.abs(to_floats(raw, task.dtype)).max(axis=1).astype(np.float64)
+            peaks = _largest(raw, task.dtype)
         codes = self.strata.codes(absolute, norms, peaks)
         decode.tally_fates(block.folds, codes, block.fate, self.tally.rows)
         self._block = block._replace(labels=codes)
@@ -120,6 +122,15 @@ class StrataAdder:
         )  # fmt: skip
         counts = Counts(*self._none, self.tally.totals[number][None], np.zeros(3, np.int64), self._hits, 0)
         count.count(candidates, m, by_pair, flat, stride, step, self._one_fold, frame, pairs, cut, cones, counts)
+
+
+def _largest(raw, dtype):
+    """Return the largest absolute entry of each row of stored values, (n,) float64; some rows at a time."""
+    largest, step = np.empty(len(raw)), max(1, _TOGETHER // raw.shape[1])
+    for start in range(0, len(raw), step):
+        rows = to_floats(raw[start : start + step], dtype)
+        largest[start : start + step] = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    return largest
 
 
 def by_stratum(tally, number, prepared, spec):
