@@ -353,6 +353,7 @@ def _several(results):
         *lines,
         *beside,
         *verdicts.headlines(results),
+        *strata.headlines(results),
         "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
         "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
         "mean/rms: length of the rows' mean over the rows' root-mean-square length",

@@ -155,6 +155,19 @@ def lines(strata):
     -------
     list of str
     """
+    return _wrapped(_sentences(strata))
+
+
+def headlines(results):
+    """Return for each of several results what matters most of its strata, in lines of a summary."""
+    told = []
+    for (store, basis), result in results.items():
+        if result.stratum is not None:
+            told.append(f"{shorten(store, 24)}, {shorten(basis, 16)}: {_sentences(result.strata())[0]}")
+    return _wrapped(told)
+
+
+def _sentences(strata):
     where, noted = f"at ε = {number(strata.epsilon)}", strata.noted
     families = ", ".join(dict.fromkeys(one.family for one in strata.strata))
     told = []
@@ -178,6 +191,10 @@ def lines(strata):
             f"no kind of row (by {families}) makes {NOTED} times its share of the pairs along the basis or of the peak {where} "
             f"(effect {_signed(strata.effect)})"
         )
+    return told
+
+
+def _wrapped(told):
     found = []
     for text in told:
         first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)

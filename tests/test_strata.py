@@ -25,6 +25,7 @@ WAYS = {
     "highest": dict(keep="top:2", planes="combinations", centre="both"),
     "chosen": dict(planes="active:9"),
     "long": dict(max_norm=15, centre=True),
+    "broken": dict(nonfinite="skip", centre=True),
     "limited": dict(max_norm="abs:30", rows="7:590:3", groups=np.arange(N * T) // T),
 }
 
@@ -61,7 +62,7 @@ def kinds(rows, tokens, median, counted=slice(None)):
     position = np.tile(np.arange(T), N)
     ids, times = np.unique(tokens.reshape(-1)[counted], return_counts=True)
     frequent = ids[np.lexsort((ids, -times))[:3]]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         heavy = np.abs(flat).max(axis=1) ** 2 / norm**2 >= 0.5
     return {
         "position": np.select([position < 1, position < 4, position < 16], ["first", "2-4", "5-16"], "17-30"),
@@ -100,6 +101,8 @@ def test_each_family_is_what_labels_give(rows, tokens, way, threads, monkeypatch
     if way in ("hits", "highest"):
         monkeypatch.setattr(plan, "_DENSE_SHARE", 1e-9)
     options = dict(WAYS[way])
+    if way == "broken":
+        rows[3, 4, 1], rows[3, 5, 2], rows[4, 0, :2] = np.nan, np.inf, (np.inf, -np.inf)
     whole = run(rows, tokens, threads=threads, **options)
     members = list(whole.values()) if way == "highest" else [whole]
     for result, centre in zip(members, (False, True), strict=False):
@@ -359,6 +362,9 @@ def test_a_few_rows_that_make_the_pairs_are_told(rng):
     assert "1.0% of the rows (norm: over 10x) make" in result.summary() and "without them it is" in str(found)
     assert max(map(len, result.summary().split("\n"))) <= 100
     assert result.strata(0.8).epsilon == 0.8
+    several = srmfast.run(x, "standard", epsilon=0.6, strata="norm", centre="both").summary()
+    assert "strata  array, standard: 1.0% of the rows (norm: over 10x) make" in several
+    assert "\n        array-centred, standard: " in several and max(map(len, several.split("\n"))) <= 100
     with pytest.raises(srmfast.InputError, match="epsilon must be one of 0.6, 0.8, got 0.7"):
         result.strata(0.7)
     plain = srmfast.run(x[40:], "standard", epsilon=0.6, strata="norm")
