@@ -170,10 +170,13 @@ def headlines(results):
 def _sentences(strata):
     where, noted = f"at ε = {number(strata.epsilon)}", strata.noted
     families = ", ".join(dict.fromkeys(one.family for one in strata.strata))
-    told = []
-    for one in noted[:_SHOWN]:
+    told, alike = [], {}
+    for one in noted:  # kinds with the same counts are the same rows, and told together
+        alike.setdefault((one.rows, one.near, one.far, one.peak_share), []).append(one)
+    for some in list(alike.values())[:_SHOWN]:
+        one, names = some[0], ", ".join(f"{same.family}: {same.name}" for same in some)
         what = f"{_percent(one.near_share)} of the pairs along the basis"
-        if math.isnan(one.near_share) or one.peak_share > one.near_share:
+        if math.isnan(one.near_share) or one.near_share < NOTED * one.share:
             what = f"{_percent(one.peak_share)} of the peak"
         left = (
             "without them no pair is left" if math.isnan(one.without) else f"without them it is {_signed(one.without)}"
@@ -181,11 +184,10 @@ def _sentences(strata):
         if not math.isnan(one.low):
             left += f" [{_signed(one.low)}, {_signed(one.high)}]"
         told.append(
-            f"{_percent(one.share)} of the rows ({one.family}: {one.name}) make {what} {where}: the effect is "
-            f"{_signed(strata.effect)}, {left}"
+            f"{_percent(one.share)} of the rows ({names}) make {what} {where}: the effect is {_signed(strata.effect)}, {left}"
         )
-    if len(noted) > _SHOWN:
-        told.append(f"and {len(noted) - _SHOWN} more kinds of rows make {NOTED} times their share or more")
+    if len(alike) > _SHOWN:
+        told.append(f"and {len(alike) - _SHOWN} more kinds of rows make {NOTED} times their share or more")
     if not noted:
         told.append(
             f"no kind of row (by {families}) makes {NOTED} times its share of the pairs along the basis or of the peak {where} "

@@ -39,13 +39,7 @@ def add_arguments(parser):
         const=True,
         default=False,
         metavar="F|both[:F]",
-        help="subtract the mean of the rows, or the one in F; both: count the rows as stored, too (STORE and STORE-centred)",
-    )
-    what.add_argument(
-        "--controls",
-        action="store_true",
-        help="in the same reading, count random vectors of the same number and kind beside each basis (NAME-random), and "
-        "the standard basis beside a rotation of it",
+        help="subtract the mean of the rows, or the one in F; both: count rows as stored and so",
     )
     what.add_argument(
         "--null",
@@ -70,11 +64,6 @@ def add_arguments(parser):
         metavar="S",
         help="for random bases, planes, samples and rotations (default 0)",
     )
-    what.add_argument(
-        "--strata",
-        metavar="FAMILY[,…]",
-        help="count kinds of rows apart, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
-    )
     out = parser.add_argument_group("output")
     out.add_argument("-o", "--out", metavar="OUT.zarr", help="the result, opened by xarray as it is")
     out.add_argument("--plot", metavar="OUT.png", help="draw it too (.png, .pdf, .svg)")
@@ -87,6 +76,18 @@ def add_arguments(parser):
     )
     out.add_argument(
         "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
+    )
+    beside = parser.add_argument_group("counted beside it, in the same reading")
+    beside.add_argument(
+        "--controls",
+        action="store_true",
+        help="random vectors of the same number and kind for each basis (NAME-random), and "
+        "the standard basis beside a rotation of it",
+    )
+    beside.add_argument(
+        "--strata",
+        metavar="FAMILY[,…]",
+        help="kinds of rows, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
     options.add_rows(parser)
     options.add_axes(parser)
