@@ -39,7 +39,7 @@ def add_arguments(parser):
         const=True,
         default=False,
         metavar="F|both[:F]",
-        help="subtract the mean of the rows, or the one in F; both: count rows as stored and so",
+        help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
     )
     what.add_argument(
         "--null",
