@@ -150,6 +150,7 @@ ALLOWED = {
         "projection",
         "selectivity",
         "robustness",
+        "readings",
         "excerpts",
         "oscillation",
         "report",

@@ -68,19 +68,19 @@ def opened(browser, tmp_path_factory):
         tab.context.close()
 
 
+@pytest.fixture(scope="module")
+def kept(opened, result):
+    return opened(result)
+
+
 @pytest.fixture
-def tab(opened, result, request):
-    """One tab for all that look at the one result, reloaded so that each finds it fresh."""
-    kept = request.module.__dict__
-    if "_tab" not in kept:
-        kept["_tab"] = opened(result)
-        return kept["_tab"]
-    page = kept["_tab"]
-    page.evaluate("document.activeElement.blur()")
-    page.requests.clear()
-    page.reload()
-    page.wait_for_selector(".chart[data-ready]")
-    return page
+def tab(kept):
+    """The one tab of the one result, loaded anew."""
+    kept.evaluate("scrollTo(0, 0)")
+    kept.requests.clear()
+    kept.reload()
+    kept.wait_for_selector(".chart[data-ready]")
+    return kept
 
 
 def wait(tab, script):
