@@ -63,7 +63,8 @@ ALLOWED = {
     "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
     "readings": {"deciding", "excerpts", "family"},
     "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
-    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
+    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps", "rotation_test"},
+    "rotation_test": {"errors", "excerpts", "selectivity"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
         "displayed",
@@ -125,7 +126,7 @@ ALLOWED = {
     "_panels": {"errors", "nulls", "results", "excerpts"},
     "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels", "atlasfigure"},
     "atlasfigure": {"_notes", "atlaslines", "excerpts", "family", "plots"},
-    "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
+    "classmaps": {"_panels", "errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
         "errors",
@@ -205,6 +206,7 @@ INSIDE_FUNCTIONS_ONLY = {
     ("results", "report"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
+    ("selectivity", "rotation_test"),
     ("projection", "discs"),
     ("robustness", "dashboard"),
     ("robustness", "readings"),
