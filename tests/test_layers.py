@@ -179,6 +179,7 @@ ALLOWED = {
         "projection",
         "selectivity",
         "robustness",
+        "readings",
         "excerpts",
         "oscillation",
         "report",
