@@ -7,11 +7,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "errors",
     "MissingDependency": "errors",
+    "Progress": "progress",
     "Request": "engine",
     "Result": "results",
     "Results": "results",
     "SrmfastError": "errors",
     "Resources": "spec",
+    "compare": "analyses.difference",
     "load": "archive",
     "merge": "engine",
     "load_basis": "bases",

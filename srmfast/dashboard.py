@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from srmfast._panels import Notes
+from srmfast._notes import Notes
 from srmfast.errors import InputError
 from srmfast.excerpts import shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, refuse_options, save_figure
@@ -58,6 +58,28 @@ def plot(curve, path=None, *, dpi=200, **other):
         if path is not None:
             save_figure(figure, path, dpi)
     return figure
+
+
+def effects(curve, ax, *, path=None, **other):
+    """Draw the effects alone, with their intervals, into axes.
+
+    Parameters
+    ----------
+    curve : SpecificationCurve
+    ax : matplotlib.axes.Axes
+    path : None
+        Refused: a figure of one's own is saved by its own `savefig`.
+    **other
+        Options of other kinds of results, refused when they are set.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    refuse_options("a specification curve in given axes", other | {"path": path})
+    _curve(ax, curve, curve.order())
+    ax.set(ylabel="effect", xlabel=f"{len(curve)} readings, by effect")
+    return ax
 
 
 def _draw(curve):

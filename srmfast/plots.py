@@ -1,5 +1,6 @@
 """Figures of a result: ensembles of planes, epsilon maps, small multiples of labels, bases side by side."""
 
+import io
 import math
 import textwrap
 from pathlib import Path
@@ -9,14 +10,16 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
+from srmfast._notes import Notes
+from srmfast._panels import heatmap, lines, prepare, self_curve, value_name
 from srmfast.errors import InputError, meant
 from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
-KINDS = ("auto", "lines", "heatmap", "labels")
+KINDS = ("auto", "lines", "heatmap", "labels", "atlas")
 SUFFIXES = (".png", ".pdf", ".svg")
 DRAWN, DRAWN_SMALL = 400, 120  # planes drawn in one panel, at most: alone, and among many panels
+ATLAS = 12  # stores from which on several results are drawn as an atlas
 PANELS, LABELS, MEMBERS = 4, 24, 36  # epsilons, labels and results in one figure, at most
 _ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
 _STRIP = 1.0  # inches that a strip for the mean adds to a panel
@@ -42,7 +45,8 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
         Where to save the figure: .png, .pdf or .svg.
     kind : str
         `lines`: the curves of the planes with their mean; `heatmap`: the mean over ε and angle; `labels`: a panel
-        for each label; `auto`: whichever fits.
+        for each label; `atlas`: several layers from left to right, with verdict, effect, mean curve and mean of the rows;
+        `auto`: whichever fits.
     epsilon : float or sequence of float, optional
         Of those in the result. Every one when omitted; where one is needed, the first at which a plane was hit.
     label : str, optional
@@ -81,11 +85,12 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
 
 def _draw_result(result, kind, epsilon, label, signed, planes):
     at = positions(result, epsilon)
-    if label is not None and str(label) not in [str(name) for name in result.label]:
-        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
+    check_label(result, label)
     several = result.label.size > 1 and label is None
     if kind == "labels" and not several:
         raise InputError(f"kind labels needs several labels, got {_listed([label or result.label[0]])}; use kind lines")
+    if kind == "atlas":
+        raise InputError("kind atlas puts several results side by side, and this is one; use kind lines")
     if kind == "heatmap" and len(at) < 2:
         raise InputError(f"kind heatmap needs at least 2 epsilons, got {len(at)}; use kind lines")
     if kind == "labels" or (kind == "auto" and several):
@@ -94,7 +99,7 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
     notes = Notes()
     if kind == "heatmap":
         figure = new_figure(7.2, 3.6)
-        heatmap(figure, figure.add_subplot(), pooled, signed, notes)
+        heatmap(figure.add_subplot(), pooled, signed, notes)
     else:
         figure = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes, notes)
     notes.add(offset_note(result))
@@ -117,7 +122,7 @@ def _draw_lines(pooled, with_map, signed, planes, notes):
     below = _draw_panels(figure, columns, panels, titles, notes, share="none", rest=rest)
     notes.add(f"{len(shown)} of {e} ε have a panel" if len(shown) < e else "")
     if with_map:
-        heatmap(figure, figure.add_subplot(below), pooled, signed, notes)
+        heatmap(figure.add_subplot(below), pooled, signed, notes)
     return figure
 
 
@@ -148,15 +153,19 @@ def _draw_labels(result, at, free, signed, planes):
 def _draw_results(results, kind, epsilon, label, signed, planes):
     """Return the panels of several results: stores down and bases across, in one row what alone differs."""
     if kind in ("labels", "heatmap"):
-        raise InputError(f"kind of several results must be auto or lines, got {kind}; plot one of them")
+        raise InputError(f"kind of several results must be auto, lines or atlas, got {kind}; plot one of them")
+    if kind == "atlas" or (kind == "auto" and len({store for store, _ in results}) > ATLAS):
+        from srmfast import atlasfigure
+
+        refuse_options("an atlas", {"epsilon": epsilon, "label": label, "signed": signed, "planes": planes})
+        return atlasfigure.draw(results.atlas())
     if not 1 <= len(results) <= MEMBERS:
         raise InputError(f"a figure holds 1 to {MEMBERS} results, got {len(results)}; plot fewer of them")
     epsilon = next(iter(common_epsilons(results)), None) if epsilon is None else epsilon
     found = {}
     for key, member in results.items():
         at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]
-        if label is not None and str(label) not in [str(name) for name in member.label]:
-            raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}{meant(label, member.label)}")
+        check_label(member, label)
         found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
     stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
     heads = None
@@ -269,9 +278,18 @@ def basis_words(name):
     return f"basis {shorten(name, 28)}"
 
 
+class SpotlightFigure(Figure):
+    """A figure that a notebook shows at the end of a cell, whether or not pyplot was ever imported there."""
+
+    def _repr_png_(self):
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def new_figure(width, height):
     """Return an empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = SpotlightFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     return figure
@@ -322,6 +340,12 @@ def positions(result, epsilon):
             raise InputError(f"epsilon must be one of the result's, {_listed(result.epsilon)}, got {value:g}")
         found.append(int(near[0]))
     return found
+
+
+def check_label(result, label):
+    """Refuse a label that the result does not have."""
+    if label is not None and str(label) not in [str(name) for name in result.label]:
+        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
 
 
 def _listed(values, most=12):

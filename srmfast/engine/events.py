@@ -20,6 +20,24 @@ class KernelsReady:
 
 
 @dataclass(frozen=True)
+class StoresFound:
+    """A pattern stands for several stores."""
+
+    pattern: str  # as it was given
+    names: tuple  # of the stores, in order
+    left_out: str  # arrays that match and cannot be activations
+    computed: bool  # whether each is an inference of a model
+
+
+@dataclass(frozen=True)
+class StoresLeftOut:
+    """Stores that a pattern stands for are of another width than the basis, and are not counted."""
+
+    names: tuple
+    why: str  # of the first
+
+
+@dataclass(frozen=True)
 class ComparingVectors:
     """The vectors of a basis are going to be compared with one another."""
 

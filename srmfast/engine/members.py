@@ -79,7 +79,7 @@ def count_members(
 ):  # fmt: skip
     """Do what `neurons` says; `basis` may be a pair of a name and what `neurons` takes."""
     epsilon = _check(request, concepts, permutations, tested)
-    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False)
+    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False, single=True)
     try:
         kernels = replace(member.kernels, task="members")
         kernels.announce(on_event, apart=apart)
@@ -114,7 +114,7 @@ def count_members(
                 "rows": accounting(counted.rows, SimpleNamespace(**chosen), np.int64(0)),
                 "mean_over_rms": offset(sums and (sums.value.total(), counted.rows)), "centred": passes.mean is not None,
                 "tested_rows": int(shared.tested.size), "untested": why, "grouped": request.groups is not None,
-                "notes": list(member.notes), "inputs": request.to_dict(member.given),
+                "notes": list(member.notes), "inputs": member.described(request),
                 "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
             },
         )  # fmt: skip

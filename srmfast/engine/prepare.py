@@ -1,7 +1,7 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,19 @@ from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
-from srmfast.engine.events import ComparingVectors, ignore
+from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
 from srmfast.engine.hits import tiles
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
+from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError, shown
+from srmfast.errors import InputError, OtherWidth, shown
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
-from srmfast.stores import Store, load_column, open_store, tensors_of
+from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
 _ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
@@ -83,6 +84,10 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+
+    def described(self, request):
+        """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
+        return replace(request, index=self.options["index"]).to_dict(self.given)
 
     @property
     def nbytes(self):
@@ -162,7 +167,7 @@ class Member:
         return "\n".join(lines)
 
 
-def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False):
+def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False, single=False):
     """Check all inputs of a run and plan it.
 
     Parameters
@@ -174,18 +179,20 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     request : Request
     resources : Resources
     on_event : callable
-        Receives `KernelsMissing` and `ComparingVectors`.
+        Receives `StoresFound`, `StoresLeftOut`, `KernelsMissing` and `ComparingVectors`.
     compiles : bool
         Whether kernels that are missing are to be announced: rows will be counted.
     apart : bool
         Compile them in a process of their own, for which its memory is not ours.
+    single : bool
+        Refuse a pattern that stands for several stores.
 
     Returns
     -------
     list of Member
         One for each store.
     """
-    stores, bases, resolved = _each_tensor(stores), list(bases), {}
+    stores, bases, resolved = each_store(stores, request, on_event, single=single), list(bases), {}
 
     def resolve(store):
         if store.d not in resolved:
@@ -198,7 +205,16 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
             kernels.announce(on_event, apart=apart)
         return kernels
 
-    members = [_member(name, source, kernels_of, resolve, request, resources, len(stores)) for name, source in stores]
+    members, narrow = [], []
+    for given in stores:
+        try:
+            members.append(_member(given, kernels_of, resolve, request, resources, len(stores)))
+        except OtherWidth as error:
+            if not given.found or not (members or given is not stores[-1]):
+                raise
+            narrow.append((str(given.source), str(error)))
+    if narrow:
+        on_event(StoresLeftOut(tuple(name for name, _ in narrow), narrow[0][1]))
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -206,17 +222,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     if len(names) * len(bases) > 1:
         _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
-
-
-def _each_tensor(stores):
-    """Put, in place of a pattern over the tensors of a model, each of them: one inference each, as members are read in turn."""
-    found = []
-    for name, source in stores:
-        tensors = tensors_of(source) if isinstance(source, (str, Path)) else [source]
-        found += [
-            (f"{name}.{number}" if name and len(tensors) > 1 else name, one) for number, one in enumerate(tensors)
-        ]
-    return found
 
 
 def _given(path):
@@ -233,8 +238,8 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, **request.store_options)
+def _member(given, kernels_of, resolve, request, resources, stores):
+    store, source = open_store(given.source, **given.options), given.source
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
@@ -250,7 +255,12 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
     kernels = kernels_of(store)  # before bases, which need some of them
-    chosen = resolve(store)
+    try:
+        chosen = resolve(store)
+    except OtherWidth:
+        if given.found:
+            store.close()
+        raise
     ways = [Way.choose(*parts, request) for parts in chosen]
     cells = selection.names.size * len(request.epsilon)
     sizes = [sizes_of(request.null, store.n, store.d, len(basis.vectors), cells) for basis, _, _ in chosen]
@@ -281,9 +291,9 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     )
     mean = _given_mean(request.centre, store)
     return Member(
-        name or store.name, store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
+        given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
+        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
     )  # fmt: skip
 
 
@@ -335,7 +345,7 @@ def basis_for(name, spec, store, request, *, memory):
             memory=memory,
         )
     if spec.vectors.shape[1] != store.d:
-        raise InputError(
+        raise OtherWidth(
             f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
         )
     return spec

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.displayed import Displayed
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
 from srmfast.errors import InputError, shown
@@ -17,8 +18,8 @@ IN_MEMORY = "array in memory"
 _PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Request(Displayed):
     """The options of `srmfast.run` that determine its numbers; see there for their meaning."""
 
     epsilon: object = DEFAULT_EPSILON
@@ -48,6 +49,18 @@ class Request:
     inputs: object = None
     batch: int | None = None
     basis_transpose: bool = False
+
+    def _line(self):
+        """Name what is not as it is by default, arrays by their shape."""
+        usual = type(self)()
+        said = []
+        for name in self.__dataclass_fields__:
+            value, default = getattr(self, name), getattr(usual, name)
+            if hasattr(value, "shape"):
+                said.append(f"{name}=array {tuple(value.shape)}")
+            elif value is not default and value != default:
+                said.append(f"{name}={value!r}")
+        return ", ".join(said)
 
     def __post_init__(self):
         object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))
