@@ -126,6 +126,9 @@ class SpecificationCurve(Presented):
     called: np.ndarray
     attrs: dict
 
+    def _line(self):
+        return self.headline()
+
     def __len__(self):
         return len(self.verdict)
 

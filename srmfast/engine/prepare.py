@@ -1,32 +1,32 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from srmfast.bases import Basis, load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
 from srmfast.engine.hits import tiles
+from srmfast.engine.inner import InnerProduct, load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError, OtherWidth, shown
+from srmfast.errors import InputError, OtherWidth
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
 from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
-_ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Member:
         Whether it is read once more for the median norm.
     notes : tuple of str
         What was found out about the rows and a user should know.
+    inner : InnerProduct or None
+        What changes the rows of the store; None for the Euclidean one.
     compared : (float, int)
         Seconds and bytes that comparing the bases with random rotations takes, roughly.
     """
@@ -84,6 +86,7 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+    inner: InnerProduct | None = None
 
     def described(self, request):
         """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
@@ -224,12 +227,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     return members
 
 
-def _given(path):
-    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
-    path, mark, key = str(path).partition("::")
-    return (path if "://" in path else os.path.abspath(path)) + mark + key
-
-
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
@@ -247,6 +244,8 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
+    inner = load_inner_product(request.inner_product, store.d)
+    store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -289,11 +288,11 @@ def _member(given, kernels_of, resolve, request, resources, stores):
         PreparedBasis(*parts, "none" if parts[2].most else mode, request.angles, way)
         for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
     )
-    mean = _given_mean(request.centre, store)
+    mean = given_mean(request.centre, store)
     return Member(
         given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
+        not isinstance(source, Store), given.path,
+        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
     )  # fmt: skip
 
 
@@ -310,45 +309,6 @@ def _bases(bases, store, request, resources, on_event):
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
-
-
-def basis_for(name, spec, store, request, *, memory):
-    """Load a basis for a store.
-
-    Parameters
-    ----------
-    name : str
-        Empty to take its own.
-    spec : Basis, array, path or name
-    store : Store
-    request : Request
-    memory : int
-        Bytes that vectors made by name may take.
-
-    Returns
-    -------
-    Basis
-    """
-    if not isinstance(spec, Basis):
-        shape = store.describe()["array_shape"]
-        axes = {axis: shape[axis] for axis in store.row_axes}
-        path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
-        if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
-            name, spec = name or Path(path).stem, load_column(spec)
-        spec = load_basis(
-            spec,
-            store.d,
-            name=name or None,
-            transpose=request.basis_transpose,
-            seed=request.seed,
-            axes=axes,
-            memory=memory,
-        )
-    if spec.vectors.shape[1] != store.d:
-        raise OtherWidth(
-            f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
-        )
-    return spec
 
 
 def _planes_of_result(planes):
@@ -390,14 +350,3 @@ def _refuse_missing(store, selection, missing):
             f"every chunk must exist, but {gone:,} rows of {store.location} lie in chunks that do not ({keys}): lost, "
             "or never written because they hold only the fill value; use --missing-chunks skip or zeros"
         )
-
-
-def _given_mean(centre, store):
-    if isinstance(centre, (bool, np.bool_)) or centre is None:
-        return None
-    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
-    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(
-            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
-        )
-    return np.ascontiguousarray(mean, np.float64)
