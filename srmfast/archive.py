@@ -53,7 +53,10 @@ VARIABLES = {
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_COMPARED)))
+_OPTIONAL = (
+    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon",
+    *(name for name in VARIABLES if name.startswith(_COMPARED)),
+)  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")

@@ -32,6 +32,12 @@ class Presented(Displayed):
 
         return summarise(self)
 
+    def report(self, path=None, *, title=None, force=False):
+        """Make a page of it that explains itself; see `srmfast.report_page`."""
+        from srmfast.page import report_page
+
+        return report_page(self, path, title=title, force=force)
+
     def save(self, path, *, force=False):
         """Write it as a Zarr v2 group, several results each under `<store>/<basis>`; see `srmfast.archive.save`."""
         from srmfast.archive import save

@@ -44,7 +44,7 @@ class Joint:
     called_by_chance: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpecificationCurve(Presented):
     """The verdicts of one store and basis under every combination of choices: a specification curve.
 
@@ -125,6 +125,9 @@ class SpecificationCurve(Presented):
     score: np.ndarray = field(repr=False)
     called: np.ndarray = field(repr=False)
     attrs: dict = field(repr=False)
+
+    def _line(self):
+        return self.headline()
 
     def __len__(self):
         return len(self.verdict)
