@@ -80,6 +80,9 @@ def same(a, b):
         "phase",
         "null_phase",
         "pair_phase",
+        "null_kurtosis",
+        "norm",
+        "norm_rows",
     ):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     for name in ("rows", "spec", "mean_over_rms", "planes_hit"):

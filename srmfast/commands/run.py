@@ -41,6 +41,7 @@ def add_arguments(parser):
         metavar="F",
         help="subtract the mean of the rows, or the one in F",
     )
+    options.add_inner_product(what)
     what.add_argument(
         "--null",
         type=int,

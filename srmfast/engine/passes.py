@@ -10,7 +10,7 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, by_fold, phase_by_fold, provenance
-from srmfast.engine.collect import SharedDrawn, SharedRepeats, SharedSums
+from srmfast.engine.collect import SharedDrawn, SharedNorms, SharedRepeats, SharedSums
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown, Rotating
 from srmfast.engine.identity import null_sizes, spec_of, states_of, units_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
@@ -76,7 +76,7 @@ class Passes:
                 suggest=self.suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, phases, sums, repeats, drawn = self._count(member)
+        rows, totals, wholes, ledgers, phases, sums, repeats, lengths, drawn = self._count(member)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
@@ -91,7 +91,8 @@ class Passes:
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
                 inputs=member.described(request), centre=self.mean,
-                repeats=repeats.value, norms=self.norms, notes=member.notes, phase=phase, chance=chance,
+                inner=None if member.inner is None else member.inner.matrix,
+                repeats=repeats.value, norms=self.norms, lengths=lengths.value, notes=member.notes, phase=phase, chance=chance,
                 units=units_of(member),
             )  # fmt: skip
 
@@ -126,7 +127,7 @@ class Passes:
     def tally(self):
         """Count the rows of a shard; return what they add up to."""
         self.find_limit()
-        more = dict(sums=self._sums(), repeats=self._repeats(), **self._compared())
+        more = dict(sums=self._sums(), repeats=self._repeats(), norms=SharedNorms(), **self._compared())
         counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
         self.member.store.check_unchanged(self.member.fingerprint)
         return counted.tally([self.member.interval])
@@ -176,15 +177,18 @@ class Passes:
         phases : list of ndarray or None
         sums : SharedSums or None
         repeats : SharedRepeats
+        lengths : SharedNorms
         drawn : SharedDrawn or None
         """
         keep, room = self.request.keep, member.plan.pair_room
 
         def count(member, wholes):
-            sums, repeats, compared = self._sums(), self._repeats(), self._compared()
+            sums, repeats, lengths, compared = self._sums(), self._repeats(), SharedNorms(), self._compared()
             shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            counted = self._read("count", member, member.bases, tuple(shared), sums=sums, repeats=repeats, **compared)
-            return counted.rows, counted.totals, counted.ledgers, counted.phases, sums, repeats, compared.get("drawn")
+            collected = dict(sums=sums, repeats=repeats, norms=lengths, **compared)
+            counted = self._read("count", member, member.bases, tuple(shared), **collected)
+            more = counted.phases, sums, repeats, lengths, compared.get("drawn")
+            return counted.rows, counted.totals, counted.ledgers, *more
 
         none = [None] * len(member.bases)
         try:
@@ -219,6 +223,7 @@ class Passes:
             ranges = [(getattr(ledger, "low", 0), getattr(ledger, "high", 0)) for ledger in ledgers]  # of pairs
             planes = [basis.planes.digest() for basis in bases]
             about = [self._identity, member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
+            about.append(list(task.collected))
             saved = self.checkpoint.reading(self.number, purpose, about)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()

@@ -8,10 +8,12 @@ import numpy as np
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
 from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
 from srmfast.engine.hits import tiles
+from srmfast.engine.inner import InnerProduct, load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
 from srmfast.engine.planes_drawn import cost_of, sizes_of
@@ -61,6 +63,8 @@ class Member:
         Whether it is read once more for the median norm.
     notes : tuple of str
         What was found out about the rows and a user should know.
+    inner : InnerProduct or None
+        What changes the rows of the store; None for the Euclidean one.
     compared : (float, int)
         Seconds and bytes that comparing the bases with random rotations takes, roughly.
     """
@@ -82,6 +86,7 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+    inner: InnerProduct | None = None
 
     def described(self, request):
         """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
@@ -239,6 +244,8 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
+    inner = load_inner_product(request.inner_product, store.d)
+    store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -281,11 +288,11 @@ def _member(given, kernels_of, resolve, request, resources, stores):
         PreparedBasis(*parts, "none" if parts[2].most else mode, request.angles, way)
         for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
     )
-    mean = _given_mean(request.centre, store)
+    mean = given_mean(request.centre, store)
     return Member(
         given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
         not isinstance(source, Store), given.path,
-        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
+        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
     )  # fmt: skip
 
 
@@ -343,14 +350,3 @@ def _refuse_missing(store, selection, missing):
             f"every chunk must exist, but {gone:,} rows of {store.location} lie in chunks that do not ({keys}): lost, "
             "or never written because they hold only the fill value; use --missing-chunks skip or zeros"
         )
-
-
-def _given_mean(centre, store):
-    if isinstance(centre, (bool, np.bool_)) or centre is None:
-        return None
-    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
-    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(
-            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
-        )
-    return np.ascontiguousarray(mean, np.float64)

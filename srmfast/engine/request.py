@@ -15,7 +15,16 @@ from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep, check_rotations
 
 IN_MEMORY = "array in memory"
-_PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
+_PATHS = (
+    "labels",
+    "groups",
+    "mask",
+    "lengths",
+    "tokens",
+    "planes",
+    "centre",
+    "inner_product",
+)  # options that may name a file
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -34,6 +43,7 @@ class Request(Displayed):
     tokens: object = None
     max_norm: object = None
     centre: object = False
+    inner_product: object = None
     keep: str = "auto"
     null: int = 0
     seed: int = 0
