@@ -134,9 +134,7 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
         compiles=not arguments.dry_run,
         apart=True,
     )
-    for member in members:
-        for warning in [*member.store.layout(), *member.notes]:
-            print(f"srmfast: {warning}", file=sys.stderr)
+    _warn(members)
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
@@ -158,6 +156,18 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
             checkpoint.finish()
             sweep(arguments.out)
     return 0
+
+
+def _warn(members):
+    """Tell what was found out about the stores; what several have in common, once."""
+    told = {}
+    for member in members:
+        for warning in [*member.store.layout(), *member.notes]:
+            told.setdefault(warning.removeprefix(f"{member.store.name} "), []).append(warning)
+    for warnings in told.values():
+        others = len(warnings) - 1
+        so = f" (and so {others} more store{'s' * (others > 1)})" if others else ""
+        print(f"srmfast: {warnings[0]}{so}", file=sys.stderr)
 
 
 def _check_outputs(arguments):
