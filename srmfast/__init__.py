@@ -20,8 +20,10 @@ _HOMES = {
     "neurons": "engine.members",
     "open_store": "stores",
     "project": "engine.projecting",
+    "report_page": "page",
     "run": "engine",
     "run_many": "engine",
+    "specification": "analyses.specification",
     "train": "training",
 }
 __all__ = ["__version__", *_HOMES]

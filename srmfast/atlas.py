@@ -7,14 +7,15 @@ import math
 
 import numpy as np
 
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, require
 from srmfast.excerpts import SAME_ANGLE, common_epsilons, finite, first_hit, part, shared_angle
 from srmfast.family import LEVEL
 from srmfast.jackknife import balance, directions, interval, leave_one_out
+from srmfast.oscillation import ENOUGH, rows_near
 from srmfast.whole import whole_file
 
 CENTRED = "-centred"  # ending of the name of a store whose mean was subtracted beside the store itself
-_ENOUGH = 30  # rows near a direction that a ratio rests on, at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,8 @@ class Layer:
         return self.basis, self.centred
 
 
-@dataclasses.dataclass(frozen=True)
-class Atlas:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Atlas(Displayed):
     """Several layers, in the order of the run.
 
     Attributes
@@ -114,6 +115,10 @@ class Atlas:
     effects: tuple
     shared: float | None
     rotations: int
+
+    def _line(self):
+        bases = ", ".join(self.bases)
+        return f"{len(self.names)} layers × {bases}, {'with' if self.tested else 'without'} verdicts"
 
     @property
     def names(self):
@@ -158,6 +163,9 @@ class Atlas:
     def to_csv(self, path):
         """Write the columns of `to_dataframe` to a CSV file, whole or not at all."""
         write_table(path, [dataclasses.asdict(layer) for layer in self.layers])
+
+    def _line(self):
+        return ", ".join("/".join((layer.store, layer.basis)) for layer in self.layers)
 
     def __str__(self):
         from srmfast.atlaslines import lines
@@ -269,7 +277,7 @@ def _contrast(pooled, curve):
         return float(curve[0]), *[math.nan] * 4
     weights = directions(curve.size, shared)
     on, midway = (weights @ curve).tolist()
-    if (on + midway) * int(pooled.rows[0]) * len(pooled.basis) < _ENOUGH:  # a row near b_i counts in all its planes
+    if sum(rows_near(pooled, (on, midway))) < ENOUGH:
         return on, midway, *[math.nan] * 3
     parts, held = pooled.fold_total[:, 0, 0] @ weights.T, pooled.rows_used[:, 0] > 0
     return on, midway, *map(float, interval(*leave_one_out(balance, parts, held)))

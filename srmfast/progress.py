@@ -14,6 +14,7 @@ from srmfast.engine.events import (
     PassStarted,
     PlanesOutgrown,
     ReadingResumed,
+    ReadingsStarted,
     Rotating,
     StoresFound,
     StoresLeftOut,
@@ -104,6 +105,8 @@ class Progress:
             self._line(f"left out, as wide as no basis: {', '.join(event.names)} ({event.why})")
         elif isinstance(event, Rotating):
             self._line(f"comparing {event.basis} with {event.rotations:,} random rotations of it")
+        elif isinstance(event, ReadingsStarted):
+            self._line(f"readings {event.first} to {event.last} of {event.of}: {event.options}")
         elif isinstance(event, PlanesOutgrown):
             self._line("the planes that are hit outgrow the memory: two more readings find the highest")
         elif isinstance(event, CheckpointLost):

@@ -30,6 +30,12 @@ class Presented(Displayed):
 
         return summarise(self)
 
+    def report(self, path=None, *, title=None, force=False):
+        """Make a page of it that explains itself; see `srmfast.report_page`."""
+        from srmfast.page import report_page
+
+        return report_page(self, path, title=title, force=force)
+
     def save(self, path, *, force=False):
         """Write it as a Zarr v2 group, several results each under `<store>/<basis>`; see `srmfast.archive.save`."""
         from srmfast.archive import save
@@ -257,13 +263,7 @@ class Result(Presented):
         return align(self)
 
     def opinions(self):
-        """Return the table of all readings of this result, and where they agree.
-
-        Returns
-        -------
-        srmfast.opinions.Opinions
-            Without `null`, only of what needs no rotations.
-        """
+        """Return the table of all readings of this result and where they agree, `srmfast.opinions.Opinions`; see there."""
         from srmfast.opinions import gather
 
         return gather(self)

@@ -41,6 +41,9 @@ class Neurons(Presented):
         epsilon, spec, row accounting, tested_rows, provenance.
     p : ndarray, (c, k, 2) float64, or None
         For each class and pole, corrected for all of them: see `srmfast.enrichment.permutation_test`.
+    null_f1, best_cone, best_epsilon : ndarray or None
+        The best cone for each class, beside those of random rotations of the basis: see `rotation_test`, and
+        `srmfast.engine.contest.Contest`.
 
     Notes
     -----
@@ -58,6 +61,12 @@ class Neurons(Presented):
         "label": (("label",), "class of the rows"),
         "basis": (("vector", "width"), "unit basis vectors, one a row"),
         "p": (("label", "vector", "pole"), "family-corrected permutation p of class and cone meeting so often"),
+        "null_f1": (
+            ("rotation", "label", "opening"),
+            "highest F1 of a cone, of the basis first, then of random rotations",
+        ),
+        "best_cone": (("label", "opening"), "cone of the basis with the highest F1"),
+        "best_epsilon": (("label", "opening"), "cosine of its half-angle"),
     }
 
     inside: np.ndarray
@@ -68,6 +77,9 @@ class Neurons(Presented):
     basis: np.ndarray
     attrs: dict
     p: np.ndarray | None = None
+    null_f1: np.ndarray | None = None
+    best_cone: np.ndarray | None = None
+    best_epsilon: np.ndarray | None = None
 
     def _line(self):
         names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
@@ -145,6 +157,22 @@ class Neurons(Presented):
             total, square = total + value, square + value**2
         variance = np.maximum(square - total**2 / held.size, 0.0) * (held.size - 1) / held.size
         return np.sqrt(variance)
+
+    def rotation_test(self):
+        """Say whether the vectors pick out classes better than the vectors of random rotations of the basis.
+
+        Returns
+        -------
+        srmfast.rotation_test.RotationTest
+
+        Raises
+        ------
+        InputError
+            It was made without `null`.
+        """
+        from srmfast.rotation_test import judge
+
+        return judge(self)
 
     # ---- ranked ----------------------------------------------------------------------------------------
 
@@ -252,6 +280,7 @@ class Neurons(Presented):
         ]  # fmt: skip
         lines += [f"  note     {note}" for note in attrs["notes"]]
         lines.append(f"  test     {self.tested()}")
+        lines += [] if self.null_f1 is None else str(self.rotation_test()).splitlines()
         table = self.table(_LISTED)
         if table:
             width = max(5, *(len(shorten(row["label"], 20)) for row in table))

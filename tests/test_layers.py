@@ -53,6 +53,7 @@ ALLOWED = {
         "engine",
         "norms",
         "opinions",
+        "page",
         "plots",
         "references",
         "report",
@@ -60,11 +61,17 @@ ALLOWED = {
         "whole",
     },
     "jackknife": set(),
-    "atlas": {"errors", "excerpts", "family", "jackknife", "atlaslines", "whole"},
+    "matching": set(),
+    "atlas": {"displayed", "errors", "excerpts", "family", "jackknife", "oscillation", "atlaslines", "whole"},
     "atlaslines": {"excerpts", "family"},
     "enrichment": {"errors"},
-    "archive": {"errors", "projection", "selectivity", "results", "spec", "whole"},
-    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps"},
+    "archive": {"errors", "projection", "robustness", "selectivity", "results", "spec", "whole"},
+    "deciding": set(),
+    "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
+    "readings": {"deciding", "excerpts", "family"},
+    "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
+    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps", "rotation_test"},
+    "rotation_test": {"errors", "excerpts", "selectivity"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
         "displayed",
@@ -94,6 +101,8 @@ ALLOWED = {
     "analyses": {
         "",
         "displayed",
+        "family",
+        "robustness",
         "graph",
         "whole",
         "archive",
@@ -108,6 +117,7 @@ ALLOWED = {
         "engine",
         "results",
         "atlas",
+        "matching",
         "jackknife",
         "excerpts",
         "differencelines",
@@ -124,7 +134,7 @@ ALLOWED = {
     "plots": {"errors", "nulls", "results", "excerpts", "_notes", "_panels", "atlasfigure", "opinionfigure"},
     "opinionfigure": {"_notes", "errors", "excerpts", "plots"},
     "atlasfigure": {"_notes", "atlaslines", "excerpts", "family", "plots"},
-    "classmaps": {"errors", "results", "excerpts", "_notes", "plots", "selectivity"},
+    "classmaps": {"_panels", "errors", "results", "excerpts", "_notes", "plots", "selectivity"},
     "discs": {"errors", "results", "excerpts", "_notes", "plots", "projection"},
     "axes": {
         "errors",
@@ -139,6 +149,22 @@ ALLOWED = {
         "projection",
     },
     "cards": {"axes", "excerpts", "oscillation", "overview", "report", "verdicts"},
+    "page": {
+        "",
+        "whole",
+        "errors",
+        "spec",
+        "archive",
+        "results",
+        "projection",
+        "selectivity",
+        "robustness",
+        "excerpts",
+        "oscillation",
+        "report",
+        "verdicts",
+        "page",
+    },
     "training": {"displayed", "", "bases", "errors", "graph", "spec", "stores", "training", "whole"},
     "progress": {"engine", "training"},
     "compat": {"errors", "bases", "planes", "engine"},
@@ -186,13 +212,15 @@ INSIDE_FUNCTIONS_ONLY = {
     ("references", "engine"),
     ("results", "engine"),
     ("results", "whole"),
+    ("results", "page"),
     ("results", "plots"),
     ("results", "report"),
-    ("archive", "projection"),
-    ("archive", "selectivity"),
     ("results", "selectivity"),
     ("selectivity", "classmaps"),
+    ("selectivity", "rotation_test"),
     ("projection", "discs"),
+    ("robustness", "dashboard"),
+    ("robustness", "readings"),
     ("bases", "thompson"),
 }
 HEAVY = {"numba", "zarr", "h5py", "matplotlib", "pyarrow", "onnx", "onnxruntime", "scipy", "pandas", "dask"}
@@ -248,7 +276,17 @@ def test_no_analysis_imports_another(path):
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     if (
         part(path)
-        in ("kernels", "plots", "_panels", "discs", "classmaps", "atlasfigure", "differencefigure", "opinionfigure")
+        in (
+            "kernels",
+            "plots",
+            "_panels",
+            "discs",
+            "classmaps",
+            "atlasfigure",
+            "differencefigure",
+            "dashboard",
+            "opinionfigure",
+        )
         or path.stem == "_zarr_roots"
     ):  # made of it; imported lazily
         return

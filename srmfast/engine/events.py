@@ -101,6 +101,16 @@ class Rotating:
 
 
 @dataclass(frozen=True)
+class ReadingsStarted:
+    """Some readings of a specification curve, those that one run gives, begin."""
+
+    first: int  # the first of them, from 1
+    last: int  # the last of them
+    of: int  # readings of the curve
+    options: str  # what they have in common
+
+
+@dataclass(frozen=True)
 class PassFinished:
     """A reading of the store is complete, or given up."""
 

@@ -1,13 +1,12 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from srmfast.bases import Basis, load_basis
 from srmfast.engine.basis import PreparedBasis, Way, listed_ns
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
@@ -21,14 +20,13 @@ from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
-from srmfast.errors import InputError, OtherWidth, shown
+from srmfast.errors import InputError, OtherWidth
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
 from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
-_ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
 
 
 @dataclass(frozen=True)
@@ -229,12 +227,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     return members
 
 
-def _given(path):
-    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
-    path, mark, key = str(path).partition("::")
-    return (path if "://" in path else os.path.abspath(path)) + mark + key
-
-
 def _check_groups(names):
     for name in names:
         if "/" in name or name.startswith((".", "__")):
@@ -299,7 +291,7 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     mean = given_mean(request.centre, store)
     return Member(
         given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
+        not isinstance(source, Store), given.path,
         given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection), *([inner.note] if inner else [])), compared, inner,
     )  # fmt: skip
 
@@ -317,46 +309,6 @@ def _bases(bases, store, request, resources, on_event):
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
     return list(chosen.values())
-
-
-def basis_for(name, spec, store, request, *, memory):
-    """Load a basis for a store.
-
-    Parameters
-    ----------
-    name : str
-        Empty to take its own.
-    spec : Basis, array, path or name
-    store : Store
-    request : Request
-    memory : int
-        Bytes that vectors made by name may take.
-
-    Returns
-    -------
-    Basis
-    """
-    if not isinstance(spec, Basis):
-        shape = store.describe()["array_shape"]
-        axes = {axis: shape[axis] for axis in store.row_axes}
-        path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
-        if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
-            name, spec = name or Path(path).stem, load_column(spec)
-        spec = load_basis(
-            spec,
-            store.d,
-            name=name or None,
-            transpose=request.basis_transpose,
-            seed=request.seed,
-            axes=axes,
-            memory=memory,
-        )
-    if spec.vectors.shape[1] != store.d:
-        raise OtherWidth(
-            f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
-        )
-    inner = getattr(store, "inner", None)
-    return spec if inner is None else inner.change_basis(spec)
 
 
 def _planes_of_result(planes):

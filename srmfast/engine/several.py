@@ -1,6 +1,8 @@
 """The stores of a run: those given, and in place of a pattern each store that it stands for."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from srmfast.engine.events import StoresFound
 from srmfast.errors import InputError
@@ -29,6 +31,14 @@ class Given:
     options: dict
     ending: str = ""
     found: bool = False
+
+    @property
+    def path(self):
+        """The path as it is found from any folder, a store is never a key; None for arrays and open stores."""
+        if not isinstance(self.source, (str, Path)):
+            return None
+        path, mark, key = str(self.source).partition("::")
+        return (path if "://" in path else os.path.abspath(path)) + mark + key
 
     def named(self, store):
         """Return the name of the group of the result."""

@@ -80,7 +80,8 @@ def several_of(source, options):
     InputError
         Nothing matches, or nothing that could be activations.
     """
-    index = dict(options.get("index") or {})
+    options = {"feature_axis": None, "index": None, "flatten": False} | options
+    index = dict(options["index"] or {})
     free = [axis for axis, position in index.items() if isinstance(position, str) and position == EVERY]
     if len(free) > 1:
         raise InputError(f"every position of one axis can be meant, got {free[0]}=* and {free[1]}=*; fix one of them")
