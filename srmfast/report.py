@@ -288,8 +288,7 @@ def _several(results):
     every = overview.lines_of(results, common_epsilons(results)[:1])
     beside = sidebyside.lines(results, {(one.store, one.basis): (one.ratio_words, one.peak) for one in every})
     if _are_layers(results):
-        return [*str(results.atlas()).split("
-"), *beside, *strata.headlines(results)]
+        return [*str(results.atlas()).split("\n"), *beside, *strata.headlines(results)]
     members, shared, room = list(results.items()), common_epsilons(results), LINES - 6 - len(beside)
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))
