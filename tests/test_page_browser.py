@@ -68,19 +68,19 @@ def opened(browser, tmp_path_factory):
         tab.context.close()
 
 
+@pytest.fixture(scope="module")
+def kept(opened, result):
+    return opened(result)
+
+
 @pytest.fixture
-def tab(opened, result, request):
-    """One tab for all that look at the one result, reloaded so that each finds it fresh."""
-    kept = request.module.__dict__
-    if "_tab" not in kept:
-        kept["_tab"] = opened(result)
-        return kept["_tab"]
-    page = kept["_tab"]
-    page.evaluate("document.activeElement.blur()")
-    page.requests.clear()
-    page.reload()
-    page.wait_for_selector(".chart[data-ready]")
-    return page
+def tab(kept):
+    """The one tab of the one result, loaded anew."""
+    kept.evaluate("scrollTo(0, 0)")
+    kept.requests.clear()
+    kept.reload()
+    kept.wait_for_selector(".chart[data-ready]")
+    return kept
 
 
 def wait(tab, script):
@@ -367,3 +367,24 @@ def test_a_hundred_thousand_planes_load_and_the_page_says_what_it_left_out(opene
     )
     assert np.array(found["high"]) / 200 == pytest.approx(result.quantiles(0.95)[0, 0, 0], abs=2e-6)
     assert (np.array(found["total"]) == result.total[0, 0]).all()
+
+
+def test_results_that_lack_something_are_drawn_too(opened, rows):
+    labels = np.array(["all rows", "x" * 50 + "a" + "y" * 50, "x" * 50 + "b" + "y" * 50])[np.arange(600) % 3]
+    tab = opened(
+        {
+            "nothing hit": srmfast.run(rows, "standard", epsilon=0.9999999, angles=ANGLES),
+            "no plane kept": srmfast.run(rows, "standard", epsilon=0.6, keep="summary", angles=ANGLES),
+            "odd": srmfast.run(rows, "standard", epsilon=[-0.5, 0.6], planes="active:3", angles=45),
+            "one plane": srmfast.run(rows, "standard", epsilon=0.6, planes=[(0, 1)], angles=ANGLES),
+            "names": srmfast.run(rows, "standard", epsilon=0.6, labels=labels, angles=ANGLES),
+        }
+    )
+    drawn = tab.locator("details.section").first
+    drawn.locator("summary").first.click()
+    wait(tab, "document.querySelector('details.section .chart').dataset.ready")
+    assert "no row in any cone" in drawn.inner_text()
+    settled(tab, lambda: tab.locator("input[type=range]").first.fill("1"))
+    assert tab.locator(".panels.many").locator("canvas").count() >= 4
+    buttons = tab.locator(".subsets button").first.locator("xpath=..").locator("button")
+    assert len(set(buttons.all_inner_texts())) == buttons.count() == 4

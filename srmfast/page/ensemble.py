@@ -44,8 +44,9 @@ def ensemble(result, name, room):
     subsets = []
     for label, share in zip(chosen, shares, strict=True):
         one = part(result, label=label)
-        title = "all rows" if label in (None, "all") else label
-        subsets.append(_subset(one, title, int(room * share)))
+        title = "all rows" if label in (None, "all") else shorten(label, 40)
+        same = sum(other["title"] == title for other in subsets)
+        subsets.append({"title": title, **_subset(one, f"{title} ({same + 1})" if same else title, int(room * share))})
     try:
         selves = [encode_rounded(curve) for curve in result.self_srm()]
     except InputError:  # no plane was kept
@@ -125,7 +126,7 @@ def _subset(one, title, room):
         )
     notes += sorted(set(filter(None, unknown)))
     return {
-        "name": shorten(title, 40),
+        "name": title,
         "rows": int(one.rows[0]),
         "planes": planes,
         "counts": views,

@@ -79,7 +79,14 @@ def _effects(atlas):
             for key, field in (("values", "effect"), ("low", "low"), ("high", "high"))
         }
         series.append({"name": f"{basis}, mean {'subtracted' if centred else 'as stored'}", **values})
-    data = {"x": list(range(len(names))), "names": names, "series": series, "xlabel": "", "ylabel": "effect"}
+    data = {
+        "x": list(range(len(names))),
+        "names": names,
+        "series": series,
+        "xlabel": "",
+        "ylabel": "effect",
+        "range": [-1.05, 1.05],
+    }
     words = (
         "Effect of each layer, from −1 (all between the basis vectors) to +1 (all along them), with its 95 % interval."
     )

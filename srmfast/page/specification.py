@@ -2,14 +2,11 @@
 
 import math
 
-from srmfast.excerpts import number
+from srmfast.excerpts import number, plural
 from srmfast.page.provenance import provenance
 from srmfast.page.sections import Cell, Chart, Column, Section, Table
+from srmfast.readings import captions
 
-_HEADS = {
-    "decided by": "What decides it", "together": "All readings together", "note": "Mind", "throughout": "The same in all",
-    "not varied": "Not varied",
-}  # fmt: skip
 _COLUMNS = (
     Column("reading", "by effect, highest first", True), Column("verdict", "explained: mean and covariance of the rows alone bring it about"),
     Column("effect", "share nearer to the basis minus share nearer midway, with its 95 % interval", True),
@@ -33,18 +30,6 @@ def specification_section(curve, name, file, *, folded=False):
     -------
     Section
     """
-    lines = curve.summary().split("\n\n")[0].splitlines()
-    facts, last = {}, ""
-    for line in lines[1:]:
-        head, words = line[2:14].strip(), line[14:].strip()
-        if head:
-            last = head
-            facts.setdefault(last, []).append(words)
-        else:
-            facts[last][-1] += f" {words}"
-    told = tuple(
-        (_HEADS[head], words[0] if len(words) == 1 else tuple(words)) for head, words in facts.items() if head in _HEADS
-    )
     headline = curve.headline()
     words = (
         f"{headline[:1].upper()}{headline[1:]}. A reading is one combination of the choices that could have been made otherwise: every one "
@@ -52,9 +37,24 @@ def specification_section(curve, name, file, *, folded=False):
     )
     ranked = curve.ranked()
     return Section(
-        name, words=words, facts=told, charts=(_chart(ranked),), tables=(_table(curve, ranked),), parts=(provenance(curve, file),),
-        folded=folded,
+        name, words=words, facts=_facts(curve), charts=(_chart(ranked),), tables=(_table(curve, ranked),),
+        parts=(provenance(curve, file),), folded=folded,
     )  # fmt: skip
+
+
+def _facts(curve):
+    decided, together, same, mind = captions(curve)
+    explained = int(curve.explained.sum())
+    like = f"in {plural(explained, 'reading')} Gaussian rows with the same mean and covariance do the same: there, explained"
+    facts = (
+        ("What decides it", decided.removeprefix("decided by: ")),
+        ("All readings together", together),
+        ("Mean and covariance", like * bool(explained)),
+        ("The same in all", (same or "").removeprefix("in all readings: ")),
+        ("Not varied", tuple(f"{one['name']}: {one['why']}" for one in curve.attrs["unvaried"])),
+        ("Mind", tuple(filter(None, [mind, *curve.attrs["notes"]]))),
+    )
+    return tuple((head, words) for head, words in facts if words)
 
 
 def _chart(ranked):
@@ -68,7 +68,13 @@ def _chart(ranked):
         }
         for verdict in dict.fromkeys(row["verdict"] for row in shown)
     ]  # fmt: skip
-    data = {"x": [row["reading"] for row in shown], "series": series, "xlabel": "reading", "ylabel": "effect"}
+    data = {
+        "x": [row["reading"] for row in shown],
+        "series": series,
+        "xlabel": "reading",
+        "ylabel": "effect",
+        "range": [-1.05, 1.05],
+    }
     words = "Effect of every reading, highest first, from −1 (between the basis vectors) to +1 (along them), by its verdict."
     return Chart("curves", data, words, words)
 

@@ -178,7 +178,7 @@ def _neurons(result):
         return None
     if not found.table(1):
         return None
-    words = f"Rows in the cone of each basis vector at ε = {number(found.epsilon)} and of its opposite, by label. {found.attrs['untested'].capitalize()}."
+    words = f"Rows in the cone of each basis vector at ε = {number(found.epsilon)} and of its opposite, by label. For a test against chance: srmfast neurons, on the rows."
     return Section("Which label each basis vector answers to", words=(words,), tables=(neurons_table(found),))
 
 

@@ -47,7 +47,7 @@ def render(title, sections, data):
     )  # fmt: skip
     styles, scripts = ([_asset(name) for name in names] for names in (STYLES, SCRIPTS))
     return environment.get_template("page.html").render(
-        title=title, sections=sections, version=__version__, policy=_policy(styles, scripts),
+        title=title, sections=sections, version=__version__, licence=_asset("uplot/LICENSE"), policy=_policy(styles, scripts),
         styles=[Markup(text) for text in styles], scripts=[Markup(text) for text in scripts],
         data=Markup(as_data(data)), as_data=lambda value: Markup(as_data(value)),
     )  # fmt: skip
