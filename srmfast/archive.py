@@ -19,7 +19,13 @@ from srmfast.whole import beside, move_in, sync_folder, whole_file
 FORMAT_VERSION = 1
 
 _FRAMES = ("rotation", "label", "epsilon", "side")
-_COMPARED = ("null_", "pair_", "surrogate_", "tested_")  # beginnings of what only a run with rotations has
+_SOME = (
+    "null_",
+    "pair_",
+    "surrogate_",
+    "tested_",
+    "stratum",
+)  # beginnings of what only a run with rotations or strata has
 
 # Every variable of the file: its dimensions and what it is.
 VARIABLES = {
@@ -63,10 +69,14 @@ VARIABLES = {
     "null_norm": (("rotation",), "rank correlation of the norms of the rows drawn with their Σz⁴"),
     "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
     "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
+    "stratum": (("stratum",), "kind of row: families of strata, one after another"),
+    "stratum_rows": (("fold", "stratum"), "rows in the denominator"),
+    "stratum_total": (("stratum", "epsilon", "angle"), "counts summed over all planes"),
+    "stratum_phase": (("fold", "stratum", "epsilon", "side"), "phase of the rows in each stratum"),
 }
 _OPTIONAL = (
     "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon", "inner_product", "norm", "norm_rows",
-    *(name for name in VARIABLES if name.startswith(_COMPARED)),
+    *(name for name in VARIABLES if name.startswith(_SOME)),
 )  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")

@@ -58,6 +58,7 @@ def card(thing):
     makers = {
         "Result": _result, "Results": _results, "Projection": _projection, "Projections": _projections, "Neurons": _neurons,
         "Alignment": _alignment, "Basis": _basis, "Store": _store, "Trained": _trained, "Recipe": _recipe,
+        "SpecificationCurve": _curve,
     }  # fmt: skip
     make = next((makers[kind.__name__] for kind in type(thing).__mro__ if kind.__name__ in makers), _plain)
     return _html(make(thing))
@@ -144,6 +145,10 @@ def _neurons(neurons):
         cells = f"{row['f1']:.3f}{sd}", f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['inside']:,}", p
         found.append((name, shorten(row["label"], 30), *cells))
     return _Card("Neurons", told, [(columns, found)], picture=lambda ax: neurons.plot(ax=ax, most=12, title=""))
+
+
+def _curve(curve):
+    return _Card("SpecificationCurve", text=curve.summary(), picture=lambda ax: curve.plot(ax=ax))
 
 
 def _alignment(alignment):

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from srmfast import opinions, overview, verdicts
+from srmfast import coverage, opinions, overview, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     common_epsilons,
@@ -68,6 +68,7 @@ def _one(result):
         if judged is not result:
             lines.append(f"judged  on the {int(judged.rows.sum()):,} rows that did not choose the planes:")
         lines += _epsilons(judged) if judged.total.any() else [nothing_hit(judged)]
+        lines += _coverage(judged)
         lines += _top_planes(result)
     else:
         lines.append(nothing_hit(result))
@@ -77,7 +78,8 @@ def _one(result):
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
     verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
-    return lines + verdict + _others(result) + speed
+    kinds = [] if result.stratum is None else strata.lines(result.strata())
+    return lines + verdict + _others(result) + kinds + speed
 
 
 def _store(result):
@@ -207,6 +209,15 @@ def _epsilons(result):
     return lines + oscillation(pooled, at, shared, mean[at])
 
 
+def _coverage(result):
+    """Return over how many vectors rows spread, which a verdict says itself: no mean over planes can tell."""
+    if result.null_phase is not None or not result.plane_i.size or not result.total.any():
+        return []
+    pooled = part(result)
+    at = telling(pooled, pooled.mean()[0], shared_angle(pooled))
+    return coverage.lines(result, float(pooled.epsilon[at]))
+
+
 def _top_planes(result):
     """Return a line for each of the planes with the highest peak at the first epsilon that was hit."""
     pooled = part(result, epsilon=[first_hit(result)])
@@ -263,28 +274,26 @@ def _speed(result):
 # ---- several -----------------------------------------------------------------------------------------
 
 
-def _verdicts(results):
-    """Return the verdict of each result that was compared with rotations of its basis."""
-    lines = []
-    for (store, basis), result in results.items():
-        if result.null_phase is not None:
-            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {verdicts.headline(result.alignment())}"
-            first, *others = textwrap.wrap(told, COLUMNS - 8, break_on_hyphens=False)
-            lines += [f"verdict {first}", *(f"        {other}" for other in others)]
-    return lines
+def _are_layers(results):
+    """Say whether several stores are better told as layers: with verdicts, many, or of names too long to tell apart."""
+    stores = {store for store, _ in results}
+    tested = any(result.null_phase is not None for result in results.values())
+    alike = len({shorten(store, overview.NAME) for store in stores}) < len(stores)
+    return len(stores) > 1 and (tested or alike or len(results) > LINES - 5)
 
 
 def _several(results):
     if not len(results):
         return ["no results"]
-    tested = any(result.null_phase is not None for result in results.values())
-    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
-        return str(results.atlas()).split("\n")
-    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
+    every = overview.lines_of(results, common_epsilons(results)[:1])
+    beside = sidebyside.lines(results, {(one.store, one.basis): (one.ratio_words, one.peak) for one in every})
+    if _are_layers(results):
+        return [*str(results.atlas()).split("\n"), *beside, *strata.headlines(results)]
+    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6 - len(beside)
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))
     lines = overview.table(overview.lines_of(shown, shared[: len(shared) - len(left)]))
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
     lines += [f"… and ε = {', '.join(number(one) for one in left)}, in each of them"] if left else []
-    lines += [*_verdicts(results), *overview.LEGEND]
+    lines += [*beside, *verdicts.headlines(results), *strata.headlines(results), *overview.LEGEND]
     return [*lines, f"one of them alone: srmfast show RESULT::{'/'.join(members[0][0])}, and plot likewise"]

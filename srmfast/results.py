@@ -112,6 +112,10 @@ class Result(Presented):
     tested_i: np.ndarray | None = None
     tested_j: np.ndarray | None = None
     tested_phase: np.ndarray | None = None
+    stratum: np.ndarray | None = None
+    stratum_rows: np.ndarray | None = None
+    stratum_total: np.ndarray | None = None
+    stratum_phase: np.ndarray | None = None
     null_kurtosis: np.ndarray | None = None
     null_kurtosis_without: np.ndarray | None = None
     null_norm: np.ndarray | None = None
@@ -175,6 +179,7 @@ class Result(Presented):
             self, counts=self.counts_heldout, counts_heldout=None, rows_used=self.rows_used * away[:, None],
             fold_total=folds, total=folds.sum(axis=0),
             phase=None if self.phase is None else self.phase * away[:, None, None, None],
+            stratum=None, stratum_rows=None, stratum_total=None, stratum_phase=None,
         )  # fmt: skip
 
     def signed(self):
@@ -262,13 +267,7 @@ class Result(Presented):
         return align(self)
 
     def opinions(self):
-        """Return the table of all readings of this result, and where they agree.
-
-        Returns
-        -------
-        srmfast.opinions.Opinions
-            Without `null`, only of what needs no rotations.
-        """
+        """Return the table of all readings of this result and where they agree, `srmfast.opinions.Opinions`; see there."""
         from srmfast.opinions import gather
 
         return gather(self)
@@ -278,6 +277,12 @@ class Result(Presented):
         from srmfast.references import reference
 
         return reference(self, m, signs=signs, seed=seed)
+
+    def strata(self, epsilon=None):
+        """Return the `Strata` of the result: what kind of row makes the peak; see `srmfast.strata.strata_of`."""
+        from srmfast.strata import strata_of
+
+        return strata_of(self, epsilon)
 
     def self_srm(self):
         """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.

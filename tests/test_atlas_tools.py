@@ -76,7 +76,7 @@ def test_layers_are_tested_together_and_drawn(script, tool, acts):
         assert effect["near"] == pytest.approx(near[at] / len(rows) / 80, abs=2e-4)
         assert effect["far"] == pytest.approx(far[at] / len(rows) / 80, abs=2e-4)
         assert effect["size"] == pytest.approx((near[at] - far[at]) / (near[at] + far[at]), abs=2e-3)
-        assert abs(told["beside_effects"]["centred"][at]["size"] - effect["size"]) < 0.1  # other planes
+        assert abs(told["beside"]["effects"]["centred"][at]["size"] - effect["size"]) < 0.1  # other planes
     counted = tool("measure_atlas").near_and_far(
         centred.astype(np.float32), np.array(planes), numbers["epsilons"], np.arange(len(rows)) % 64
     )
@@ -84,8 +84,8 @@ def test_layers_are_tested_together_and_drawn(script, tool, acts):
     square = centred**2
     kurtosis = (WIDTH * (square**2).sum(axis=1) / square.sum(axis=1) ** 2).mean()
     assert (
-        told["beside_kurtosis"]["centred"] == pytest.approx(kurtosis, rel=1e-3)
-        and kurtosis > told["beside_kurtosis"]["random"]
+        told["beside"]["kurtosis"]["centred"] == pytest.approx(kurtosis, rel=1e-3)
+        and kurtosis > told["beside"]["kurtosis"]["random"]
     )
     cones = told["cones"]["centred"]
     cosines = centred / np.linalg.norm(centred, axis=1, keepdims=True)

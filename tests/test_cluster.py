@@ -27,6 +27,7 @@ WAYS = {
     "long": dict(max_norm=1.05, centre=True),
     "hits": dict(keep="hit"),
     "top": dict(keep="top:2"),
+    "kinds": dict(strata="norm,massive", centre=True),
 }
 
 
@@ -83,6 +84,9 @@ def same(a, b):
         "null_kurtosis",
         "norm",
         "norm_rows",
+        "stratum_total",
+        "stratum_phase",
+        "stratum_rows",
     ):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     for name in ("rows", "spec", "mean_over_rms", "planes_hit"):

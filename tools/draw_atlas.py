@@ -20,11 +20,12 @@ CLOSER = 0.3  # and the one beside it in the table
 WAYS = {  # of effects: name, colour (Okabe and Ito), line
     "stored": ("as stored", "0.15", "-"),
     "centred": ("mean subtracted", "#D55E00", "-"),
-    "ordinary": ("and without massive coordinates", "#009E73", (0, (4, 1.5))),
-    "gaussian": ("Gaussian rows with mean and covariance of these", "#0072B2", (0, (2, 1.2))),
-    "scaled": ("every neuron over its standard deviation", "#CC79A7", "-"),
+    "ordinary": ("… without massive coordinates", "#009E73", (0, (4, 1.5))),
+    "directions": ("Gaussian rows, moments of these", "#0072B2", (0, (2, 1.2))),
+    "scaled": ("… every neuron over its standard deviation", "#CC79A7", "-"),
     "random": ("random basis", "0.55", (0, (1, 1.2))),
 }
+NONE = {"size": None, "low": None, "high": None, "near": None, "far": None}
 
 
 def main(argv=None):
@@ -90,41 +91,41 @@ def draw(numbers):
 
 
 def _effects(axes, numbers, blocks):
-    layers, e = numbers["layers"].values(), numbers["epsilons"].index(SHOWN)
+    layers, e = list(numbers["layers"].values()), numbers["epsilons"].index(SHOWN)
     axes.axhline(0, color="0.8", lw=0.7)
     for way, (name, colour, line) in WAYS.items():
         told = [effect_of(one, way, e) for one in layers]
-        size, low, high = (
-            np.array([np.nan if of[key] is None else of[key] for of in told]) for key in ("size", "low", "high")
-        )
-        axes.plot(blocks, size, color=colour, ls=line, lw=1.3, label=name)
-        axes.fill_between(blocks, low, high, color=colour, alpha=0.2, lw=0)
+        size, low, high = (np.array([of[key] for of in told], float) for key in ("size", "low", "high"))
+        at = np.array(blocks)
+        known = np.isfinite(size)
+        axes.plot(at[known], size[known], color=colour, ls=line, lw=1.3, label=name)
+        axes.fill_between(at[known], low[known], high[known], color=colour, alpha=0.2, lw=0)
         if way in ("stored", "centred"):
             beyond = np.array([found_in(one["joint"][way]) in ("aligned", "mixed") for one in layers])
             for kind, face in ((beyond, colour), (~beyond, "w")):
-                axes.plot(np.array(blocks)[kind], size[kind], "o", ms=3.6, mfc=face, mec=colour, mew=0.9)
-    axes.set_ylabel(f"to a neuron − midway,\nshare of near pairs\n(ε = {SHOWN:g})".replace("\\\n", "\n"))
-    axes.set_ylim(-1.05, 1.05)
-    axes.legend(frameon=False, ncols=2, loc="lower right", handlelength=2.6)
+                axes.plot(at[kind], size[kind], "o", ms=3.2, mfc=face, mec=colour, mew=0.9)
+    axes.set_ylabel(f"to a neuron − midway,\nshare of near pairs\n(ε = {SHOWN:g})")
+    axes.set_ylim(-0.25, 1.05)
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.16), handlelength=2.6)
 
 
 def _amount(axes, numbers, blocks):
     layers, e = list(numbers["layers"].values()), numbers["epsilons"].index(SHOWN)
-    pairs = numbers["rows_tested"] * numbers["planes_tested"]
-    for key, way in (("drawn", "centred"), ("gaussian", "gaussian"), ("rotated", "random")):
-        name, colour, line = WAYS[way]
-        share = np.array([sum(one[key][e]) / pairs for one in layers])
-        axes.plot(blocks, np.where(share > 0, share, np.nan), color=colour, ls=line, lw=1.3, label=_AMOUNTS[key])
+    for way in ("stored", "centred", "directions", "scaled", "random"):
+        _, colour, line = WAYS[way]
+        share = np.array([_near(one, way, e, numbers) for one in layers], float)
+        known = share > 0
+        axes.plot(np.array(blocks)[known], share[known], color=colour, ls=line, lw=1.3)
     axes.set_yscale("log")
-    axes.set_ylabel("(row, plane) pairs\nnearer than 78°")
-    axes.legend(frameon=False, loc="center right", handlelength=2.6)
+    axes.set_ylabel("share of (row, plane)\npairs that come near")
 
 
-_AMOUNTS = {
-    "drawn": "the model's rows, mean subtracted",
-    "gaussian": "Gaussian rows, same moments",
-    "rotated": "the model's rows, rotated bases",
-}
+def _near(one, way, e, numbers):
+    """Return the share of pairs that come near; of rows as stored, among those drawn for the test."""
+    if way == "stored":
+        return sum(one["stored"][e]) / (numbers["rows_tested"] * numbers["planes_tested"])
+    told = effect_of(one, way, e)
+    return np.nan if told["near"] is None else told["near"] + told["far"]
 
 
 def _strip(axes, numbers, blocks, way):
@@ -165,92 +166,97 @@ def _mean(axes, numbers, blocks):
 
 
 def effect_of(layer, way, e):
-    """Return size, low and high of an effect; of Gaussian rows without an interval."""
+    """Return size, low and high of an effect; as stored of the rows drawn for the test, without an interval."""
     if way == "centred":
         return layer["effects"][e]
-    if way != "gaussian":
-        return layer["beside_effects"][way][e]
-    near, far = layer["gaussian"][e]
-    size = (near - far) / (near + far) if near + far else None
-    return {"size": size, "low": size, "high": size}
+    if way == "stored":
+        near, far = layer["stored"][e]
+        size = (near - far) / (near + far) if near + far else None
+        return NONE | {"size": size, "low": size, "high": size}
+    return layer["beside"]["effects"][way][e] if layer["beside"] else NONE
 
 
 def layers_table(numbers):
     """Return the table of layers."""
-    head = ["block", "\\|mean\\|/rms", "first ÷ others", "massive", "stored", "p", "centred", "p", "Gaussian"]
+    head = [
+        "block",
+        "\\|mean\\|/rms",
+        "first ÷ others",
+        "massive",
+        "stored",
+        "p",
+        "centred",
+        "p",
+        "near, ‰",
+        "× Gaussian",
+    ]
     head += [
-        "× Gaussian, .2",
-        ".3",
         "no massive",
         "scaled",
+        "near, ‰",
         "random",
         "kurtosis",
         "scaled",
-        "random",
         "neurons hit",
         "carry half",
+        "first of them",
     ]
-    at = [numbers["epsilons"].index(e) for e in (SHOWN, CLOSER)]
-    lines = []
+    e, lines = numbers["epsilons"].index(SHOWN), []
     for name, one in numbers["layers"].items():
         cones = one["cones"]["centred"]
+        told = {way: effect_of(one, way, e) for way in WAYS}
         row = [int(name.removeprefix("layer")), f"{one['offset']:.2f}", f"{one['norm_first'] / one['norm_rest']:.1f}"]
-        row += [", ".join(one["massive"]) or "–", _signed(effect_of(one, "stored", at[0])["size"]), _p(one, "stored")]
-        row += [
-            _interval(one["effects"][at[0]]),
-            _p(one, "centred"),
-            _signed(effect_of(one, "gaussian", at[0])["size"]),
-        ]
-        row += [_times(one, e) for e in at]
-        row += [_signed(effect_of(one, way, at[0])["size"]) for way in ("ordinary", "scaled", "random")]
-        row += [f"{one['beside_kurtosis'][way]:.1f}" for way in ("centred", "scaled", "random")]
-        lines.append([*row, cones["holding"], cones["half"]])
+        row += [", ".join(one["massive"]) or "–", _signed(told["stored"]["size"]), _p(one, "stored")]
+        row += [_interval(told["centred"]), _p(one, "centred"), _thousandths(told["centred"]), _times(one, e)]
+        row += [_signed(told["ordinary"]["size"]), _signed(told["scaled"]["size"]), _thousandths(told["scaled"])]
+        row += [_signed(told["random"]["size"])]
+        row += [f"{one['beside']['kurtosis'][way]:.1f}" if one["beside"] else "" for way in ("centred", "scaled")]
+        row += [cones["holding"], cones["half"]]
+        lines.append([*row, ", ".join(_neuron(top, one["massive"]) for top in cones["top"][:2])])
     return _table(head, lines)
 
 
+def _neuron(top, massive):
+    """Return a neuron with its sign and the share of rows around it, in bold when it is massive."""
+    number, plus, minus = top
+    name = f"{'+' if plus >= minus else '−'}{number}"
+    return f"{f'**{name}**' if str(number) in massive else name} {max(plus, minus):.0%}"
+
+
+def _thousandths(told):
+    return "" if told["near"] is None else f"{1000 * (told['near'] + told['far']):.2g}"
+
+
 def _times(one, e):
-    """Return how many times as much lies near the neurons, far subtracted, as of Gaussian rows."""
-    rows, gaussian = (one[key][e][0] - one[key][e][1] for key in ("drawn", "gaussian"))
-    return f"{rows / gaussian:.1f}" if gaussian > 0 else "–"
+    """Return how many times as much lies near the neurons, far subtracted, as of Gaussian rows with the moments of the directions."""
+    if not one["beside"]:
+        return ""
+    rows, twin = (one["beside"]["effects"][way][e] for way in ("centred", "directions"))
+    return f"{(rows['near'] - rows['far']) / (twin['near'] - twin['far']):.2f}"
 
 
 def subsets_table(categories):
     """Return the table of subsets of words and bases."""
-    head = [
-        "words",
-        "n × d",
-        "basis",
-        "cones with a category",
-        "highest F1",
-        "best width: F1",
-        "rotations",
-        "p",
-        f"ε = {categories['epsilon']:g}: F1",
-        "rotations",
-        "p",
-    ]
+    head = ["words", "n × d", "basis", "cones p ≤ .05", "categories", "best width: F1", "rotations", "p"]
+    head += [f"ε = {categories['epsilon']:g}: F1", "rotations", "p"]
     lines = []
     for name, one in categories["subsets"].items():
+        first = [name + ("" if one["centred"] else ", as stored"), f"{one['rows']} × {one['width']}"]
         for basis, told in one["bases"].items():
-            row = [
-                name if basis == "neurons" else "",
-                f"{one['rows']} × {one['width']}" if basis == "neurons" else "",
-                basis,
-            ]
-            row += [f"{told['significant']} of {told['held']}", f"{told['best_f1']:.2f}"]
+            row = [*first, basis, f"{told['significant']} of {told['held']}"]
+            row += [f"{len(told['by_category'])} of {len(one['categories'])}"]
             for way in ("own", "fixed"):
-                kind = told.get("rotated", {}).get(way)
-                row += (
-                    ["–"] * 3
-                    if kind is None
-                    else [
-                        f"{kind['f1']:.3f}",
-                        f"{kind['rotated'][0]:.3f} … {kind['rotated'][2]:.3f}",
-                        f"{kind['p']:.2g}",
-                    ]
-                )
+                row += _against(told["rotated"][way]) if "rotated" in told else ["–"] * 3
             lines.append(row)
+            first = ["", ""]
     return _table(head, lines)
+
+
+def _against(kind):
+    return [f"{kind['f1']:.2f}", _span(kind["rotated"]), f"{kind['p']:.2g} {_SIDES.get(kind['verdict'], '')}".strip()]
+
+
+_SIDES = {"more": "more", "less": "less", "mixed": "both"}
 
 
 def classes_table(categories, subset=None):
@@ -304,7 +310,7 @@ _WORDS = {"aligned": "", "mixed": "both", "anti-aligned": "anti", "none": "none"
 
 
 def _signed(value):
-    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+    return "" if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _interval(told):

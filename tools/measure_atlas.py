@@ -5,7 +5,7 @@
 
 `acts/` is a folder written by `tools/smollm2_activations.py`. Each layer is measured by `srmfast run --centre --null M`, with
 `--max-norm 10`, whole sequences as groups, and P planes drawn at random, the same in all layers; the verdict of the rows as stored comes
-with it. Beside it, on part of the rows and plainly counted here (`near_and_far`):
+with it. Beside it, on part of the rows, first tokens left out, and plainly counted here (`near_and_far`):
 
     centred    mean subtracted, in the basis of the neurons: once more, as a check
     stored     the same as stored
@@ -13,6 +13,7 @@ with it. Beside it, on part of the rows and plainly counted here (`near_and_far`
     scaled     mean subtracted, every coordinate over its standard deviation: what is left when no neuron varies more than others
     random     mean subtracted, in a random orthonormal basis
     scaled random  the scaled rows in it
+    directions     as many Gaussian rows with the mean and covariance of the centred rows at unit length, which is all the method sees
 
 with the kurtosis of a row's coordinates, d·Σx⁴/(Σx²)², mean over rows (3 for a Gaussian in any basis, up to 1/d); and by `srmfast neurons` the rows in the cones about single neurons. Results are kept, and one that is there is not made again, so that
 several processes may share the layers (`--layers`); the numbers are told once all are there.
@@ -39,8 +40,7 @@ EPSILONS = (0.2, 0.3, 0.5, 0.8)
 CONES = 0.3  # the epsilon of the cones about single neurons
 NORM = 10.0
 NEURONS = 10  # followed through the layers
-ROWS, PLANES = 28_160, 2_000  # for the effects that are counted here, at most
-WAYS = ("centred", "stored", "ordinary", "scaled", "random", "scaled random")
+ROWS, PLANES = 14_080, 1_000  # for the effects that are counted here, at most
 FOLDS = 64
 
 
@@ -55,6 +55,9 @@ def main(argv=None):
     parser.add_argument("--null", type=int, default=99, metavar="M", help="rotations (default 99)")
     parser.add_argument("--planes", type=int, default=10_000, metavar="P", help="drawn at random (default 10000)")
     parser.add_argument("--layers", metavar="K[,K…]", help="measure these (default all)")
+    parser.add_argument(
+        "--beside", metavar="K[,K…]", help="count what stands beside the run in these layers (default all)"
+    )
     parser.add_argument("--threads", type=int, metavar="N")
     options = parser.parse_args(argv)
     if not (options.acts / "acts.zarr").is_dir():
@@ -84,7 +87,8 @@ def measure(options, layer):
     began = time.process_time()
     paths = [result_path(options, layer, way) for way in ("centred", "stored-neurons", "centred-neurons")]
     beside = options.results / f"{layer}-effects.json"
-    if all(path.exists() for path in (*paths, beside)):
+    wanted = options.beside is None or layer in [f"layer{int(k):02d}" for k in options.beside.split(",")]
+    if all(path.exists() for path in (*paths, *[beside] * wanted)):
         return
     store = f"{options.acts / 'acts.zarr'}::{layer}"
     with srmfast.open_store(store) as opened:
@@ -105,38 +109,54 @@ def measure(options, layer):
     for way, path in zip(("stored", "centred"), paths[1:], strict=True):
         if not path.exists():
             srmfast.neurons(store, epsilon=CONES, permutations=0, centre=way == "centred", **given).save(path)
-    if not beside.exists():
+    if wanted and not beside.exists():
         beside.write_text(json.dumps(effects_of(options, layer)))
     say(f"{layer}: {time.process_time() - began:.0f} CPU seconds")
 
 
 def effects_of(options, layer):
-    """Return the effects of one layer every way."""
+    """Return the effects of one layer every way, and the kurtosis of its rows."""
     import zarr
 
     rng, found, kurtosis = np.random.default_rng(0), {}, {}
-    for way in WAYS:
-        file = "acts_ordinary" if way == "ordinary" else "acts"
-        rows = zarr.open_group(str(options.acts / f"{file}.zarr"), mode="r")[layer][...]
-        sequences, tokens, d = rows.shape
-        rows = rows[:, :: max(1, -(-sequences * tokens // ROWS))].astype(np.float32)
-        fold = np.repeat(np.arange(sequences) * FOLDS // sequences, rows.shape[1])
-        rows = rows.reshape(-1, d)
-        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-        keep = norms <= NORM * np.median(norms)
-        rows, fold = rows[keep], fold[keep]
-        if way != "stored":
-            rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if way.startswith("scaled"):
-            rows /= rows.std(axis=0, dtype=np.float64).astype(np.float32)
-        if way.endswith("random"):
-            rows = rows @ np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
-        planes = np.array([rng.choice(d, 2, replace=False) for _ in range(min(options.planes, PLANES))])
+    massive = json.loads((options.acts / "about.json").read_text())["layers"][layer]["massive"]
+    stored = zarr.open_group(str(options.acts / "acts.zarr"), mode="r")[layer][...]
+    sequences, tokens, d = stored.shape
+    stored = stored[:, 1 :: max(1, -(-sequences * tokens // ROWS))].astype(np.float32)
+    fold = np.repeat(np.arange(sequences) * FOLDS // sequences, stored.shape[1])
+    stored = stored.reshape(-1, d)
+    norms = np.linalg.norm(stored.astype(np.float64), axis=1)
+    keep = norms <= NORM * np.median(norms)
+    stored, fold = stored[keep], fold[keep]
+    centred = stored - stored.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scaled = centred / centred.std(axis=0, dtype=np.float64).astype(np.float32)
+    turn = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
+    makes = {
+        "stored": lambda: stored,
+        "centred": lambda: centred,
+        "ordinary": lambda: np.delete(centred, [int(c) for c in massive], axis=1),
+        "scaled": lambda: scaled,
+        "random": lambda: centred @ turn,
+        "scaled random": lambda: scaled @ turn,
+        "directions": lambda: gaussian(centred / np.linalg.norm(centred, axis=1, keepdims=True), rng),
+    }
+    for way, make in makes.items():
+        rows = make()
+        planes = np.array([rng.choice(rows.shape[1], 2, replace=False) for _ in range(min(options.planes, PLANES))])
         counts = near_and_far(rows, planes, EPSILONS, fold)
         found[way] = [effect(counts[:, e], len(rows) * len(planes)) for e in range(len(EPSILONS))]
-        square = rows.astype(np.float64) ** 2
-        kurtosis[way] = float(np.mean(d * (square**2).sum(axis=1) / square.sum(axis=1) ** 2))
+        square = rows**2
+        ratio = rows.shape[1] * (square**2).sum(axis=1) / square.sum(axis=1) ** 2
+        kurtosis[way] = float(ratio.mean(dtype=np.float64))
     return {"effects": found, "kurtosis": kurtosis}
+
+
+def gaussian(rows, rng):
+    """Return Gaussian rows with the mean and the covariance of some rows, as many of them."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(np.cov(rows.T.astype(np.float64)))
+    root = (vectors * np.sqrt(np.maximum(values, 0))).T.astype(np.float32)
+    return rng.standard_normal(rows.shape, np.float32) @ root + mean.astype(np.float32)
 
 
 def near_and_far(rows, planes, epsilons, fold):
@@ -195,11 +215,11 @@ def told(options, layers):
         for way, name in (("centred", "null"), ("stored", "pair"))
     }
     for at, layer in enumerate(layers):
-        found = about["layers"][layer]
+        found, beside = about["layers"][layer], options.results / f"{layer}-effects.json"
         numbers["layers"][layer] = {
             "massive": {c: [of["median"], of["max"]] for c, of in found["massive"].items()},
             "norm_first": found["norm_first"], "norm_rest": found["norm_rest"],
-            **{f"beside_{key}": value for key, value in json.loads((options.results / f"{layer}-effects.json").read_text()).items()},
+            "beside": json.loads(beside.read_text()) if beside.exists() else None,
             **layer_numbers(results[layer], m),
             "joint": {way: {key: float(p[at]) for key, p in of.items()} for way, of in together.items()},
             "cones": {way: cones_of(srmfast.load(result_path(options, layer, f"{way}-neurons"))) for way in ("stored", "centred")},
@@ -221,7 +241,7 @@ def layer_numbers(run, m):
     """Return the effect, the verdicts and what Gaussian rows do, of one layer."""
     verdict = run.alignment()
     gaussian = run.surrogate_phase[1:m, 0].sum(axis=0)  # (e, 2): near and far of all of them
-    drawn = run.null_phase[0, 0]
+    drawn, stored = run.null_phase[0, 0], run.pair_phase[0, 0]
     return {
         "rows": int(run.rows[0]), "seen": int(run.attrs["rows"]["seen"]), "offset": run.offset,
         "effects": [effect(run.phase[:, 0, e], int(run.rows[0]) * run.planes_total) for e in range(len(EPSILONS))],
@@ -230,7 +250,7 @@ def layer_numbers(run, m):
                         "epsilons": [one.verdict for one in verdict.epsilons]},
             "stored": {"verdict": verdict.pair.verdict, "p": verdict.pair.p},
         },
-        "drawn": drawn.tolist(), "gaussian": (gaussian / (m - 1)).tolist(),
+        "drawn": drawn.tolist(), "stored": stored.tolist(), "gaussian": (gaussian / (m - 1)).tolist(),
         "rotated": run.null_phase[1:m, 0].mean(axis=0).tolist(),
     }  # fmt: skip
 

@@ -91,7 +91,7 @@ def subset(rows, category, gone, centre, options):
     category = np.where(size[place] < options.least, UNLABELLED, category)  # still words that are of no other category
     names, size = names[size >= options.least], size[size >= options.least]
     found = {
-        "rows": len(rows), "width": rows.shape[1], "centred": centre, "categories": dict(zip(names.tolist(), size.tolist(), strict=True)),
+        "rows": len(rows), "width": rows.shape[1], "centred": centre, "least": options.least, "categories": dict(zip(names.tolist(), size.tolist(), strict=True)),
         "offset": float(np.linalg.norm(rows.mean(axis=0, dtype=np.float64)) / np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean())),
         "alike": alike(unit, category), "bases": {},
     }  # fmt: skip

@@ -16,7 +16,7 @@ from srmfast.tally import FOLDS
 _NAMED = 8  # folds in a line
 _GIVEN = ("labels", "groups", "mask", "lengths", "tokens", "inputs")  # what only the user can give again
 # Not compared, of a Spec: the planes are taken from the result.
-_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm", "null")
+_UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm", "null", "strata")
 
 
 @dataclass(frozen=True, repr=False)

@@ -67,7 +67,7 @@ def add_rows(parser):
         ("lengths", "positions of each sequence (N, T, d) that are no padding"),
         (
             "tokens",
-            "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
+            "token id of each row, for --exclude-tokens and --strata token (default: tokens, token_ids or input_ids beside the store)",
         ),
     ):
         rows.add_argument(f"--{name}", metavar="F|key", help=summary)

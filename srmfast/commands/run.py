@@ -38,8 +38,8 @@ def add_arguments(parser):
         nargs="?",
         const=True,
         default=False,
-        metavar="F",
-        help="subtract the mean of the rows, or the one in F",
+        metavar="F|both[:F]",
+        help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
     )
     options.add_inner_product(what)
     what.add_argument(
@@ -77,6 +77,18 @@ def add_arguments(parser):
     )
     out.add_argument(
         "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
+    )
+    beside = parser.add_argument_group("counted beside it, in the same reading")
+    beside.add_argument(
+        "--controls",
+        action="store_true",
+        help="random vectors of the same number and kind for each basis (NAME-random), and "
+        "the standard basis beside a rotation of it",
+    )
+    beside.add_argument(
+        "--strata",
+        metavar="FAMILY[,…]",
+        help="kinds of rows, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
     options.add_rows(parser)
     options.add_axes(parser)
@@ -122,9 +134,7 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
         compiles=not arguments.dry_run,
         apart=True,
     )
-    for member in members:
-        for warning in [*member.store.layout(), *member.notes]:
-            print(f"srmfast: {warning}", file=sys.stderr)
+    _warn(members)
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
@@ -146,6 +156,18 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
             checkpoint.finish()
             sweep(arguments.out)
     return 0
+
+
+def _warn(members):
+    """Tell what was found out about the stores; what several have in common, once."""
+    told = {}
+    for member in members:
+        for warning in [*member.store.layout(), *member.notes]:
+            told.setdefault(warning.removeprefix(f"{member.store.name} "), []).append(warning)
+    for warnings in told.values():
+        others = len(warnings) - 1
+        so = f" (and so {others} more store{'s' * (others > 1)})" if others else ""
+        print(f"srmfast: {warnings[0]}{so}", file=sys.stderr)
 
 
 def _check_outputs(arguments):

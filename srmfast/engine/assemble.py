@@ -45,6 +45,7 @@ def assemble(
     phase=None,
     chance=None,
     units=None,
+    strata=None,
 ):
     """Make the `Result` of one basis.
 
@@ -94,6 +95,8 @@ def assemble(
         What the comparison with rotations of the basis gave.
     units : dict, optional
         `groups` and `row_axes` of the rows.
+    strata : dict, optional
+        From `by_stratum`.
 
     Returns
     -------
@@ -146,6 +149,7 @@ def assemble(
         norm=norm,
         norm_rows=norm_rows,
         **({} if chance is None else {name: value for name, value in vars(chance).items() if name != "about"}),
+        **strata or {},
         attrs={
             "spec": spec.to_dict(),
             "spec_digest": spec.digest(),

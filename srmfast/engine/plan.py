@@ -95,7 +95,7 @@ class Plan:
 
 def make_plan(
     *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
-    remote=False, advice="", computes=False, held=0, compared=0,
+    remote=False, advice="", computes=False, held=0, compared=0, strata=0,
 ):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
@@ -131,6 +131,8 @@ def make_plan(
         Bytes that the open store holds.
     compared : int
         Bytes that comparing a basis with its rotations takes.
+    strata : int
+        Bytes of the counts by stratum, of all threads.
 
     Returns
     -------
@@ -188,6 +190,7 @@ def make_plan(
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
         ("random rotations of the basis", compared),
+        ("counts by stratum", strata),
     )
     if not choosing:
         parts, pair_room = _with_highest(parts, keep, modes, bases, d, pair_room, size, resources.memory)
