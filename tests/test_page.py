@@ -154,6 +154,9 @@ def test_the_page_says_all_that_the_summary_says_of_the_verdict(result):
     for head in ("seen", "used", "where the rows went", "how to cite", "2505.13471", "fingerprints", "numba"):
         assert head in words
     assert "aligned" in summarise(result)
+    opinions = result.opinions()
+    assert len(opinions.rows) > 1 and all(one.reading.lower() in words for one in opinions.rows)
+    assert " ".join(opinions.overall.lower().split()) in words
 
 
 def test_results_of_every_kind_make_one_page(tmp_path, rows, result):
