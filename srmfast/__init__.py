@@ -20,6 +20,7 @@ _HOMES = {
     "neurons": "engine.members",
     "open_store": "stores",
     "project": "engine.projecting",
+    "report_page": "page",
     "run": "engine",
     "run_many": "engine",
     "specification": "analyses.specification",

@@ -17,6 +17,7 @@ NAMED = 6  # up to this many planes have a colour and a name of their own
 SAME_SCALE = 2.0  # a self-SRM peak within this factor of the data's shares its axis
 SPLIT = 0.1  # a mean that peaks below this share of the planes' highest peak gets a strip of its own
 SEEN = 0.01  # a curve below this share of an axis lies on its bottom line
+ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
 _RATIO = 1_000.0  # farther than this from isotropic rows, the map shows f itself
 _EPSILON_TICKS = 10
 _SORTABLE = 50_000_000  # counts up to which quantiles over planes are worth their memory
@@ -332,8 +333,8 @@ def _rug(axes, angles):
     )  # fmt: skip
     axes.add_artist(strip)
     first, last = edges[np.flatnonzero(share)[[0, -1]] + [0, 1]]
-    at, side = (last + 0.08, "left") if last < np.pi - 0.7 else (first - 0.08, "right")
-    if 0.4 < at < np.pi - 0.4:
+    at, side = (first - 0.08, "right") if first > 0.6 else (last + 0.08, "left")  # "b_j −b_i" reads like a difference
+    if 0.4 < at < np.pi - 0.7:
         axes.text(at, 1.015, "$b_j$", transform=above, ha=side, va="bottom", color=FAINT, fontsize=8)
 
 
@@ -366,3 +367,29 @@ def _top(axes):
 def value_name(signed):
     """Name the y axis."""
     return "f(θ) − f(θ + π)" if signed else "share of rows in the cone"
+
+
+def scales(panels, columns, height):
+    """Return for each panel the number of its y axis: one for all that are about as high, one a row, or one each."""
+
+    def alike(group):
+        heights = [height(panel) for panel in group if panel and panel.peak > 0]
+        return max(heights, default=0) <= ONE_SCALE * min(heights, default=0)
+
+    if alike(panels):
+        return [0] * len(panels)
+    rows = [n // columns for n in range(len(panels))]
+    return (
+        rows
+        if all(alike(panels[n : n + columns]) for n in range(0, len(panels), columns))
+        else list(range(len(panels)))
+    )
+
+
+def say_own_scale(axes, under):
+    """Mark axes that share their scale with no others of the figure; `under`: a strip, with nothing along its top."""
+    style = {"fontsize": 6.5, "color": "0.35", "style": "italic"}
+    if under:
+        axes.text(1.0, 1.03, "own scale", transform=axes.transAxes, ha="right", va="bottom", **style)
+    else:
+        axes.set_title("own scale", loc="right", **style)

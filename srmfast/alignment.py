@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from srmfast import nulls
+from srmfast.coverage import Coverage, coverage_of
 from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.family import ALL, LEVEL, UNITS, Family, Verdict, jackknife, score
@@ -59,29 +59,6 @@ class LabelVerdict(Verdict):
     """The verdict of one label, with its effect at the epsilon where it is clearest, or of one epsilon."""
 
     effect: Effect
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Over how many basis vectors the rows spread.
-
-    Attributes
-    ----------
-    holding : int
-        Vectors b_i with a row in the cone about b_i or −b_i.
-    effective : float
-        As many vectors with equally many rows would be as even: (Σn)²/Σn² of the rows n in these cones.
-    seen, vectors : int
-        Vectors of the planes that were kept, and of the basis.
-    chance : float
-        Rows that isotropic data would leave at each.
-    """
-
-    holding: int
-    effective: float
-    seen: int
-    vectors: int
-    chance: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,7 +179,7 @@ def align(result):
         centred=bool(result.attrs.get("centred")),
         pair=own,
         mean_share=about["mean_over_rms"] if result.offset is None else result.offset,
-        coverage=_coverage(judged_on, effects[best].epsilon),
+        coverage=coverage_of(judged_on, effects[best].epsilon),
         units=units,
         grouped=about["groups"] is not None,
         row_axes=about["row_axes"],
@@ -278,28 +255,3 @@ def _planes(family, result, names):
         near, far = phase[c, e].tolist()
         found.append(PlaneVerdict(**vars(own), i=int(i), j=int(j), label=names[c], epsilon=float(result.epsilon[e]), near=near, far=far))  # fmt: skip
     return tuple(sorted(found, key=lambda plane: (plane.p, -abs(plane.near - plane.far))))
-
-
-def _coverage(result, epsilon):
-    """Count the rows in the cones about ±b_i from the planes that are kept; None when none are."""
-    if not result.plane_i.size:
-        return None
-    (e,) = np.flatnonzero(result.epsilon == epsilon)
-    names = result.label.tolist()
-    counts = result.counts[names.index("all"), e] if "all" in names else result.counts[:, e].sum(axis=0)
-    rows = result.rows[names.index("all")] if "all" in names else result.rows.sum()
-    a = result.angle.size
-    held = np.zeros(len(result.basis), np.int64)
-    seen = np.zeros(len(result.basis), bool)
-    # b_i stands at 0 of its planes, b_j at the grid point next to the planes' angle; all planes of a vector agree there.
-    ends = np.round(result.plane_angle / (2 * np.pi) * a).astype(np.int64) % a
-    for vectors, at in ((result.plane_i, np.zeros_like(ends)), (result.plane_j, ends)):
-        every = np.arange(len(at))
-        both = counts[every, at] + (counts[every, (at + a // 2) % a] if a % 2 == 0 else 0)
-        np.maximum.at(held, vectors, both)
-        seen[vectors] = True
-    squares = float((held.astype(np.float64) ** 2).sum())
-    return Coverage(
-        int((held > 0).sum()), float(held.sum()) ** 2 / squares if squares else 0.0, int(seen.sum()), len(held),
-        float(2 * rows * nulls.isotropic(epsilon, result.basis.shape[1])),
-    )  # fmt: skip

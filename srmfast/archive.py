@@ -19,7 +19,13 @@ from srmfast.whole import beside, move_in, sync_folder, whole_file
 FORMAT_VERSION = 1
 
 _FRAMES = ("rotation", "label", "epsilon", "side")
-_COMPARED = ("null_", "pair_", "surrogate_", "tested_")  # beginnings of what only a run with rotations has
+_SOME = (
+    "null_",
+    "pair_",
+    "surrogate_",
+    "tested_",
+    "stratum",
+)  # beginnings of what only a run with rotations or strata has
 
 # Every variable of the file: its dimensions and what it is.
 VARIABLES = {
@@ -39,6 +45,9 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "inner_product": (("width", "width_of_columns"), "matrix M of the inner product x·My that was used"),
+    "norm": (("norm",), "lower edge of a bin of the norms of the rows used, 2⁻¹² of a power of two wide"),
+    "norm_rows": (("norm",), "rows whose norm lies in it"),
     "phase": (
         ("fold", "label", "epsilon", "side"),
         "(row, plane) pairs nearer to a basis vector, and nearer to a midpoint, by fold of rows",
@@ -52,10 +61,22 @@ VARIABLES = {
     "tested_i": (("tested",), "vectors of the planes drawn that differ most"),
     "tested_j": (("tested",), "their other vectors"),
     "tested_phase": (("tested", "label", "epsilon", "side"), "near and far in these planes, of the rows drawn"),
+    "null_kurtosis": (
+        ("rotation", "moment"),
+        "mean, lowest and highest excess kurtosis of the coordinates of the rows drawn, each of length 1",
+    ),
+    "null_kurtosis_without": (("rotation", "fold"), "the mean of these without the rows of one fold"),
+    "null_norm": (("rotation",), "rank correlation of the norms of the rows drawn with their Σz⁴"),
+    "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
+    "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
+    "stratum": (("stratum",), "kind of row: families of strata, one after another"),
+    "stratum_rows": (("fold", "stratum"), "rows in the denominator"),
+    "stratum_total": (("stratum", "epsilon", "angle"), "counts summed over all planes"),
+    "stratum_phase": (("fold", "stratum", "epsilon", "side"), "phase of the rows in each stratum"),
 }
 _OPTIONAL = (
-    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon",
-    *(name for name in VARIABLES if name.startswith(_COMPARED)),
+    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon", "inner_product", "norm", "norm_rows",
+    *(name for name in VARIABLES if name.startswith(_SOME)),
 )  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")

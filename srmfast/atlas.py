@@ -116,6 +116,10 @@ class Atlas(Displayed):
     shared: float | None
     rotations: int
 
+    def _line(self):
+        bases = ", ".join(self.bases)
+        return f"{len(self.names)} layers × {bases}, {'with' if self.tested else 'without'} verdicts"
+
     @property
     def names(self):
         """Names of the layers, in order."""

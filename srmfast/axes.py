@@ -157,6 +157,8 @@ def means(what, ax=None, *, epsilon=None, label=None, signed=False, legend=True,
         angles = closed_angles(shown[name])
         (line,) = ax.plot(angles, values, color=colour, lw=1.6, label=words, zorder=3)
         line.sticky_edges.y.append(0.0)
+    if len(parts) > len(shown):
+        ax.plot([], [], " ", label=f"{len(parts) - len(shown)} more not drawn")
     nulls = {float(one.null()[0]) for one in shown.values()}
     if len(nulls) == 1 and not scaled and not signed and 0 < min(nulls) <= 2 * max(hit, default=0.0):
         ax.axhline(nulls.pop(), color=_NULL, lw=1.0, ls=":", label="isotropic rows")

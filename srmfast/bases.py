@@ -36,12 +36,15 @@ class Basis(Displayed):
         What the result calls it.
     normalised : bool
         Whether a vector given was not of unit length (by more than 1e-6).
+    metric : str
+        Hash of the inner product that the vectors were changed for; "" for the Euclidean.
     """
 
     vectors: np.ndarray
     kind: str
     name: str
     normalised: bool = False
+    metric: str = ""
 
     def _line(self):
         k, d = self.vectors.shape
@@ -192,6 +195,11 @@ def random_frame(k, d, rng):
     return rows
 
 
+def random_vectors(k, d, rng):
+    """Draw k unit vectors, (k, d) float64: orthonormal when k ≤ d, independent otherwise; `rng` gives k·d normal numbers."""
+    return random_frame(k, d, rng) if k <= d else _unit(rng.standard_normal((k, d)))[0]
+
+
 def _unit(rows):
     """Return the rows at unit length and their norms; a row within 1e-12 of unit length keeps its bytes."""
     from srmfast.kernels.frames import row_norms
@@ -302,9 +310,7 @@ def _drawn(kind, k, d, name, seed):
         from srmfast.thompson import thompson
 
         return Basis(_unit(thompson(d, k, seed=seed)[0])[0], kind, name)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    vectors = random_frame(k, d, rng) if k <= d else _unit(rng.standard_normal((k, d)))[0]
-    return Basis(vectors, kind, name)
+    return Basis(random_vectors(k, d, np.random.Generator(np.random.PCG64(seed))), kind, name)
 
 
 def _signed_units(d, kind, name):

@@ -58,6 +58,7 @@ def card(thing):
     makers = {
         "Result": _result, "Results": _results, "Projection": _projection, "Projections": _projections, "Neurons": _neurons,
         "Alignment": _alignment, "Basis": _basis, "Store": _store, "Trained": _trained, "Recipe": _recipe,
+        "SpecificationCurve": _curve,
     }  # fmt: skip
     make = next((makers[kind.__name__] for kind in type(thing).__mro__ if kind.__name__ in makers), _plain)
     return _html(make(thing))
@@ -67,8 +68,7 @@ def card(thing):
 
 
 def _result(result):
-    # Without the counts of single planes: of a large result they are gigabytes, and the sums are kept beside them.
-    light = dataclasses.replace(result, counts=result.counts[:, :, :0], counts_heldout=None)
+    light = _light(result)
     told = facts(light) + ([] if result.null_phase is None else verdicts.lines(result.alignment()))
     found, labels = [peaks(part(light))] if light.total.any() else [], []
     if result.label.size > 1:
@@ -80,6 +80,11 @@ def _result(result):
         labels = [(("label", "rows", name), rows)]
     notes = ("peak: highest share of rows in a cone, mean of all planes",) if found else ()
     return _Card("Result", _told(told), found + labels, notes, picture=_means(light, title="") if found else None)
+
+
+def _light(result):
+    """Leave out the counts of single planes: of a large result they are gigabytes, and the sums are kept beside them."""
+    return dataclasses.replace(result, counts=result.counts[:, :, :0], counts_heldout=None)
 
 
 def _means(what, **options):
@@ -94,17 +99,17 @@ def _means(what, **options):
 def _results(results):
     if not len(results):
         return _Card("Results", notes=("no results",))
-    shown = type(results)(dict(list(results.items())[:_MEMBERS]))
+    shown = type(results)({key: _light(member) for key, member in list(results.items())[:_MEMBERS]})
     judged = [
         (f"{store}, {basis}", verdicts.headline(member.alignment()))
-        for (store, basis), member in shown.items()
+        for (store, basis), member in list(results.items())[:_MEMBERS]
         if member.null_phase is not None
     ]
     rows = [line.cells() for line in overview.lines_of(shown, common_epsilons(results)[:1])]
     left = (f"… and {len(results) - _MEMBERS} more",) if len(results) > _MEMBERS else ()
     return _Card(
         f"{plural(len(results), 'result')}", [("verdict", f"{name}: {said}") for name, said in judged], [(overview.HEADS, rows)],
-        left + overview.LEGEND, picture=_means(results),
+        left + overview.LEGEND, picture=_means(shown),
     )  # fmt: skip
 
 
@@ -140,6 +145,10 @@ def _neurons(neurons):
         cells = f"{row['f1']:.3f}{sd}", f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['inside']:,}", p
         found.append((name, shorten(row["label"], 30), *cells))
     return _Card("Neurons", told, [(columns, found)], picture=lambda ax: neurons.plot(ax=ax, most=12, title=""))
+
+
+def _curve(curve):
+    return _Card("SpecificationCurve", text=curve.summary(), picture=lambda ax: curve.plot(ax=ax))
 
 
 def _alignment(alignment):
@@ -201,7 +210,7 @@ def _recipe(recipe):
 
 
 def _plain(thing):
-    return _Card(type(thing).__name__, text=str(thing))
+    return _Card(type(thing).__name__, text=thing.summary() if hasattr(thing, "summary") else str(thing))
 
 
 # ---- HTML ----------------------------------------------------------------------------------------------

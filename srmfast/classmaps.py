@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
 from srmfast._notes import Notes
+from srmfast._panels import ONE_SCALE, say_own_scale
 from srmfast.errors import InputError
 from srmfast.excerpts import number, plural, shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
@@ -209,6 +210,7 @@ def _curves(result, vectors, epsilon, cloud):
     columns = min(panels, 2)
     figure = new_figure(4.3 * columns + 0.4, 2.9 * math.ceil(panels / columns) + 0.9)
     grid = figure.add_gridspec(math.ceil(panels / columns), columns)
+    drawn = []
     half, rows = result.angle.size // 2, np.maximum(result.rows, 1)
     turn = np.append(result.angle, 2 * np.pi)
     for n, i in enumerate(chosen):
@@ -232,9 +234,16 @@ def _curves(result, vectors, epsilon, cloud):
             )
         _angles(axes)
         axes.set_title(f"neuron {i}, {plural(planes.size, 'plane')}", loc="left")
+        drawn.append(axes)
         if n % columns == 0:
             axes.set_ylabel("f(θ) − f(θ + π)")
         _ranking(axes, signed[:, i], names, colours)
+    tops = [max(map(abs, axes.get_ylim())) for axes in drawn]
+    for axes in drawn:
+        if max(tops) <= ONE_SCALE * min(tops):
+            axes.set_ylim(-max(tops), max(tops))
+        elif len(drawn) > 1:
+            say_own_scale(axes, under=False)
     if cloud:
         _cloud(figure.add_subplot(grid[divmod(len(chosen), columns)]), cloud, colours)
     words = [shorten(str(result.attrs["store_name"]), 36), basis_words(str(result.attrs["basis_name"]))]

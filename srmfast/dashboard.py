@@ -60,6 +60,28 @@ def plot(curve, path=None, *, dpi=200, **other):
     return figure
 
 
+def effects(curve, ax, *, path=None, **other):
+    """Draw the effects alone, with their intervals, into axes.
+
+    Parameters
+    ----------
+    curve : SpecificationCurve
+    ax : matplotlib.axes.Axes
+    path : None
+        Refused: a figure of one's own is saved by its own `savefig`.
+    **other
+        Options of other kinds of results, refused when they are set.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    refuse_options("a specification curve in given axes", other | {"path": path})
+    _curve(ax, curve, curve.order())
+    ax.set(ylabel="effect", xlabel=f"{len(curve)} readings, by effect")
+    return ax
+
+
 def _draw(curve):
     choices = [(c, name, options) for c, (name, options) in enumerate(curve.choices) if len(options) > 1]
     rows = sum(len(options) for _, _, options in choices) + 0.5 * max(0, len(choices) - 1)

@@ -248,8 +248,8 @@ def _disc(axes, disc, values, norm, style):
         directions += [(at + np.pi, name.replace("$b", "$-b")) for at, name in directions]
     for at, name in directions:
         end = disc.extent * np.array([np.cos(at), np.sin(at)])
-        axes.plot(*(np.outer(end, [1.0, 1.06])), color=_VECTOR, lw=1.2, clip_on=False)
-        axes.text(*(1.17 * end), name, ha="center", va="center", fontsize=8, color=_VECTOR)
+        axes.plot(*(np.outer(end, [1.0, 1.05])), color=_VECTOR, lw=1.2, clip_on=False)
+        axes.text(*(1.2 * end), name, ha="center", va="center", fontsize=8, color=_VECTOR)
     axes.text(
         *(0.98 * disc.extent * np.array([0.7071, -0.7071])), f" {number(disc.extent)}", ha="left", va="top", fontsize=7,
         color="0.4",
@@ -258,8 +258,8 @@ def _disc(axes, disc, values, norm, style):
         aspect="equal",
         xticks=[],
         yticks=[],
-        xlim=np.array([-1.28, 1.28]) * disc.extent,
-        ylim=np.array([-1.28, 1.28]) * disc.extent,
+        xlim=np.array([-1.31, 1.31]) * disc.extent,
+        ylim=np.array([-1.31, 1.31]) * disc.extent,
     )
     axes.spines[:].set_visible(False)
     axes.set_title(disc.name, loc="center", parse_math=False)
@@ -271,7 +271,7 @@ def _ticks(bar, norm):
     steps = (1, 2, 5) if len(exponents) <= 3 else (1, 3) if len(exponents) <= 4 else (1,)
     ticks = [step * 10.0**n for n in exponents for step in steps if norm.vmin <= step * 10.0**n <= norm.vmax]
     ticks = ticks or [norm.vmin, norm.vmax]
-    bar.set_ticks(ticks, labels=[number(tick) if tick < 1e4 else f"{tick:.0e}" for tick in ticks])
+    bar.set_ticks(ticks, labels=[f"{tick:g}" if 1 <= tick < 1e4 else number(tick) for tick in ticks])
     bar.minorticks_off()
 
 

@@ -9,7 +9,7 @@ OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
 SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
 _COMPARED = (
     "phase", "null_phase", "null_extreme", "pair_phase", "pair_extreme", "surrogate_phase", "surrogate_extreme", "tested_i",
-    "tested_j", "tested_phase",
+    "tested_j", "tested_phase", "stratum", "stratum_rows", "stratum_total", "stratum_phase",
 )  # fmt: skip
 UNDERFLOW = 5e-324  # stands for an isotropic expectation too small for a float
 

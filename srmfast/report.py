@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from srmfast import overview, verdicts
+from srmfast import coverage, opinions, overview, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     common_epsilons,
@@ -68,6 +68,7 @@ def _one(result):
         if judged is not result:
             lines.append(f"judged  on the {int(judged.rows.sum()):,} rows that did not choose the planes:")
         lines += _epsilons(judged) if judged.total.any() else [nothing_hit(judged)]
+        lines += _coverage(judged)
         lines += _top_planes(result)
     else:
         lines.append(nothing_hit(result))
@@ -77,7 +78,8 @@ def _one(result):
     if result.label.size > 1:
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
     verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
-    return lines + verdict + speed
+    kinds = [] if result.stratum is None else strata.lines(result.strata())
+    return lines + verdict + _others(result) + kinds + speed
 
 
 def _store(result):
@@ -154,6 +156,15 @@ def _norms(result):
     ]
 
 
+def _others(result):
+    """Return where other readings agree with the verdict."""
+    lines = []
+    for said in opinions.brief(result):
+        first, *others = textwrap.wrap(said, COLUMNS - 8, break_on_hyphens=False)
+        lines += [f"{'others' if not lines else '':<8}{first}", *(f"        {other}" for other in others)]
+    return lines
+
+
 def _percent(share):
     return f"{share:.2%}" if not 0 < share < 1e-4 else "<0.01%"
 
@@ -196,6 +207,15 @@ def _epsilons(result):
         lines.append(f"        … and {pooled.epsilon.size - _EPSILONS} more ε")
     at = telling(pooled, mean, shared)
     return lines + oscillation(pooled, at, shared, mean[at])
+
+
+def _coverage(result):
+    """Return over how many vectors rows spread, which a verdict says itself: no mean over planes can tell."""
+    if result.null_phase is not None or not result.plane_i.size or not result.total.any():
+        return []
+    pooled = part(result)
+    at = telling(pooled, pooled.mean()[0], shared_angle(pooled))
+    return coverage.lines(result, float(pooled.epsilon[at]))
 
 
 def _top_planes(result):
@@ -254,28 +274,20 @@ def _speed(result):
 # ---- several -----------------------------------------------------------------------------------------
 
 
-def _verdicts(results):
-    """Return the verdict of each result that was compared with rotations of its basis."""
-    lines = []
-    for (store, basis), result in results.items():
-        if result.null_phase is not None:
-            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {verdicts.headline(result.alignment())}"
-            first, *others = textwrap.wrap(told, COLUMNS - 8, break_on_hyphens=False)
-            lines += [f"verdict {first}", *(f"        {other}" for other in others)]
-    return lines
-
-
 def _several(results):
     if not len(results):
         return ["no results"]
+    every = overview.lines_of(results, common_epsilons(results)[:1])
+    beside = sidebyside.lines(results, {(one.store, one.basis): (one.ratio_words, one.peak) for one in every})
+    more = [*beside, *strata.headlines(results)]
     tested = any(result.null_phase is not None for result in results.values())
     if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
-        return str(results.atlas()).split("\n")
-    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6
+        return [*str(results.atlas()).split("\n"), *more]
+    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6 - len(beside)
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))
     lines = overview.table(overview.lines_of(shown, shared[: len(shared) - len(left)]))
     lines += [f"… and {len(members) - room} more"] if len(members) > room else []
     lines += [f"… and ε = {', '.join(number(one) for one in left)}, in each of them"] if left else []
-    lines += [*_verdicts(results), *overview.LEGEND]
+    lines += [*beside, *verdicts.headlines(results), *strata.headlines(results), *overview.LEGEND]
     return [*lines, f"one of them alone: srmfast show RESULT::{'/'.join(members[0][0])}, and plot likewise"]

@@ -1,7 +1,7 @@
 """A verdict under every defensible choice: how often it holds, which choice it hangs on, and whether all of it is chance."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -44,7 +44,7 @@ class Joint:
     called_by_chance: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpecificationCurve(Presented):
     """The verdicts of one store and basis under every combination of choices: a specification curve.
 
@@ -106,28 +106,37 @@ class SpecificationCurve(Presented):
         "called": (("rotation", "reading", "direction"), "whether it would be called aligned, and anti-aligned"),
     }
 
-    chosen: np.ndarray = field(repr=False)
-    epsilon: np.ndarray = field(repr=False)
+    chosen: np.ndarray
+    epsilon: np.ndarray
     verdict: np.ndarray
-    effect: np.ndarray = field(repr=False)
-    low: np.ndarray = field(repr=False)
-    high: np.ndarray = field(repr=False)
-    near: np.ndarray = field(repr=False)
-    far: np.ndarray = field(repr=False)
-    detectable: np.ndarray = field(repr=False)
-    p: np.ndarray = field(repr=False)
-    p_aligned: np.ndarray = field(repr=False)
-    p_anti: np.ndarray = field(repr=False)
-    explained: np.ndarray = field(repr=False)
-    rows: np.ndarray = field(repr=False)
-    units: np.ndarray = field(repr=False)
-    alike: np.ndarray = field(repr=False)
-    score: np.ndarray = field(repr=False)
-    called: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
+    effect: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    near: np.ndarray
+    far: np.ndarray
+    detectable: np.ndarray
+    p: np.ndarray
+    p_aligned: np.ndarray
+    p_anti: np.ndarray
+    explained: np.ndarray
+    rows: np.ndarray
+    units: np.ndarray
+    alike: np.ndarray
+    score: np.ndarray
+    called: np.ndarray
+    attrs: dict
+
+    def _line(self):
+        return self.headline()
 
     def __len__(self):
         return len(self.verdict)
+
+    def __str__(self):
+        return self.summary()
+
+    def _line(self):
+        return f"{self.attrs['store_name']} × {self.attrs['basis_name']}: {self.headline()}"
 
     # ---- how often it holds ----------------------------------------------------------------------------
 
@@ -243,10 +252,12 @@ class SpecificationCurve(Presented):
         except OSError as error:
             raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
 
-    def plot(self, path=None, **options):
-        """Draw the curve and its dashboard; see `srmfast.dashboard.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw the curve and its dashboard, see `srmfast.dashboard.plot` for the options; or the curve alone into axes."""
         from srmfast import dashboard
 
+        if ax is not None:
+            return dashboard.effects(self, ax, path=path, **options)
         return dashboard.plot(self, path, **options)
 
     def check(self):

@@ -61,9 +61,13 @@ class Spec:
         Hash of the mean subtracted from each row, or "".
     zero_rows, nonfinite, missing_chunks, keep : str
     seed : int
+    inner_product : str
+        Hash of the matrix whose inner product was used, "" for the Euclidean.
     null : dict or None
         Random rotations that the basis is compared with: `rotations`, and the most `rows`, `vectors` and `planes` that are
         drawn for it.
+    strata : dict or None
+        Families of strata that rows are told apart by: the `names` of each, and what determines it.
     """
 
     store: dict
@@ -90,13 +94,18 @@ class Spec:
     keep: str = "auto"
     seed: int = 0
     null: dict | None = None
+    inner_product: str = ""
+    strata: dict | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "angles_hash", angle_hash(self.angles))
 
     @cached_property
     def _text(self):
-        return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__}, sort_keys=True)
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.strata is None:
+            del fields["strata"]  # so that runs without have the digests of before there were any
+        return json.dumps(fields, sort_keys=True)
 
     def to_dict(self):
         """Return the fields as JSON-able values."""

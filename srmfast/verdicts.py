@@ -3,6 +3,8 @@
 import math
 import textwrap
 
+from srmfast.coverage import words
+from srmfast.excerpts import shorten
 from srmfast.family import ALL, ANTI, DETECTABLE, LEVEL, UNITS
 
 COLUMNS = 100
@@ -24,17 +26,31 @@ def lines(alignment):
     -------
     list of str
     """
-    parts = [("verdict", headline(alignment)), ("effect", effect(alignment))]
-    parts += [("", text) for text in (_why(alignment),) if text]
+    found = []
+    for head, text in said(alignment):
+        first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
+        found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
+    return found
+
+
+def said(alignment):
+    """Return everything that is said of an alignment, as (head, text) pairs; a text without a head belongs to the one before."""
+    parts = [("verdict", headline(alignment)), ("effect", effect(alignment)), ("", _why(alignment))]
     parts += [("by ε", _by(alignment.epsilons, lambda found: f"{found.effect.epsilon:g}"))]
     parts += [("labels", _by(alignment.labels, lambda found: found.effect.label)), ("planes", _planes(alignment))]
     parts += [("beside", "; ".join(beside(alignment)))]
     parts += [("note", text) for text in cautions(alignment)]
+    return [(head, text) for head, text in parts if text]
+
+
+def headlines(results):
+    """Return the verdict of each of several results that was compared with rotations of its basis, in lines of a summary."""
     found = []
-    for head, text in parts:
-        if text:
-            first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
-            found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
+    for (store, basis), result in results.items():
+        if result.null_phase is not None:
+            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {headline(result.alignment())}"
+            first, *others = textwrap.wrap(told, COLUMNS - _INDENT, break_on_hyphens=False)
+            found += [f"{'verdict':<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
     return found
 
 
@@ -124,9 +140,7 @@ def beside(alignment):
     if cover is None:
         said.append("vectors that hold rows: unknown, no plane was kept")
     else:
-        of = f"{cover.seen:,} of {cover.vectors:,}" if cover.seen < cover.vectors else f"{cover.vectors:,}"
-        even = f", as if spread evenly over {cover.effective:.1f}" if cover.holding else ""
-        said.append(f"{cover.holding:,} of {of} vectors have rows in the cone about them{even}")
+        said.append(words(cover))
     return said
 
 

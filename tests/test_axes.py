@@ -123,6 +123,12 @@ def test_means_of_labels_and_results(result, results):
     assert set(drawn) - {"isotropic rows"} == {"one, own", "one, rotated", "two, own", "two, rotated"}
 
 
+def test_no_more_means_are_drawn_than_can_be_told_apart(results, ax):
+    many = srmfast.Results({(f"{n}", "b"): results["one", "own"] for n in range(11)})
+    many.plot(ax=ax)
+    assert {"0", "7", "3 more not drawn"} <= set(curves(ax)) and "8" not in curves(ax)
+
+
 def test_results_without_an_epsilon_in_common_are_refused(rows, ax):
     both = srmfast.Results({(f"{e}", "b"): srmfast.run(rows, "standard", epsilon=e, angles=A) for e in (0.5, 0.8)})
     with pytest.raises(InputError, match="epsilon must be one of"):

@@ -12,7 +12,9 @@ import pytest
 import srmfast
 from srmfast import cards, verdicts
 from srmfast.analyses.comparison import diff
+from srmfast.analyses.difference import compare
 from srmfast.analyses.inspection import inspect
+from srmfast.atlas import atlas
 from srmfast.excerpts import number
 from srmfast.training import choices
 
@@ -89,6 +91,9 @@ def things(rows, labels):
         "recipe": trained.recipe,
         "choices": choices(trained.recipe),
         "inspection": inspect(store),
+        "atlas": atlas(many),
+        "differences": compare(many["a", "own"], many["b", "own"]),
+        "difference": compare(many["a", "own"], many["b", "own"]).pairs[0],
         "comparison": diff(many["a", "own"], many["b", "own"]),
         "request": srmfast.Request(labels=labels, epsilon=0.3),
     }  # fmt: skip
@@ -102,7 +107,7 @@ def shown(things):
 
 NAMES = (
     "store", "basis", "result", "tested", "nothing hit", "results", "no results", "alignment", "neurons", "projection",
-    "projections", "trained", "recipe", "choices", "inspection", "comparison", "request",
+    "projections", "trained", "recipe", "choices", "inspection", "comparison", "request", "atlas", "differences", "difference",
 )  # fmt: skip
 
 
@@ -195,3 +200,9 @@ def test_a_card_that_cannot_be_made_is_a_warning_and_a_line(things):
     assert repr(broken).startswith("Result(")
     with pytest.raises(KeyError, match="basis_kind"):
         cards.card(broken)
+
+
+@pytest.mark.parametrize("name", ["result", "tested", "results", "neurons", "projection"])
+def test_a_file_shows_what_the_result_showed(shown, things, name, tmp_path):
+    things[name].save(tmp_path / "saved.zarr")
+    assert srmfast.load(tmp_path / "saved.zarr")._repr_html_() == shown[name]

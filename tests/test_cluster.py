@@ -27,6 +27,7 @@ WAYS = {
     "long": dict(max_norm=1.05, centre=True),
     "hits": dict(keep="hit"),
     "top": dict(keep="top:2"),
+    "kinds": dict(strata="norm,massive", centre=True),
 }
 
 
@@ -80,6 +81,12 @@ def same(a, b):
         "phase",
         "null_phase",
         "pair_phase",
+        "null_kurtosis",
+        "norm",
+        "norm_rows",
+        "stratum_total",
+        "stratum_phase",
+        "stratum_rows",
     ):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     for name in ("rows", "spec", "mean_over_rms", "planes_hit"):

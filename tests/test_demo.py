@@ -11,7 +11,7 @@ import srmfast
 from srmfast.analyses.basis_file import write_basis
 from srmfast.analyses.demo import demo
 from srmfast.analyses.inspection import inspect
-from srmfast.engine import compiling
+from srmfast.engine import Request, compiling
 from srmfast.engine.events import KernelsMissing, KernelsReady
 
 DATA = files("srmfast") / "data"
@@ -99,6 +99,59 @@ def test_inspect_proposes_an_epsilon_at_which_something_is_seen(rng):
     assert result.total.sum() > 0
     wide = inspect(srmfast.open_store(x + 5))
     assert wide.mean_over_rms > 0.9 and "--centre" in str(wide)
+
+
+def test_inspect_proposes_an_epsilon_for_ordinary_rows_and_without_the_mean(rng):
+    x = rng.normal(size=(1000, 32))
+    x[: 1000 // 2 + 50] = 0
+    x[: 1000 // 2 + 50, 3] = 1.0  # most rows lie on one axis
+    x[: 1000 // 2 + 50] *= rng.choice([1.0, 1e4], size=(550, 1), p=[0.2, 0.8])
+    found = inspect(srmfast.open_store(x))
+    assert found.norms["over_10"] > 0.3 and [words for words, _ in found.proposals] == [
+        "--max-norm 10",
+        "--centre",
+        "both",
+    ]
+    asked = inspect(srmfast.open_store(x), request=Request(max_norm=10))
+    assert dict(found.proposals)["--max-norm 10"] == asked.epsilon < found.epsilon - 0.2
+    assert "with --max-norm 10: begin with" in str(found) and "--max-norm" not in [
+        words for words, _ in asked.proposals
+    ]
+    away = srmfast.open_store(x[550:] + 3)
+    centred = inspect(away, request=Request(centre=True))
+    assert inspect(away).proposals == (("--centre", centred.epsilon),) and not centred.proposals
+    assert centred.epsilon == inspect(srmfast.open_store(x[550:] - x[550:].mean(axis=0))).epsilon
+
+
+def test_inspect_looks_at_the_rows_asked_for(rng):
+    x, mask = rng.normal(size=(1000, 32)), np.arange(1000) % 2 == 0
+    x[~mask] = np.eye(32)[0]
+    assert inspect(srmfast.open_store(x)).duplicate > 0.4
+    found = inspect(srmfast.open_store(x), request=Request(mask=mask))
+    assert found.sampled == 500 and found.duplicate == 0
+    with pytest.raises(srmfast.InputError, match="must be among those asked for"):
+        inspect(srmfast.open_store(x), request=Request(mask=np.zeros(1000, bool)))
+
+
+def test_inspect_lists_what_may_be_labels_groups_masks_and_tokens(tmp_path, rng):
+    np.savez(
+        tmp_path / "a.npz", acts=rng.normal(size=(20, 5, 6)), label=np.arange(20), keep=np.ones((20, 5), bool), lengths=np.ones(20, int),
+        token_ids=np.zeros((20, 5), int), scores=np.zeros(20), other=np.arange(7),
+    )  # fmt: skip
+    found = inspect(srmfast.open_store(tmp_path / "a.npz::acts"))
+    assert dict(found.columns) == {
+        "label": "--labels label or --groups label", "keep": "--mask keep", "lengths": "--lengths lengths",
+        "token_ids": "--exclude-tokens ID --tokens token_ids",
+    }  # fmt: skip
+    assert "column   keep (20, 5) bool: --mask keep" in str(found)
+    assert "beside   scores (20,) float64; other (7,) int64" in str(found)
+
+
+def test_inspect_notices_a_transposed_array(rng):
+    text = str(inspect(srmfast.open_store(rng.normal(size=(10, 2000)))))
+    assert "10 rows of width 2,000 look transposed: if they are 2,000 rows of width 10, use --feature-axis 0" in text
+    assert "transposed" not in str(inspect(srmfast.open_store(rng.normal(size=(10, 2000)), feature_axis=0)))
+    assert "transposed" not in str(inspect(srmfast.open_store(rng.normal(size=(100, 200)))))
 
 
 def test_inspect_says_why_a_run_is_not_possible(rng):

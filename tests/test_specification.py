@@ -325,6 +325,21 @@ def test_the_figure_says_the_number_and_marks_every_reading(sequences):
         many.plot()
 
 
+def test_a_curve_in_a_notebook(rng):
+    from matplotlib.figure import Figure
+
+    curve = srmfast.specification(on_vectors(rng, 100), **ALL)
+    assert (
+        repr(curve) == "SpecificationCurve(array × standard: aligned in 4 of 4 readings)"
+        and str(curve) == curve.summary()
+    )
+    assert "aligned in 4 of 4 readings" in curve._repr_html_() and "<img" in curve._repr_html_()
+    ax = Figure().add_subplot()
+    assert curve.plot(ax=ax) is ax and ax.get_xlabel() == "4 readings, by effect"
+    with pytest.raises(InputError, match="takes no path"):
+        curve.plot("c.png", ax=ax)
+
+
 def test_a_damaged_curve_is_refused(tmp_path, rng):
     curve = srmfast.specification(on_vectors(rng, 100), centring="raw", **ALL)
     replace(curve, verdict=np.array(["none", "none"])).save(tmp_path / "c.zarr")

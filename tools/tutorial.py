@@ -8,6 +8,7 @@ Needs nbclient, nbformat and ipykernel.
 
 import argparse
 import base64
+import html
 import io
 import os
 import re
@@ -21,7 +22,7 @@ from PIL import Image
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "tutorial.ipynb"
 _COLOURS = 64
-_PICTURE = re.compile(r'src="data:image/png;base64,[^"]*"')
+_TAG = re.compile(r"<[^>]*>")
 
 
 def main(argv=None):
@@ -70,7 +71,7 @@ def small(picture):
 
 
 def texts(notebook):
-    """Return what each cell says: its text, and that of its cards without their pictures, which fonts and versions change."""
+    """Return what each cell says: its text, and that of its cards, without pictures, which fonts and versions change."""
     found = []
     for cell in notebook.cells:
         said = []
@@ -78,7 +79,7 @@ def texts(notebook):
             data = output.get("data", {})
             said += [output["text"]] if output.output_type == "stream" and output.name == "stdout" else []
             said += ["a picture"] if "image/png" in data else [data["text/plain"]] if "text/plain" in data else []
-            said += [_PICTURE.sub("", data["text/html"])] if "text/html" in data else []
+            said += [" ".join(html.unescape(_TAG.sub(" ", data["text/html"])).split())] if "text/html" in data else []
         found.append("\n".join(said))
     return found
 

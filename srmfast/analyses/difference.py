@@ -45,8 +45,8 @@ class Change:
         return bool(self.low > 0 or self.high < 0)
 
 
-@dataclass(frozen=True)
-class Difference:
+@dataclass(frozen=True, repr=False)
+class Difference(Displayed):
     """How one result differs from another.
 
     Attributes
@@ -102,6 +102,9 @@ class Difference:
     grouped: bool
     notes: tuple
     verdicts: tuple
+
+    def _line(self):
+        return f"{'/'.join(self.second)} − {'/'.join(self.first)}, {'paired' if self.paired else 'not paired'}"
 
 
 @dataclass(frozen=True, repr=False)

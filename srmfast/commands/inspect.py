@@ -13,6 +13,11 @@ def add_arguments(parser):
         "--basis", default="standard", metavar="B", help="for the projection of planes and memory (default standard)"
     )
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="of the sampled rows (default 0)")
+    parser.add_argument(
+        "--centre", nargs="?", const=True, default=False, metavar="F",
+        help="propose an epsilon for rows without their mean, or the one in F",
+    )  # fmt: skip
+    options.add_rows(parser)
     options.add_axes(parser)
     options.add_inputs(parser)
 
@@ -32,4 +37,5 @@ def call(arguments):
     if several is not None:
         print(f"{found(several)}; srmfast run takes all of them. The first:")
         source, how = several.parts[0].source, how | {"index": several.parts[0].index}
-    print(inspect(open_store(source, **how), basis=arguments.basis, seed=arguments.seed))
+    request = options.request(arguments)
+    print(inspect(open_store(source, **how), basis=arguments.basis, seed=arguments.seed, request=request))

@@ -67,7 +67,7 @@ def add_rows(parser):
         ("lengths", "positions of each sequence (N, T, d) that are no padding"),
         (
             "tokens",
-            "token id of each row, for --exclude-tokens (default: tokens, token_ids or input_ids beside the store)",
+            "token id of each row, for --exclude-tokens and --strata token (default: tokens, token_ids or input_ids beside the store)",
         ),
     ):
         rows.add_argument(f"--{name}", metavar="F|key", help=summary)
@@ -125,6 +125,14 @@ def add_resources(parser, checkpoints=True):
         )
         how.add_argument("--resume", action="store_true", help="go on with the run in --checkpoint, if there is one")
     return how
+
+
+def add_inner_product(parser):
+    """Declare the inner product that cosines and norms are of."""
+    parser.add_argument(
+        "--inner-product", metavar="M.npy",
+        help="a positive definite (d, d) matrix: cosines and norms are of x·My, not of x·y (takes d² operations a row more)",
+    )  # fmt: skip
 
 
 def request(arguments, **more):

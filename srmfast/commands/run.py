@@ -38,9 +38,10 @@ def add_arguments(parser):
         nargs="?",
         const=True,
         default=False,
-        metavar="F",
-        help="subtract the mean of the rows, or the one in F",
+        metavar="F|both[:F]",
+        help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
     )
+    options.add_inner_product(what)
     what.add_argument(
         "--null",
         type=int,
@@ -76,6 +77,18 @@ def add_arguments(parser):
     )
     out.add_argument(
         "--shard", metavar="I/N", help="count one of N ranges of rows only, into a file OUT.part for srmfast merge"
+    )
+    beside = parser.add_argument_group("counted beside it, in the same reading")
+    beside.add_argument(
+        "--controls",
+        action="store_true",
+        help="random vectors of the same number and kind for each basis (NAME-random), and "
+        "the standard basis beside a rotation of it",
+    )
+    beside.add_argument(
+        "--strata",
+        metavar="FAMILY[,…]",
+        help="kinds of rows, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
     options.add_rows(parser)
     options.add_axes(parser)

@@ -27,7 +27,7 @@ def add_arguments(parser):
         ("planes", "permutations,halves", "kinds of srmfast run, and halves: those among either half of the vectors"),
     ):
         what.add_argument(
-            f"--{name}", type=_words, default=_words(both), metavar=both.upper().replace(",", "|"),
+            f"--{name}", type=_words, default=_words(both), metavar=both.replace(",", "|"),
             help=f"{summary} (default {both})",
         )  # fmt: skip
     what.add_argument("--null", type=int, default=99, metavar="M", help="rotations of the basis a reading (default 99)")

@@ -8,6 +8,7 @@ import numpy as np
 
 from srmfast.engine.ledger import Ledger
 from srmfast.engine.limit import RULE
+from srmfast.engine.scratch import Scratch
 from srmfast.engine.stored import to_stored
 from srmfast.errors import InputError
 from srmfast.kernels import count, decode, moments, phase, project, scan, search
@@ -20,26 +21,6 @@ PRODUCTS = 1 << 24  # bytes of float64 products computed at once
 _NO_COSINES = np.empty((0, 0), np.float32)
 _LOW, _HIGH = 2.0**-40, 2.0**40  # norms whose rows need no scaling before float32 products
 STAGES = ("decode", "screen", "arcs")
-
-
-class Scratch:
-    """Arrays that are used again for every block: fresh ones would cost a page fault for every 4 KiB."""
-
-    def __init__(self):
-        self._buffers = {}
-        self._views = {}
-
-    def array(self, name, shape, dtype=np.float64):
-        """Return an uninitialised C-contiguous array, valid until `name` is asked for again."""
-        view = self._views.get((name, shape))
-        if view is None:
-            size = math.prod(shape)
-            buffer = self._buffers.get(name)
-            if buffer is None or buffer.size < size:
-                buffer = self._buffers[name] = np.empty(size, dtype)
-                self._views = {key: view for key, view in self._views.items() if key[0] != name}
-            view = self._views[name, shape] = buffer[:size].reshape(shape)
-        return view
 
 
 class Worker:
@@ -61,6 +42,7 @@ class Worker:
         self._candidates = Candidates(*(np.empty(room, np.int32) for _ in range(4)), np.empty(room, np.float32))
         self._cones = Cones(task.epsilons, task.table)
         self._smallest = float(task.epsilons.min())
+        self._strata = task.strata and task.strata.adder(task.counter)
         self._turn = 0  # where to begin among the stripes, so that threads rarely wait for one another
         room = 2 * ROOM if task.points is not None else 0
         self._points = Points(*(np.empty(room, np.int64) for _ in range(2)), *(np.empty(room) for _ in range(2)))
@@ -140,6 +122,8 @@ class Worker:
             task.repeats.add(raw, absolute, block.fate, start, stop)
         if task.drawn is not None:
             task.drawn.add(raw, task.dtype, absolute, block)
+        if self._strata is not None:
+            self._strata.begin(block, absolute, raw, task, self._scratch)
         began = self._spend("decode", began)
         if task.members is not None:
             task.members.add(self._coordinates, block, absolute)
@@ -353,6 +337,20 @@ class Worker:
                             self._candidates, state[3], flat, stride, step, block, frame, pairs, cut, self.task.epsilons,
                             self.phases[number],
                         )  # fmt: skip
+                    if self._strata is not None:
+                        self._strata.add(
+                            number,
+                            state[3],
+                            self._candidates,
+                            by_pair,
+                            flat,
+                            stride,
+                            step,
+                            frame,
+                            pairs,
+                            cut,
+                            self._cones,
+                        )
                     with stripe.lock, ledger.claim(stripe, totals, 2 * int(state[3])) as counts:
                         if self.task.grid is not None:
                             self._project(number, state[3], flat, stride, step, block, frame, pairs, cut, counts)

@@ -43,6 +43,7 @@ def spec_of(member, prepared, request, mean, limit):
         keep=request.keep,
         seed=request.seed,
         null=null_sizes(member, prepared, request),
+        strata=member.strata and member.strata.to_dict(),
     )
 
 
@@ -76,6 +77,7 @@ def rows_of(member, request, limit):
         zero_rows=request.zero_rows,
         nonfinite=request.nonfinite,
         missing_chunks=request.missing_chunks,
+        inner_product="" if member.inner is None else member.inner.digest,
     )
 
 
@@ -125,6 +127,8 @@ def known(spec, finds_mean):
     found = spec | {name: _FOUND for name, found in unknown.items() if found}
     if (found.get("max_norm") or {}).get("multiple") is not None:
         found["max_norm"] = {"multiple": found["max_norm"]["multiple"]}
+    if (found.get("strata") or {}).get("norm", {}).get("found"):
+        found["strata"] = found["strata"] | {"norm": found["strata"]["norm"] | {"median": _FOUND}}
     return found
 
 

@@ -146,6 +146,7 @@ def _check(request, concepts, permutations, tested):
     if len(request.epsilon) != 1 or request.epsilon[0] <= 0:
         given = ", ".join(f"{value:g}" for value in request.epsilon)
         raise InputError(f"neurons need one epsilon above 0, so that no row is on both sides, got {given}")
+    request.check_one_treatment("neurons are")
     if concepts is not None and request.labels is not None:
         raise InputError("rows have labels or concepts, not both; leave one of them out")
     if request.zero_rows != "drop":

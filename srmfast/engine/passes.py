@@ -1,6 +1,7 @@
 """What a run does with one store: the readings it takes, in order, and what comes of them."""
 
 import gc
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 from srmfast.angles import angle_table
 from srmfast.engine.active import check_half, choose_active
 from srmfast.engine.assemble import assemble, by_fold, phase_by_fold, provenance
-from srmfast.engine.collect import SharedDrawn, SharedRepeats, SharedSums
+from srmfast.engine.collect import SharedDrawn, SharedNorms, SharedRepeats, SharedSums
 from srmfast.engine.events import PassFinished, PassStarted, PlanesOutgrown, Rotating
 from srmfast.engine.identity import null_sizes, spec_of, states_of, units_of
 from srmfast.engine.ledger import Ledger, PlanesOverflow
@@ -21,6 +22,7 @@ from srmfast.engine.planes_drawn import PlanesDrawn
 from srmfast.engine.reading import Pass
 from srmfast.engine.rotations import compare
 from srmfast.engine.stored import to_floats
+from srmfast.engine.stratified import SharedStrata, by_stratum
 from srmfast.engine.suggest import SAMPLE, suggest_epsilon
 from srmfast.engine.top import count_highest, outgrown
 from srmfast.errors import InputError
@@ -45,10 +47,15 @@ class Passes:
         Of the store in the run.
     read : callable
         Does one reading: `read_and_count`, or that of a cluster.
+    before : Passes, optional
+        Those of the same rows as stored, which have found their limit and their sums.
     """
 
-    def __init__(self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count):
-        self.member, self.request, self.share, self.on_event = member, request, share, on_event
+    def __init__(
+        self, member, request, share, on_event, checkpoint=None, number=0, read=read_and_count, before=None
+    ):  # fmt: skip
+        request = request.treating(member.centre)
+        self.member, self.request, self.share, self.on_event, self._before = member, request, share, on_event, before
         self.checkpoint, self.number, self._read_and_count = checkpoint, number, read
         self._identity = states_of([member], request) if checkpoint is not None else None
         self.mean, self.began = member.mean, time.perf_counter()
@@ -64,10 +71,11 @@ class Passes:
 
     def results(self):
         """Yield the result of each basis."""
+        self.find_limit()
+        self.find_median()
         member, request = self.member, self.request
         selection, mean_sums, mean_rows, folds = member.selection, None, None, None
-        self.find_limit()
-        if request.centre is True:
+        if member.finds_mean:
             mean_rows, mean_sums = self.find_mean()
         if any(basis.planes.most for basis in member.bases):
             bases, folds = choose_active(
@@ -76,23 +84,26 @@ class Passes:
                 suggest=self.suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, phases, sums, repeats, drawn = self._count(member)
+        rows, totals, wholes, ledgers, phases, sums, repeats, lengths, drawn, strata = self._count(member)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
             check_half(rows.fate[:, selection.names.size :], "judge the planes")
         chances = [self._chance(basis, drawn, folds) for basis in self.member.bases]
         moments = (mean_sums.value.total(), mean_rows) if mean_rows else sums and (sums.value.total(), rows)
+        self.found = rows, sums
         origin = provenance(member.plan, self.spent(), self.nbytes)
         counted = zip(member.bases, totals, wholes, ledgers, phases, chances, strict=True)
-        for basis, total, whole, ledger, phase, chance in counted:
+        for number, (basis, total, whole, ledger, phase, chance) in enumerate(counted):
+            spec = self.spec_of(basis, member)
             yield assemble(
-                total, ledger, rows, basis, selection.names, moments, self.spec_of(basis, member),
+                total, ledger, rows, basis, selection.names, moments, spec,
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
                 inputs=member.described(request), centre=self.mean,
-                repeats=repeats.value, norms=self.norms, notes=member.notes, phase=phase, chance=chance,
-                units=units_of(member),
+                inner=None if member.inner is None else member.inner.matrix,
+                repeats=repeats.value, norms=self.norms, lengths=lengths.value, notes=member.notes, phase=phase, chance=chance,
+                units=units_of(member), strata=by_stratum(strata and strata.value, number, basis, spec),
             )  # fmt: skip
 
     def spec_of(self, basis, member=None):
@@ -101,15 +112,39 @@ class Passes:
 
     def find_limit(self):
         """Read the store for the median of its norms when --max-norm is a multiple of that; keep the limit and the norms."""
-        self.limit, self.norms = find_limit(
-            self.request.max_norm, lambda shared: self._read("norms", self.member, (), (), mean=None, norms=shared)
-        )
+        if self._before is not None:
+            self.limit, self.norms = self._before.limit, self._before.norms
+        else:
+            self.limit, self.norms = find_limit(
+                self.request.max_norm, lambda shared: self._read("norms", self.member, (), (), mean=None, norms=shared)
+            )
         self.common["limit"] = self.limit.limit
 
+    def find_median(self):
+        """Find the median norm that strata are told apart by: of the rows that all rules but --max-norm keep."""
+        if self.member.strata is None or not self.member.strata.needs_median:
+            return
+        norms = self.norms
+        if self._before is not None:
+            median = self._before.member.strata.median
+        else:
+            if norms is None:
+                shared = SharedNorms()
+                self._read("norms", self.member, (), (), mean=None, norms=shared, limit=math.inf)
+                norms = shared.value
+            median = norms.median if norms.total else 1.0  # without a usable row, which the count tells
+        self.member = replace(self.member, strata=self.member.strata.at(median))
+
     def find_mean(self):
-        """Read the store for its mean, which is then subtracted; return the rows it was taken over and their sums."""
-        sums = SharedSums(self.member.store.d)
-        rows = self._read("mean", self.member, (), (), sums=sums).rows
+        """Find the mean, which is then subtracted; return the rows it was taken over and their sums.
+
+        The store is read for it, unless its rows have been counted as stored before.
+        """
+        if self._before is not None:
+            rows, sums = self._before.found
+        else:
+            sums = SharedSums(self.member.store.d)
+            rows = self._read("mean", self.member, (), (), sums=sums).rows
         n = int(rows.fate[..., [USED, ZERO]].sum())  # zero rows are judged after centring: here they are data
         self.mean = sums.value.total()[:-1] / max(n, 1) + 0.0
         return rows, sums
@@ -126,7 +161,10 @@ class Passes:
     def tally(self):
         """Count the rows of a shard; return what they add up to."""
         self.find_limit()
-        more = dict(sums=self._sums(), repeats=self._repeats(), **self._compared())
+        self.find_median()
+        more = dict(
+            sums=self._sums(), repeats=self._repeats(), norms=SharedNorms(), strata=self._strata(), **self._compared()
+        )
         counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
         self.member.store.check_unchanged(self.member.fingerprint)
         return counted.tally([self.member.interval])
@@ -162,6 +200,11 @@ class Passes:
         self.seconds["rotations"] = self.seconds.get("rotations", 0.0) + time.perf_counter() - began
         return found
 
+    def _strata(self):
+        """Return what a reading collects by stratum, or None."""
+        strata, sizes = self.member.strata, (len(self.member.bases), len(self.request.epsilon), self.request.angles)
+        return strata and SharedStrata(strata, sizes)
+
     def _sums(self):
         return SharedSums(self.member.store.d) if self.mean is None else None  # of rows as stored, not of centred ones
 
@@ -176,15 +219,19 @@ class Passes:
         phases : list of ndarray or None
         sums : SharedSums or None
         repeats : SharedRepeats
+        lengths : SharedNorms
         drawn : SharedDrawn or None
+        strata : SharedStrata or None
         """
         keep, room = self.request.keep, member.plan.pair_room
 
         def count(member, wholes):
-            sums, repeats, compared = self._sums(), self._repeats(), self._compared()
+            sums, repeats, lengths, compared = self._sums(), self._repeats(), SharedNorms(), self._compared()
             shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            counted = self._read("count", member, member.bases, tuple(shared), sums=sums, repeats=repeats, **compared)
-            return counted.rows, counted.totals, counted.ledgers, counted.phases, sums, repeats, compared.get("drawn")
+            collected = dict(sums=sums, repeats=repeats, norms=lengths, strata=self._strata(), **compared)
+            counted = self._read("count", member, member.bases, tuple(shared), **collected)
+            more = counted.phases, sums, repeats, lengths, compared.get("drawn"), collected["strata"]
+            return counted.rows, counted.totals, counted.ledgers, *more
 
         none = [None] * len(member.bases)
         try:
@@ -219,6 +266,8 @@ class Passes:
             ranges = [(getattr(ledger, "low", 0), getattr(ledger, "high", 0)) for ledger in ledgers]  # of pairs
             planes = [basis.planes.digest() for basis in bases]
             about = [self._identity, member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
+            about.append(list(task.collected))
+            about += [member.strata.to_dict()] if task.strata is not None else []
             saved = self.checkpoint.reading(self.number, purpose, about)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()

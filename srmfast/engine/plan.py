@@ -95,7 +95,7 @@ class Plan:
 
 def make_plan(
     *, n, d, itemsize, format, unit_rows, readers, bases, c, e, a, keep, resources, columns=0, stores=1, working=0,
-    remote=False, advice="", computes=False, held=0, compared=0,
+    remote=False, advice="", computes=False, held=0, compared=0, strata=0,
 ):  # fmt: skip
     """Project the memory of a run and choose its sizes.
 
@@ -131,6 +131,8 @@ def make_plan(
         Bytes that the open store holds.
     compared : int
         Bytes that comparing a basis with its rotations takes.
+    strata : int
+        Bytes of the counts by stratum, of all threads.
 
     Returns
     -------
@@ -171,8 +173,8 @@ def make_plan(
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
-        ("items being averaged, or computed by the model", readers * working),
-        ("the model", held),
+        ("items being averaged, or computed", readers * working),
+        ("the model, or the inner product", held),
         ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
@@ -188,6 +190,7 @@ def make_plan(
         ("geometry of the bases", sum(basis.k * d * 12 + basis.geometry for basis in bases)),
         ("labels, groups and masks", columns),
         ("random rotations of the basis", compared),
+        ("counts by stratum", strata),
     )
     if not choosing:
         parts, pair_room = _with_highest(parts, keep, modes, bases, d, pair_room, size, resources.memory)
@@ -205,7 +208,7 @@ def make_plan(
 
 def _smaller_units(slab_rows, unit_rows, advice, computes):
     """Say that chunks, or batches, make a read as long as it is, where they do."""
-    if computes:
+    if computes and not advice:
         return f"; a batch of the model makes {unit_rows:,} rows one read, use a smaller --batch"
     if unit_rows == 1 or slab_rows > unit_rows:
         return ""

@@ -1,23 +1,27 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from srmfast.engine.basis import PreparedBasis, Way, listed_ns
+from srmfast.controls import controls_of
+from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
-from srmfast.engine.hits import tiles
+from srmfast.engine.inner import load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
-from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, Plan, make_plan, reading_seconds, time_class
+from srmfast.engine.member import Member
+from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, make_plan
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
+from srmfast.engine.strata import Strata
+from srmfast.engine.stratified import StrataTally
 from srmfast.errors import InputError, OtherWidth
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
@@ -25,144 +29,6 @@ from srmfast.spec import format_bytes
 from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
-
-
-@dataclass(frozen=True)
-class Member:
-    """One store of a run with the bases it is counted in.
-
-    Attributes
-    ----------
-    name : str
-        Group of the result.
-    store : Store
-    fingerprint : dict
-        Identity of the data.
-    selection : RowSelection
-    mean : ndarray, (d,) float64, or None
-        A mean given to centre by.
-    finds_mean : bool
-        Whether it is read once more for its mean.
-    kernels : Kernels
-        Those that counting calls.
-    bases : tuple of PreparedBasis
-    plan : Plan
-    owned : bool
-        Whether the store was opened here and has to be closed.
-    given : str or None
-        The path as it was given, whole; None for arrays and open stores.
-    options : dict
-        What the store was opened with.
-    fills : bool
-        Whether chunks that do not exist read as the fill value.
-    interval : (int, int)
-        The rows that this process counts, START and STOP: all, or a shard.
-    finds_norms : bool
-        Whether it is read once more for the median norm.
-    notes : tuple of str
-        What was found out about the rows and a user should know.
-    compared : (float, int)
-        Seconds and bytes that comparing the bases with random rotations takes, roughly.
-    """
-
-    name: str
-    store: Store
-    fingerprint: dict
-    selection: RowSelection
-    mean: np.ndarray | None
-    finds_mean: bool
-    kernels: Kernels
-    bases: tuple
-    plan: Plan
-    owned: bool
-    given: str | None
-    options: dict
-    fills: bool
-    interval: tuple
-    finds_norms: bool
-    notes: tuple
-    compared: tuple
-
-    def described(self, request):
-        """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
-        return replace(request, index=self.options["index"]).to_dict(self.given)
-
-    @property
-    def nbytes(self):
-        """Stored bytes of the rows that will be read, uncompressed."""
-        return self.rows_read * self.store.row_bytes
-
-    @property
-    def slab_bytes(self):
-        """Bytes of one read."""
-        return self.plan.slab_rows * self.store.d * bits(self.store.dtype).itemsize
-
-    @property
-    def rows_read(self):
-        """Rows that will be read: whole reads that hold a selected row."""
-        return sum(stop - start for start, stop in self.reads())
-
-    def reads(self, start=None, stop=None):
-        """Yield the (start, stop) of every read of a pass in storage order; of some rows only, if told so."""
-        low, high = self.interval
-        low, high = low if start is None else start, high if stop is None else stop
-        for first, last in self.store.reads(self.plan.slab_rows, low, high):
-            if self.selection.wants(first, last):
-                yield first, last
-
-    def readings(self):
-        """Return how often the store is read: whole readings for norms, mean and counts, and halves to choose planes."""
-        turns = [len(tiles(prepared.planes.k, self.plan.pair_room)) for prepared in self.bases if prepared.planes.most]
-        return 1 + self.finds_norms + self.finds_mean, max(turns, default=0)
-
-    def counting_seconds(self):
-        """Estimate the seconds that counting takes when few rows come near a plane."""
-        _, halves = self.readings()
-        ns = 0.0
-        for prepared in self.bases:
-            most, k = prepared.planes.most, prepared.planes.k
-            listed = listed_ns(prepared.basis, min(2 * most, k), most) if most else 0.0
-            ns += self.rows_read * (prepared.way.row_ns * (halves / 2 if most else 1) + listed)
-        return ns * 1e-9 / self.plan.threads
-
-    def describe(self, resources):
-        """Return the plan of this store's run as text: what --dry-run prints."""
-        store, plan = self.store, self.plan
-        lines = [
-            f"{self.name}: {store.location}",
-            f"  rows     {self.selection.seen():,} of {store.n:,}, {store.d} wide, {store.dtype}, {format_bytes(self.nbytes)} to read",
-        ]
-        for prepared, mode in zip(self.bases, plan.modes, strict=True):
-            basis, planes = prepared.basis, prepared.planes
-            kept = {"dense": "all in memory", "hits": "those that are hit", "none": "none, only their sums"}[mode]
-            kept += " or, found in two more readings, the highest" if plan.pair_room and not planes.most else ""
-            skipped = f", {planes.skipped:,} parallel pairs skipped" if planes.skipped else ""
-            some = f"the {planes.most:,} with most hits of " if planes.most else ""
-            lines.append(
-                f"  basis    {basis.name}: {len(basis.vectors):,} vectors, {some}{planes.total:,} planes ({planes.kind}){skipped}; kept: {kept}"
-            )
-            lines.append(f"  {prepared.way.method:<8} {prepared.way.why}")
-        whole, halves = self.readings()
-        if whole + halves > 1:
-            norms = "one for the norms, " if self.finds_norms else ""
-            mean = "one for the mean, " if self.finds_mean else ""
-            choose = f"{halves} of half of the rows to choose planes, " if halves else ""
-            lines.append(f"  passes   {norms}{mean}{choose}one to count")
-        lines.append(
-            f"  reading  {plan.readers} reader{'s' * (plan.readers > 1)}, {plan.slab_rows:,} rows at a time; "
-            f"computing on {plan.threads} thread{'s' * (plan.threads > 1)}, {plan.block_rows:,} rows a kernel call"
-        )
-        lines.append(
-            f"  time     reading takes {time_class(reading_seconds(self.nbytes * (whole + halves / 2)))}; counting takes "
-            f"{time_class(self.counting_seconds())}, more if many rows come near a plane"
-        )
-        if self.compared[0]:
-            lines.append(f"  null     comparing with random rotations takes {time_class(self.compared[0])}")
-        lines.append(
-            f"  memory   {format_bytes(plan.nbytes)} of {format_bytes(resources.memory)} that the run may add:"
-        )
-        lines += [f"           {format_bytes(size):>9}  {what}" for what, size in plan.parts if size]
-        return "\n".join(lines)
 
 
 def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False, single=False):
@@ -188,7 +54,7 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     Returns
     -------
     list of Member
-        One for each store.
+        One for each store; two where rows are counted as stored and with their mean subtracted.
     """
     stores, bases, resolved = each_store(stores, request, on_event, single=single), list(bases), {}
 
@@ -198,15 +64,15 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
         return resolved[store.d]
 
     def kernels_of(store):
-        kernels = Kernels.of(store, request)
-        if compiles:
+        every = [Kernels.of(store, request.treating(centre)) for centre in request.treatments]
+        for kernels in every if compiles else ():
             kernels.announce(on_event, apart=apart)
-        return kernels
+        return every[0]
 
-    members, narrow = [], []
+    members, narrow, many = [], [], len(stores) * len(request.treatments)
     for given in stores:
         try:
-            members.append(_member(given, kernels_of, resolve, request, resources, len(stores)))
+            members += _member(given, kernels_of, resolve, request, resources, many).treated(request)
         except OtherWidth as error:
             if not given.found or not (members or given is not stores[-1]):
                 raise
@@ -217,7 +83,7 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"stores need different names, got {name!r} {names.count(name)} times; rename the files")
-    if len(names) * len(bases) > 1:
+    if len(names) * len(members[0].bases) > 1:
         _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
 
@@ -239,6 +105,8 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
+    inner = load_inner_product(request.inner_product, store.d)
+    store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -246,6 +114,7 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     )  # fmt: skip
     if request.missing_chunks == "error":
         _refuse_missing(store, selection, missing)
+    strata = Strata.of(request.strata, selection, store)
     kernels = kernels_of(store)  # before bases, which need some of them
     try:
         chosen = resolve(store)
@@ -270,7 +139,8 @@ def _member(given, kernels_of, resolve, request, resources, stores):
         ],
         stores=stores, working=store.working_bytes, computes=store.computes, held=store.held_bytes,
         c=selection.names.size * (2 if any(planes.most for _, _, planes in chosen) else 1), e=len(request.epsilon), a=request.angles, keep=request.keep,
-        resources=resources, columns=selection.nbytes(), compared=compared[1],
+        resources=resources, columns=selection.nbytes() + (strata.nbytes if strata else 0), compared=compared[1],
+        strata=(resources.threads + 2) * StrataTally.nbytes(strata.cells, len(chosen), len(request.epsilon), request.angles) if strata else 0,
     )  # fmt: skip
     if min(request.epsilon) <= 0 and "hits" in plan.modes:
         raise InputError(
@@ -281,19 +151,27 @@ def _member(given, kernels_of, resolve, request, resources, stores):
         PreparedBasis(*parts, "none" if parts[2].most else mode, request.angles, way)
         for parts, mode, way in zip(chosen, plan.modes, ways, strict=True)
     )
-    mean = _given_mean(request.centre, store)
+    centre = request.treatments[0]
+    notes = (
+        *selection.notes,
+        *(strata.notes if strata else ()),
+        *doubts(store, selection),
+        *([inner.note] if inner else []),
+    )
     return Member(
-        given.named(store), store, store.fingerprint(), selection, mean, request.centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), given.path,
-        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm), (*selection.notes, *doubts(store, selection)), compared,
+        given.named(store), store, store.fingerprint(), selection, given_mean(centre, store), centre is True, kernels, prepared, plan,
+        not isinstance(source, Store), given.path, given.options, request.missing_chunks == "zeros", (0, store.n),
+        needs_median(request.max_norm) or bool(strata and strata.needs_median), notes, compared, inner, strata, centre,
     )  # fmt: skip
 
 
 def _bases(bases, store, request, resources, on_event):
     planes = _planes_of_result(request.planes)
-    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases))
-    for name, spec in bases:
-        spec = basis_for(name, spec, store, request, memory=resources.memory)
+    waiting = [basis_for(name, spec, store, request, memory=resources.memory) for name, spec in bases]
+    given = {spec.sha256 for spec in waiting}
+    chosen, limit = {}, int(resources.memory * GEOMETRY_SHARE) // max(1, len(bases) * (3 if request.controls else 1))
+    while waiting:
+        spec = waiting.pop(0)
         if spec.name in chosen:
             raise InputError(
                 f"bases need different names, got {spec.name!r} twice; name them: --basis NAME={spec.name}"
@@ -301,6 +179,10 @@ def _bases(bases, store, request, resources, on_event):
         _announce_geometry(spec, request.planes, limit, resources, on_event)
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
+        if request.controls and spec.sha256 in given:
+            rotated = geometry.orthogonal and request.inner_product is None  # under another product neurons are at no right angles
+            found = controls_of(spec, orthogonal=rotated, seed=request.seed)
+            waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in chosen]
     return list(chosen.values())
 
 
@@ -343,14 +225,3 @@ def _refuse_missing(store, selection, missing):
             f"every chunk must exist, but {gone:,} rows of {store.location} lie in chunks that do not ({keys}): lost, "
             "or never written because they hold only the fill value; use --missing-chunks skip or zeros"
         )
-
-
-def _given_mean(centre, store):
-    if isinstance(centre, (bool, np.bool_)) or centre is None:
-        return None
-    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
-    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(
-            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
-        )
-    return np.ascontiguousarray(mean, np.float64)

@@ -140,6 +140,7 @@ def check_cells(sectors, rings, extent):
 
 
 def _check(request):
+    request.check_one_treatment("a projection is")
     if str(request.planes).startswith("active:"):
         raise InputError(
             f"planes are not chosen while projecting, got {request.planes}; choose them by srmfast run STORE --planes "

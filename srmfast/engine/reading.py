@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COLLECTED = ("sums", "norms", "repeats", "drawn")
+COLLECTED = ("sums", "norms", "repeats", "drawn", "strata")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Pass:
     table : ndarray, (2a + 5, 2) float64
     mean : ndarray, (d,) float64, or None
         Subtracted from every row.
-    sums, norms, repeats, drawn : SharedSums, SharedNorms, SharedRepeats, SharedDrawn or None
+    sums, norms, repeats, drawn, strata : SharedSums, SharedNorms, SharedRepeats, SharedDrawn, SharedStrata or None
         What is collected of the rows beside the counts.
     phase : bool
         Whether it is counted, too, which rows point along the basis in the planes that they come near.
@@ -62,6 +62,7 @@ class Pass:
     norms: object = None
     repeats: object = None
     drawn: object = None
+    strata: object = None
     phase: bool = False
     members: object = None
     grid: object = None

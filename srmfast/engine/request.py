@@ -2,7 +2,7 @@
 
 import glob
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,14 @@ from srmfast.angles import check_angles
 from srmfast.displayed import Displayed
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
+from srmfast.engine.strata import check_strata
 from srmfast.errors import InputError, shown
 from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_epsilons, check_keep, check_rotations
 
 IN_MEMORY = "array in memory"
-_PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
+BOTH = "both"  # treatments of the mean: rows are counted as stored, and again with it subtracted
+# Options that may name a file.
+_PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre", "inner_product")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -34,6 +37,7 @@ class Request(Displayed):
     tokens: object = None
     max_norm: object = None
     centre: object = False
+    inner_product: object = None
     keep: str = "auto"
     null: int = 0
     seed: int = 0
@@ -49,6 +53,8 @@ class Request(Displayed):
     inputs: object = None
     batch: int | None = None
     basis_transpose: bool = False
+    controls: bool = False
+    strata: object = None
 
     def _line(self):
         """Name what is not as it is by default, arrays by their shape."""
@@ -73,6 +79,10 @@ class Request(Displayed):
         if isinstance(self.planes, (list, tuple)):
             object.__setattr__(self, "planes", np.asarray(self.planes))
         self._check_rules()
+        if isinstance(self.centre, str) and self.centre == f"{BOTH}:":
+            raise InputError(
+                f"centre {BOTH}: names the file of the mean, got none; for example {BOTH}:mean.npy, or {BOTH} alone"
+            )
         check_choice("zero_rows", self.zero_rows, ("drop", "keep"))
         check_choice("nonfinite", self.nonfinite, ("error", "skip"))
         check_choice("missing_chunks", self.missing_chunks, ("error", "skip", "zeros"))
@@ -80,11 +90,35 @@ class Request(Displayed):
     def _check_rules(self):
         object.__setattr__(self, "exclude_tokens", check_token_ids(self.exclude_tokens))
         object.__setattr__(self, "max_norm", check_max_norm(self.max_norm))
+        object.__setattr__(self, "strata", check_strata(self.strata))
+        if self.strata and self.inner_product is not None:
+            raise InputError("strata look at rows as stored, and an inner product changes them; leave one of them out")
         check_choice("padding", self.padding, ("right", "left"))
         if self.padding == "left" and self.lengths is None:
             raise InputError("padding left says where lengths begin and needs them; give --lengths F|key")
-        if self.tokens is not None and not self.exclude_tokens:
-            raise InputError("tokens are given to leave some out, but none are named; give --exclude-tokens IDS")
+        told_apart = any(family.startswith("token") for family in self.strata)
+        if self.tokens is not None and not self.exclude_tokens and not told_apart:
+            raise InputError(
+                "tokens are given to leave some out, but none are named; give --exclude-tokens IDS, or --strata token"
+            )
+
+    @property
+    def treatments(self):
+        """What `centre` is in each counting of a store: one, or of "both" that of the rows as stored and that of the others."""
+        if not isinstance(self.centre, str) or not f"{self.centre}:".startswith(f"{BOTH}:"):
+            return (self.centre,)
+        return False, self.centre[len(BOTH) + 1 :] or True
+
+    def check_one_treatment(self, what):
+        """Refuse "both" where one treatment of the mean is all that there can be."""
+        if len(self.treatments) > 1:
+            raise InputError(
+                f"{what} of the rows as stored or of the centred ones, got centre {self.centre}; do it twice"
+            )
+
+    def treating(self, centre):
+        """Return the request of one treatment of the mean and one basis: that of a result."""
+        return replace(self, centre=centre, controls=False)
 
     @property
     def store_options(self):

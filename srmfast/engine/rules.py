@@ -140,10 +140,7 @@ def token_rule(excluded, spec, store):
     name : str
         Of the array that was found beside the store; "" when it was given.
     """
-    found = "" if spec is not None else _tokens_beside(store)
-    values, inner = expand(load_column(spec if spec is not None else found, store), store.row_shape, "tokens")
-    if values.dtype.kind not in "iu":
-        raise InputError(f"tokens must be whole numbers, the id of each row's token, got {values.dtype}")
+    values, inner, found = token_ids_of(spec, store, "--exclude-tokens")
     gone = np.zeros(values.size, bool)
     for number in excluded:
         if np.iinfo(values.dtype).min <= number <= np.iinfo(values.dtype).max:
@@ -151,13 +148,29 @@ def token_rule(excluded, spec, store):
     return ColumnRule("tokens", ~gone, inner), found
 
 
-def _tokens_beside(store):
+def token_ids_of(spec, store, what):
+    """Return the token ids of a store, (m,) integers, how many rows share one, and the name of the array if it was found.
+
+    Parameters
+    ----------
+    spec : array, path, key or None
+        The one array of tokens beside the store when None.
+    store : Store
+    what : str
+        What needs them, for a message.
+    """
+    found = "" if spec is not None else _tokens_beside(store, what)
+    values, inner = expand(load_column(spec if spec is not None else found, store), store.row_shape, "tokens")
+    if values.dtype.kind not in "iu":
+        raise InputError(f"tokens must be whole numbers, the id of each row's token, got {values.dtype}")
+    return values, inner, found
+
+
+def _tokens_beside(store, what):
     names = [name for name in store.siblings() if name.rpartition("/")[2] in TOKEN_NAMES]
     if len(names) != 1:
         held = f"beside it are {', '.join(names)}" if names else f"none called {', '.join(TOKEN_NAMES)} is beside it"
-        raise InputError(
-            f"--exclude-tokens needs the token of each row of {store.location}, {held}; give --tokens F|key"
-        )
+        raise InputError(f"{what} needs the token of each row of {store.location}, {held}; give --tokens F|key")
     return names[0]
 
 

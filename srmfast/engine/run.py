@@ -34,6 +34,7 @@ def run(
     tokens=None,
     max_norm=None,
     centre=False,
+    inner_product=None,
     keep="auto",
     null=0,
     seed=0,
@@ -49,6 +50,8 @@ def run(
     inputs=None,
     batch=None,
     basis_transpose=False,
+    controls=False,
+    strata=None,
     threads=None,
     memory=None,
     block_rows=None,
@@ -83,8 +86,11 @@ def run(
     max_norm : float or str, optional
         Leave out rows longer than so many times the median norm of the rows that all other rules keep and that are
         finite and not zero (first read for that), or than the X of "abs:X"; norms are of the rows as stored.
-    centre : bool, array (d,) or path
-        Subtract the mean of the rows (first read for that), or the given one.
+    centre : bool, array (d,), path or "both"
+        Subtract the mean of the rows (first read for that), or the given one. "both" counts the rows as stored and then
+        with the mean subtracted that was found meanwhile, or with the one in F of "both:F".
+    inner_product : array (d, d) or path, optional
+        A positive definite matrix M: cosines and norms are of x·My and not of x·y. See `srmfast.engine.inner`.
     keep : str
         Planes that stay in the result: auto, all, hit, top:K (highest peaks) or summary.
     null : int
@@ -105,6 +111,14 @@ def run(
         What a model is given, and how many items at once; see there, too.
     basis_transpose : bool
         The basis is (d, k).
+    controls : bool
+        Count random vectors of the same number and kind beside the basis, and the standard basis where it is a rotation of
+        that; see `srmfast.controls`.
+    strata : str or sequence of str, optional
+        Kinds of rows to count apart, over all planes: position (first, 2-4, 5-16 … of its sequence), norm (over ten times
+        the median norm of the rows that all rules but `max_norm` keep, or under a tenth, as stored; "norm:M" gives the
+        median), token (each of the 8 most frequent ids, or of T by "token:T", or the ids of "token:id=A+B") and massive (half
+        or more of the squared norm, as stored, in one column). Each row is in one stratum of each; see `Result.strata`.
     threads, memory, block_rows : optional
         How to compute; they change no count. `memory` is bytes or text ("2GiB") that the run may add.
     checkpoint : path, optional
@@ -115,7 +129,9 @@ def run(
 
     Returns
     -------
-    Result
+    Result, or Results of several
+        Of centre "both", stores `NAME` and `NAME-centred`: what runs without and with `centre` give; of controls, bases
+        `NAME` and `NAME-random`.
 
     Raises
     ------
@@ -129,14 +145,15 @@ def run(
     """
     request = Request(
         epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
-        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
+        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre,
+        inner_product=inner_product, keep=keep,
         null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
         feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
-        basis_transpose=basis_transpose,
+        basis_transpose=basis_transpose, controls=controls, strata=strata,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
     results = _run({"": activations}, {"": basis}, request, resources, checkpoint, on_event, single=True)
-    return next(iter(results.values()))
+    return next(iter(results.values())) if len(results) == 1 else results
 
 
 def run_many(stores, bases, request=None, resources=None, *, checkpoint=None, on_event=ignore):
@@ -196,10 +213,12 @@ def execute(members, request, resources, *, checkpoint=None, cluster=None, on_ev
     try:
         if checkpoint is not None:
             checkpoint.begin(states_of(members, request), on_event)
+        passes = None
         for number, member in enumerate(members):
             passes = Passes(
-                member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count
-            )
+                member, request, share, on_event, checkpoint, number, cluster.read if cluster else read_and_count,
+                passes if member.follows else None,
+            )  # fmt: skip
             for result in passes.results():
                 results[member.name, result.attrs["basis_name"]] = result
     finally:

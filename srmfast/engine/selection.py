@@ -46,6 +46,8 @@ class RowSelection:
         START, STOP, STEP.
     sampled : ndarray or None
         Sorted absolute rows of the sample.
+    tokens : array, path, key or None
+        As given, or as the layout of the store brings them.
     groups : int or None
         How many different groups the store has, where groups are given.
     rules : dict of str to ColumnRule or LengthRule
@@ -84,6 +86,7 @@ class RowSelection:
                 _brought(store, getattr(store.recognised, name)) if given is None else given
                 for name, given in (("mask", mask), ("lengths", lengths), ("tokens", tokens))
             )
+        self.tokens = tokens
         if mask is not None:
             self.rules["mask"] = mask_rule(mask, store)
         if lengths is not None:

@@ -17,8 +17,10 @@ from srmfast.engine.plan import GEOMETRY_SHARE, HIT_SHARE, counter, modes_of
 from srmfast.engine.planes_drawn import PlanesDrawn
 from srmfast.engine.rotations import compare
 from srmfast.engine.run import close
+from srmfast.engine.stratified import by_stratum
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
+from srmfast.kernels.decode import USED
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
 from srmfast.spec import Resources, Spec, available_memory, differing
@@ -51,15 +53,21 @@ def check_shardable(request, bases):
     request : Request
     bases : sequence of (name, Basis, array, path or name)
     """
-    if request.centre is True:
+    if request.treatments[-1] is True:
+        both = "both:" if len(request.treatments) > 1 else ""
         raise InputError(
             "a shard does not know the mean of all rows: find it once with srmfast mean STORE -o mean.npy, and give every "
-            "shard --centre mean.npy"
+            f"shard --centre {both}mean.npy"
         )
     if needs_median(request.max_norm):
         raise InputError(
             f"a shard does not know the median norm of all rows: srmfast mean STORE --max-norm {request.max_norm:g} -o mean.npy "
             "finds it and tells the limit X to give every shard by --max-norm abs:X"
+        )
+    if "norm" in request.strata:
+        raise InputError(
+            "a shard does not know the median norm of all rows: srmfast mean STORE --max-norm 10 -o mean.npy tells ten times "
+            "that, and every shard takes the median M by --strata norm:M"
         )
     if str(request.planes).startswith("active:"):
         raise InputError(
@@ -96,15 +104,19 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
     """
     share = resources.memory // max(1, sum(len(member.bases) for member in members))
     members = [replace(member, interval=shard_rows(member.store.n, shard)) for member in members]
-    described, tallies, arrays = [], [], {}
+    described, tallies, arrays, passes = [], [], {}, None
     try:
         if checkpoint is not None:
             checkpoint.begin(states_of(members, request) | {"shard": list(shard)}, on_event)
         for number, member in enumerate(members):
-            passes = Passes(member, request, share, on_event, checkpoint, number)
+            passes = Passes(
+                member, request, share, on_event, checkpoint, number, before=passes if member.follows else None
+            )
             tally = passes.tally()
             if member.mean is not None:
                 arrays[f"{number}/centre"] = member.mean
+            if member.inner is not None:
+                arrays[f"{number}/inner"] = member.inner.matrix
             tallies.append(tally)
             described.append(
                 {
@@ -114,7 +126,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
                     "units": units_of(member),
-                    "inputs": request.to_dict(member.given),
+                    "inputs": passes.request.to_dict(member.given),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)
@@ -229,6 +241,7 @@ def _merge_store(paths, headers, number, store, share):
         specs = [Spec.from_dict(one["spec"]) for one in store["bases"]]
         found = [_restore(file, f"{number}/{b}/", one, share) for b, one in enumerate(store["bases"])]
         centre = file.array(f"{number}/centre") if specs[0].centre_hash else None
+        inner = file.array(f"{number}/inner") if specs[0].inner_product else None
     c, e, a = names.size, len(specs[0].epsilon), specs[0].angles
     dtype = np.dtype(counter(store["n"])).type
     modes = modes_of(specs[0].keep, [planes.slots for _, _, planes in found], c, e, a, share * len(found))
@@ -257,10 +270,17 @@ def _merge_store(paths, headers, number, store, share):
         yield assemble(
             total, ledger, rows, ledger.prepared, names, moments, spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
-            method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
-            repeats=collected["repeats"], notes=store["notes"], phase=phases[b], units=store.get("units"),
+            method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre, inner=inner,
+            repeats=collected["repeats"], lengths=_lengths(collected, rows), notes=store["notes"], phase=phases[b], units=store.get("units"),
             chance=_compare(collected.get("drawn"), ledger.prepared, spec, c, centre),
+            strata=by_stratum(collected.get("strata"), b, ledger.prepared, spec),
         )  # fmt: skip
+
+
+def _lengths(collected, rows):
+    """Return the norms of all rows used; None where an older part has none of them."""
+    found = collected.get("norms")
+    return found if found is not None and found.total == rows.fate[..., USED].sum() else None
 
 
 def _compare(drawn, prepared, spec, c, mean):

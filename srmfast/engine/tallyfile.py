@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.drawn import DrawnRows
+from srmfast.engine.stratified import StrataTally
 from srmfast.errors import InputError
 from srmfast.norms import NormHistogram
 from srmfast.repeats import Repeats
@@ -33,6 +34,7 @@ _COLLECTED = {
     "norms": (NormHistogram, (np.int64, np.int64)),
     "repeats": (Repeats, (np.uint64, np.int64)),
     "drawn": (DrawnRows, (np.int64, np.int64, np.float64)),
+    "strata": (StrataTally, (np.int64, np.int64, np.int64)),
 }
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError,
