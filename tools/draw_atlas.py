@@ -64,7 +64,7 @@ def main(argv=None):
 
 def draw(numbers):
     """Return the figure: effects, how much lies near, which neurons hold it, and the mean, by block."""
-    figure = Figure(figsize=(7.6, 9.2), layout="constrained")
+    figure = Figure(figsize=(7.6, 9.0), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(h_pad=0.03, hspace=0.03)
     blocks = [int(name.removeprefix("layer")) for name in numbers["layers"]]
@@ -80,8 +80,12 @@ def draw(numbers):
     _amount(amount, numbers, blocks)
     for axes, way in zip(strips, ("stored", "centred"), strict=True):
         image = _strip(axes, numbers, blocks, way)
-    figure.colorbar(
-        image, ax=strips, label="share of rows within 73°\nof $b_i$ (red), of $-b_i$ (blue)", fraction=0.03, pad=0.01
+    bar = figure.colorbar(image, ax=strips, fraction=0.025, pad=0.01, aspect=30)
+    bar.set_label("share of rows within 73° of $b_i$ (red) or of $-b_i$ (blue)", fontsize=7.5)
+    ticks = (1, 0.5, 0.25, 0.1, 0.02)
+    bar.set_ticks(
+        [*(-np.sqrt(ticks)), 0, *np.sqrt(ticks)],
+        labels=[*(f"{tick:.0%}" for tick in ticks), "0", *(f"{tick:.0%}" for tick in ticks)],
     )
     _mean(mean, numbers, blocks)
     mean.set_xlabel("after block")
@@ -99,14 +103,17 @@ def _effects(axes, numbers, blocks):
         at = np.array(blocks)
         known = np.isfinite(size)
         axes.plot(at[known], size[known], color=colour, ls=line, lw=1.3, label=name)
-        axes.fill_between(at[known], low[known], high[known], color=colour, alpha=0.2, lw=0)
+        if way != "random":  # of hardly any pairs
+            axes.fill_between(at[known], low[known], high[known], color=colour, alpha=0.2, lw=0)
         if way in ("stored", "centred"):
             beyond = np.array([found_in(one["joint"][way]) in ("aligned", "mixed") for one in layers])
             for kind, face in ((beyond, colour), (~beyond, "w")):
                 axes.plot(at[kind], size[kind], "o", ms=3.2, mfc=face, mec=colour, mew=0.9)
     axes.set_ylabel(f"to a neuron − midway,\nshare of near pairs\n(ε = {SHOWN:g})")
-    axes.set_ylim(-0.25, 1.05)
-    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.16), handlelength=2.6)
+    axes.set_ylim(-0.32, 1.05)
+    axes.legend(
+        frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=2.6, columnspacing=1.4
+    )
 
 
 def _amount(axes, numbers, blocks):
