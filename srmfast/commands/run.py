@@ -53,7 +53,7 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows), a file of index pairs, or a result (.zarr) whose planes are taken",
+        "rows), a file of index pairs, or a result (.zarr)",
     )
     what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
