@@ -41,7 +41,6 @@ def add_arguments(parser):
         metavar="F|both[:F]",
         help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
     )
-    options.add_inner_product(what)
     what.add_argument(
         "--null",
         type=int,
@@ -54,7 +53,7 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows), a file of index pairs, or a result (.zarr) whose planes are taken",
+        "rows), a file of index pairs, or a result (.zarr)",
     )
     what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
@@ -91,6 +90,7 @@ def add_arguments(parser):
         help="kinds of rows, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
     options.add_rows(parser)
+    options.add_inner_product(parser)
     options.add_axes(parser)
     options.add_inputs(parser)
     how = options.add_resources(parser)
