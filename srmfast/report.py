@@ -276,7 +276,7 @@ def _speed(result):
 
 def _are_layers(results):
     """Say whether several stores are better told as layers: with verdicts, many, or of names too long to tell apart."""
-    stores = {store for store, _ in results}
+    stores = {store for store, _ in results} - {centred for _, (centred, _) in sidebyside.treatments(results)}
     tested = any(result.null_phase is not None for result in results.values())
     alike = len({shorten(store, overview.NAME) for store in stores}) < len(stores)
     return len(stores) > 1 and (tested or alike or len(results) > LINES - 5)
