@@ -17,6 +17,7 @@ NAMED = 6  # up to this many planes have a colour and a name of their own
 SAME_SCALE = 2.0  # a self-SRM peak within this factor of the data's shares its axis
 SPLIT = 0.1  # a mean that peaks below this share of the planes' highest peak gets a strip of its own
 SEEN = 0.01  # a curve below this share of an axis lies on its bottom line
+ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
 _RATIO = 1_000.0  # farther than this from isotropic rows, the map shows f itself
 _EPSILON_TICKS = 10
 _SORTABLE = 50_000_000  # counts up to which quantiles over planes are worth their memory
@@ -58,49 +59,20 @@ class Panel:
         return not self.alone and 0 < self.mean_peak < SPLIT * self.peak
 
 
-class Notes:
-    """What the foot of a figure says, gathered over its panels."""
-
-    def __init__(self, *lines):
-        self._lines, self._thinned, self._low = dict.fromkeys(lines), {}, {}
-
-    def add(self, line):
-        self._lines.setdefault(line)
-
-    def thinned(self, drawn, of):
-        self._thinned[drawn, of] = None
-
-    def low(self, name, value):
-        """Tell of a curve that would lie on the line at 0."""
-        self._low.setdefault(name, {})[float(value)] = None
-
-    def lines(self):
-        found = []
-        if self._thinned:
-            drawn = " and ".join(f"{drawn:,} of {of:,}" for drawn, of in self._thinned)
-            if len(self._thinned) > 3:
-                drawn = f"at most {max(self._thinned)[0]:,} of up to {max(of for _, of in self._thinned):,}"
-            found.append(f"drawn: {drawn} planes with rows, the highest and then evenly by peak")
-        if self._low:
-            told = [f"{name} {'up to ' * (len(values) > 1)}{number(max(values))}" for name, values in self._low.items()]
-            found.append(f"too low to see: {', '.join(told)}")
-        return [line for line in [*found, *self._lines] if line]
-
-
 def prepare(one, signed, planes, *, limit, reference=None):
     """Return the Panel of a result of one label and one epsilon, at most `limit` planes of it."""
     curves, pairs, thinned, note = _ensemble(one, signed, planes, limit)
     reference = self_curve(one, signed) if reference is None else reference
     return Panel(
-        one, signed, curves, pairs, planes is not None and 0 < len(pairs) <= NAMED, _closed(_mean(one, signed)),
-        _spread(one, signed, band=one.planes_total > limit), None if reference is None else _closed(reference),
+        one, signed, curves, pairs, planes is not None and 0 < len(pairs) <= NAMED, closed(mean_curve(one, signed)),
+        _spread(one, signed, band=one.planes_total > limit), None if reference is None else closed(reference),
         thinned, note,
     )  # fmt: skip
 
 
 def lines(axes, panel, notes, strip=None):
     """Draw a panel into axes, its mean into the strip below them when there is one."""
-    _angle_axis(axes, panel.one)
+    angle_axis(axes, panel.one)
     if strip is not None:
         _angle_ticks(strip, panel.one)
         strip.yaxis.set_major_formatter(_tens())
@@ -126,7 +98,7 @@ def lines(axes, panel, notes, strip=None):
 
 
 def _draw_planes(axes, panel):
-    x, curves = _closed_angles(panel.one), panel.curves
+    x, curves = closed_angles(panel.one), panel.curves
     if panel.named:
         for n, (i, j) in enumerate(panel.pairs):
             (line,) = axes.plot(x, curves[n], color=_NAMED_COLOURS[n], lw=1.0, label=f"{i} → {j}", zorder=2.4)
@@ -143,7 +115,7 @@ def _draw_planes(axes, panel):
 
 
 def _draw_mean(axes, panel, *, always_scaled):
-    x, color, name = _closed_angles(panel.one), _MEAN, "mean of all planes"
+    x, color, name = closed_angles(panel.one), _MEAN, "mean of all planes"
     if panel.alone:
         color, name = _HIT, "f in this plane"
     (line,) = axes.plot(x, panel.mean, color=color, lw=1.8, label=name, zorder=3)
@@ -159,7 +131,7 @@ def _draw_mean(axes, panel, *, always_scaled):
 
 def _draw_references(axes, under, panel, notes):
     """Draw median, quantiles and isotropic rows, each where it can be seen; tell of those that cannot."""
-    x = _closed_angles(panel.one)
+    x = closed_angles(panel.one)
     tops = {axes: panel.peak, under: panel.mean_peak}
     if under is axes:
         tops = {axes: max(panel.peak, panel.mean_peak)}
@@ -214,7 +186,7 @@ def _ensemble(one, signed, planes, limit):
     chosen = counts[order].astype(float)
     if signed:
         chosen = chosen - _opposite(one, chosen)
-    curves = _closed(chosen / max(int(one.rows[0]), 1))
+    curves = closed(chosen / max(int(one.rows[0]), 1))
     return curves, list(zip(one.plane_i[order].tolist(), one.plane_j[order].tolist(), strict=True)), thinned, note
 
 
@@ -241,7 +213,8 @@ def _opposite(one, values):
     return np.roll(values, -(one.angle.size // 2), axis=-1)
 
 
-def _mean(one, signed):
+def mean_curve(one, signed):
+    """Return the mean over all planes, (a,)."""
     mean = one.mean()[0, 0]
     return mean - _opposite(one, mean) if signed else mean
 
@@ -251,7 +224,7 @@ def _spread(one, signed, *, band):
     if signed or one.planes_total < 3 or one.counts.size > _SORTABLE:
         return None
     try:
-        return _closed(one.quantiles([0.5, 0.05, 0.95] if band else [0.5])[:, 0, 0])
+        return closed(one.quantiles([0.5, 0.05, 0.95] if band else [0.5])[:, 0, 0])
     except InputError:  # the planes that were not kept are not known
         return None
 
@@ -265,8 +238,8 @@ def self_curve(one, signed):
     return curve - _opposite(one, curve) if signed else curve
 
 
-def heatmap(figure, axes, pooled, signed, notes):
-    """Draw the mean over ε and angle with its colour bar."""
+def heatmap(axes, pooled, signed, notes, *, bar="beside"):
+    """Draw the mean over ε and angle, with a colour bar "beside" the axes, or "inside" their room, or None."""
     order = np.argsort(pooled.epsilon)
     mean, null = pooled.mean()[0][order], pooled.null()[order]
     if signed:
@@ -288,16 +261,18 @@ def heatmap(figure, axes, pooled, signed, notes):
         extend = "neither" if seen.all() else "min"
         values = np.where(seen, values, style["norm"].vmin / 2)  # below the scale: drawn in its end colour
         notes.add("" if seen.all() else "cells in the colour of the lower tip of the colour bar hold no row")
-    x = _closed_angles(pooled)
+    x = closed_angles(pooled)
     edges = np.append(x, x[-1] + x[1]) - x[1] / 2
-    mesh = axes.pcolormesh(edges, np.arange(order.size + 1) - 0.5, _closed(values), rasterized=True, **style)
-    _angle_axis(axes, pooled, marks=False)
+    mesh = axes.pcolormesh(edges, np.arange(order.size + 1) - 0.5, closed(values), rasterized=True, **style)
+    angle_axis(axes, pooled, marks=False)
     ticks = np.unique(np.linspace(0, order.size - 1, min(order.size, _EPSILON_TICKS)).round().astype(int))
     axes.set_yticks(ticks, [number(value) for value in pooled.epsilon[order][ticks]])
     axes.set(ylabel="ε", xlabel="angle from $b_i$ toward $b_j$")
     axes.spines[["left", "bottom"]].set_visible(False)
-    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.015, 0.0, 0.018, 1.0)), extend=extend)
-    bar.set_label(words)
+    if bar is None:
+        return
+    place = {"cax": axes.inset_axes((1.015, 0.0, 0.018, 1.0))} if bar == "beside" else {"ax": axes}
+    bar = axes.figure.colorbar(mesh, extend=extend, label=words, **place)
     bar.outline.set_visible(False)
     if isinstance(mesh.norm, LogNorm):
         _log_ticks(bar, mesh.norm.vmin, mesh.norm.vmax)
@@ -312,7 +287,7 @@ def _log_ticks(bar, low, high):
     bar.minorticks_off()
 
 
-def _angle_axis(axes, one, *, marks=True):
+def angle_axis(axes, one, *, marks=True):
     """Set the angle axis of [0, 2π] with the directions of the plane along the top."""
     directions = _angle_ticks(axes, one, marks=marks)
     axes.yaxis.set_major_formatter(lambda value, _: number(value).replace("-", "−"))
@@ -358,8 +333,8 @@ def _rug(axes, angles):
     )  # fmt: skip
     axes.add_artist(strip)
     first, last = edges[np.flatnonzero(share)[[0, -1]] + [0, 1]]
-    at, side = (last + 0.08, "left") if last < np.pi - 0.7 else (first - 0.08, "right")
-    if 0.4 < at < np.pi - 0.4:
+    at, side = (first - 0.08, "right") if first > 0.6 else (last + 0.08, "left")  # "b_j −b_i" reads like a difference
+    if 0.4 < at < np.pi - 0.7:
         axes.text(at, 1.015, "$b_j$", transform=above, ha=side, va="bottom", color=FAINT, fontsize=8)
 
 
@@ -375,12 +350,13 @@ def _message(axes, words):
         axes.spines["left"].set_visible(False)
 
 
-def _closed(curves):
+def closed(curves):
     """Repeat the first angle at the end, so that curves meet 2π."""
     return np.concatenate([curves, curves[..., :1]], axis=-1)
 
 
-def _closed_angles(one):
+def closed_angles(one):
+    """Return the angles of closed curves, (a + 1,), from 0 to 2π."""
     return np.append(one.angle, 2 * np.pi)
 
 
@@ -391,3 +367,29 @@ def _top(axes):
 def value_name(signed):
     """Name the y axis."""
     return "f(θ) − f(θ + π)" if signed else "share of rows in the cone"
+
+
+def scales(panels, columns, height):
+    """Return for each panel the number of its y axis: one for all that are about as high, one a row, or one each."""
+
+    def alike(group):
+        heights = [height(panel) for panel in group if panel and panel.peak > 0]
+        return max(heights, default=0) <= ONE_SCALE * min(heights, default=0)
+
+    if alike(panels):
+        return [0] * len(panels)
+    rows = [n // columns for n in range(len(panels))]
+    return (
+        rows
+        if all(alike(panels[n : n + columns]) for n in range(0, len(panels), columns))
+        else list(range(len(panels)))
+    )
+
+
+def say_own_scale(axes, under):
+    """Mark axes that share their scale with no others of the figure; `under`: a strip, with nothing along its top."""
+    style = {"fontsize": 6.5, "color": "0.35", "style": "italic"}
+    if under:
+        axes.text(1.0, 1.03, "own scale", transform=axes.transAxes, ha="right", va="bottom", **style)
+    else:
+        axes.set_title("own scale", loc="right", **style)

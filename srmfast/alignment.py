@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.coverage import Coverage, coverage_of
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.family import ALL, LEVEL, UNITS, Family, Verdict, jackknife, score
 
@@ -60,8 +61,8 @@ class LabelVerdict(Verdict):
     effect: Effect
 
 
-@dataclass(frozen=True)
-class Alignment(Verdict):
+@dataclass(frozen=True, repr=False)
+class Alignment(Displayed, Verdict):
     """The verdict of a result, with everything that must be said beside it.
 
     Attributes
@@ -116,6 +117,10 @@ class Alignment(Verdict):
     rows: int
     vectors: int
     planes_tested: int
+
+    def _line(self):
+        share = "unknown" if self.mean_share is None else f"{self.mean_share:.2f}"
+        return f"{self.verdict}, p = {self.p:.3g}, effect {self.effect.size:+.2f} at ε = {self.effect.epsilon:g}, |mean|/rms {share}"
 
     def __str__(self):
         from srmfast.verdicts import lines

@@ -1,6 +1,7 @@
 """Results on disk: a Zarr v2 group that xarray opens unaided, written whole or not at all."""
 
 import errno
+import importlib
 import json
 import math
 import os
@@ -62,10 +63,19 @@ VARIABLES = {
     "stratum_total": (("stratum", "epsilon", "angle"), "counts summed over all planes"),
     "stratum_phase": (("fold", "stratum", "epsilon", "side"), "phase of the rows in each stratum"),
 }
-_OPTIONAL = ("counts_heldout", "centre", "p", "phase", *(name for name in VARIABLES if name.startswith(_SOME)))
+_OPTIONAL = (
+    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon",
+    *(name for name in VARIABLES if name.startswith(_SOME)),
+)  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes
 _CODECS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle", "delta", "crc32")
 _COORDINATES = ("angle", "epsilon", "label", "plane_i", "plane_j", "plane_angle")
+# What else may be in a file, by its KIND: module and class, with VARIABLES and `check`.
+_KINDS = {
+    "neurons": ("selectivity", "Neurons"),
+    "projection": ("projection", "Projection"),
+    "specification": ("robustness", "SpecificationCurve"),
+}
 _UNITS = {"angle": "rad", "plane_angle": "rad", "sector": "rad"}
 
 
@@ -288,9 +298,7 @@ def _read(group):
     for name, found in (values | {"attrs": attrs}).items():
         if name in checks and checks[name] != _crc(found):
             raise ValueError(f"{name} is not what was written")
-    for name in ("label", "stratum"):
-        if name in values:
-            values[name] = values[name].astype(str)
+    values = {name: found.astype(str) if found.dtype.kind == "U" else found for name, found in values.items()}
     result = made(**values, attrs=attrs)
     if made is not Result:
         result.check()
@@ -311,13 +319,11 @@ def _made_of(kind):
     """Return the class and the variables of what was saved."""
     if kind is None:
         return Result, VARIABLES
-    from srmfast.projection import Projection
-    from srmfast.selectivity import Neurons
-
-    for made in (Projection, Neurons):
-        if kind == made.KIND:
-            return made, made.VARIABLES
-    raise ValueError(f"it is of an unknown kind, {kind!r}")
+    if kind not in _KINDS:
+        raise ValueError(f"it is of an unknown kind, {kind!r}")
+    module, name = _KINDS[kind]
+    made = getattr(importlib.import_module(f"srmfast.{module}"), name)
+    return made, made.VARIABLES
 
 
 def _check_claim(name, dims, array, sizes):

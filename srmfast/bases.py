@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from srmfast.errors import InputError, meant
+from srmfast.displayed import Displayed
+from srmfast.errors import InputError, OtherWidth, meant
 from srmfast.spec import available_memory, format_bytes, machine_memory
 from srmfast.threads import each_range
 
@@ -21,8 +22,8 @@ _PANEL = 32  # rows orthonormalised together; part of the definition of random:K
 _RANGE = 32  # rows looked at together
 
 
-@dataclass(frozen=True, eq=False)
-class Basis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Basis(Displayed):
     """A set of privileged unit vectors.
 
     Attributes
@@ -37,10 +38,14 @@ class Basis:
         Whether a vector given was not of unit length (by more than 1e-6).
     """
 
-    vectors: np.ndarray = field(repr=False)
+    vectors: np.ndarray
     kind: str
     name: str
     normalised: bool = False
+
+    def _line(self):
+        k, d = self.vectors.shape
+        return f"{self.name}: {k:,} vectors of width {d:,}"
 
     @cached_property
     def sha256(self):
@@ -221,7 +226,7 @@ def _given(array, default_name, d, kind, name, transpose, axes=None):
             remedy = (
                 f"the basis is {vectors.shape[1]} wide and axis {fits[0]} of the store is: --feature-axis {fits[0]}"
             )
-        raise InputError(
+        raise OtherWidth(
             f"basis vectors must be {d} wide like the rows of shape (n, {d}), got an array of shape {array.shape} "
             f"whose {width} are {vectors.shape[1]} wide; {remedy}"
         )

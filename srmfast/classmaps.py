@@ -1,11 +1,14 @@
 """Figures of neurons and classes: who answers to what, the planes through one neuron, and the rows from above."""
 
 import math
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
+from srmfast._notes import Notes
+from srmfast._panels import ONE_SCALE, say_own_scale
 from srmfast.errors import InputError
 from srmfast.excerpts import number, plural, shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
@@ -68,14 +71,6 @@ def plot(what, path=None, *, vectors=None, epsilon=None, cloud=None, most=MOST, 
     return figure
 
 
-class _Lines:
-    def __init__(self, lines):
-        self._lines = lines
-
-    def lines(self):
-        return self._lines
-
-
 def ranked_vectors(neurons, most):
     """Return the vectors with the highest F1 at either pole, each once."""
     return list(dict.fromkeys(row["vector"] for row in neurons.table()))[:most]
@@ -84,13 +79,39 @@ def ranked_vectors(neurons, most):
 # ---- a map of neurons and classes ----------------------------------------------------------------------
 
 
-def _map(neurons, vectors, cloud, most):
+@dataclass(frozen=True)
+class Shown:
+    """The part of `Neurons` that a map shows.
+
+    Attributes
+    ----------
+    chosen : list of int
+        Vectors, one a row.
+    classes : ndarray of int
+        One a column.
+    values : ndarray, (vectors, classes)
+        Signed shares.
+    notes : list of str
+    """
+
+    chosen: list
+    classes: np.ndarray
+    values: np.ndarray
+    notes: list
+
+
+def choose(neurons, vectors, most):
+    """Return what a map shows: these vectors, or so many of those with the highest F1, and the classes that have rows."""
     chosen = ranked_vectors(neurons, most) if vectors is None else _checked(vectors, len(neurons.basis))
     signed, notes = neurons.signed(), []
     if not chosen:
         chosen, notes = [0], [f"no row lies inside any cone at ε = {number(neurons.epsilon)}"]
-    elif len(chosen) < len(neurons.basis):
-        notes = [f"the {len(chosen)} of {plural(len(neurons.basis), 'vector')} that answer most"]
+    else:
+        held = len(set(neurons.first.tolist()))
+        if len(chosen) < held:
+            notes.append(f"the {len(chosen)} of {plural(held, 'neuron')} that answer most, the highest F1 on top")
+        if held < len(neurons.basis):
+            notes.append("a vector b and its opposite −b in the basis are one neuron, named by the first")
     if neurons.attrs["centred"]:
         notes.append("the mean of the rows is subtracted")
     classes = np.flatnonzero(neurons.class_rows.sum(axis=0) > 0)
@@ -98,47 +119,71 @@ def _map(neurons, vectors, cloud, most):
         reach = np.abs(signed[classes][:, chosen]).max(axis=1)
         notes.append(f"{classes.size - CLASSES:,} of {classes.size:,} classes with lower shares left out")
         classes = np.sort(classes[np.argsort(-reach, kind="stable")[:CLASSES]])
-    values = signed[np.ix_(classes, chosen)].T
-    short = all(len(str(neurons.label[c])) <= 3 for c in classes)
+    return Shown(chosen, classes, signed[np.ix_(classes, chosen)].T, notes)
+
+
+def map_into(axes, neurons, shown):
+    """Draw a map into axes; return what a colour bar is made of."""
+    top = max(float(np.abs(shown.values).max(initial=0.0)), 1e-12)
+    mesh = axes.pcolormesh(
+        shown.values, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -top, top), rasterized=True, edgecolors="white", lw=0.4
+    )
+    axes.invert_yaxis()
+    names = [str(neurons.label[c]) for c in shown.classes]
+    axes.set_xticks(
+        np.arange(len(names)) + 0.5, [shorten(name, 18) for name in names], rotation=0 if _short(names) else 90, parse_math=False,
+    )  # fmt: skip
+    axes.set_yticks(np.arange(len(shown.chosen)) + 0.5, [str(i) for i in shown.chosen])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(
+        ylabel="neuron (number i of the basis vector)",
+        xlabel="concept" if neurons.attrs["several_classes"] else "class",
+    )
+    _mark(axes, neurons, shown)
+    return mesh
+
+
+def map_bar(axes, mesh):
+    """Give a map its colour bar."""
+    bar = axes.figure.colorbar(
+        mesh, ax=axes, pad=0.02, aspect=25, label="share of the class at $b_i$ less that at $-b_i$"
+    )
+    bar.outline.set_visible(False)
+
+
+def _short(names):
+    return all(len(name) <= 3 for name in names)
+
+
+def _map(neurons, vectors, cloud, most):
+    shown = choose(neurons, vectors, most)
+    chosen, classes, notes = shown.chosen, shown.classes, shown.notes
+    short = _short([str(neurons.label[c]) for c in classes])
     width = max(4.2, 0.26 * classes.size + 2.0)
     height = max(3.2, 0.22 * len(chosen) + 1.7) + (0.0 if short else 0.9)
     figure = new_figure(width + (4.4 if cloud else 0.0), height)
     grid = figure.add_gridspec(1, 2 if cloud else 1, width_ratios=[width, 4.4] if cloud else None)
     axes = figure.add_subplot(grid[0, 0])
-    top = max(float(np.abs(values).max(initial=0.0)), 1e-12)
-    mesh = axes.pcolormesh(
-        values, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -top, top), rasterized=True, edgecolors="white", lw=0.4
-    )
-    axes.invert_yaxis()
-    axes.set_xticks(
-        np.arange(classes.size) + 0.5, [shorten(str(neurons.label[c]), 18) for c in classes], rotation=0 if short else 90, parse_math=False,
-    )  # fmt: skip
-    axes.set_yticks(np.arange(len(chosen)) + 0.5, [str(i) for i in chosen])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set(ylabel="basis vector", xlabel="concept" if neurons.attrs["several_classes"] else "class")
-    _mark(axes, neurons, classes, chosen, notes)
-    bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
-    bar.set_label("signed share of the class")
-    bar.outline.set_visible(False)
+    map_bar(axes, map_into(axes, neurons, shown))
     if cloud:
-        order = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:_NAMED]
+        order = np.argsort(-np.abs(shown.values).max(axis=0), kind="stable")[:_NAMED]
         names = [str(neurons.label[c]) for c in classes[np.sort(order)]]
         _cloud(figure.add_subplot(grid[0, 1]), cloud, _colours(names))
     words = [shorten(str(neurons.attrs["store_name"]), 36), basis_words(str(neurons.attrs["basis_name"]))]
     words += [plural(int(neurons.rows_used.sum()), "row"), f"ε = {number(neurons.epsilon)}"]
-    return finish(figure, " · ".join(words), _Lines(notes))
+    return finish(figure, " · ".join(words), Notes(*notes))
 
 
-def _mark(axes, neurons, classes, chosen, notes):
+def _mark(axes, neurons, shown):
     """Mark the cells of classes that a pole answers to beyond chance."""
     if neurons.p is None:
-        notes.append(f"no test: {neurons.attrs['untested']}")
+        shown.notes.append(f"no test: {neurons.attrs['untested']}")
         return
-    small = np.argwhere(neurons.p[np.ix_(classes, chosen)].min(axis=-1) <= 0.05)
+    small = np.argwhere(neurons.p[np.ix_(shown.classes, shown.chosen)].min(axis=-1) <= 0.05)
     axes.plot(*(small.T + 0.5), ls="", marker="o", ms=2.6, color="black", mfc="white", mew=0.8)
     said = "dots: class and cone meet" if small.size else "no class and cone meet"
-    notes.append(f"{said} more often than by chance, p ≤ .05 corrected for all classes and cones")
+    shown.notes.append(f"{said} more often than by chance, p ≤ .05 corrected for all classes and cones")
 
 
 # ---- curves of classes in planes through a neuron ------------------------------------------------------
@@ -165,6 +210,7 @@ def _curves(result, vectors, epsilon, cloud):
     columns = min(panels, 2)
     figure = new_figure(4.3 * columns + 0.4, 2.9 * math.ceil(panels / columns) + 0.9)
     grid = figure.add_gridspec(math.ceil(panels / columns), columns)
+    drawn = []
     half, rows = result.angle.size // 2, np.maximum(result.rows, 1)
     turn = np.append(result.angle, 2 * np.pi)
     for n, i in enumerate(chosen):
@@ -188,9 +234,16 @@ def _curves(result, vectors, epsilon, cloud):
             )
         _angles(axes)
         axes.set_title(f"neuron {i}, {plural(planes.size, 'plane')}", loc="left")
+        drawn.append(axes)
         if n % columns == 0:
             axes.set_ylabel("f(θ) − f(θ + π)")
         _ranking(axes, signed[:, i], names, colours)
+    tops = [max(map(abs, axes.get_ylim())) for axes in drawn]
+    for axes in drawn:
+        if max(tops) <= ONE_SCALE * min(tops):
+            axes.set_ylim(-max(tops), max(tops))
+        elif len(drawn) > 1:
+            say_own_scale(axes, under=False)
     if cloud:
         _cloud(figure.add_subplot(grid[divmod(len(chosen), columns)]), cloud, colours)
     words = [shorten(str(result.attrs["store_name"]), 36), basis_words(str(result.attrs["basis_name"]))]
@@ -199,7 +252,7 @@ def _curves(result, vectors, epsilon, cloud):
         "thick: mean over the planes through the neuron; thin: one plane each; beside: the share of each class at b_i minus that at −b_i"
     ]
     notes += [f"{plural(left, 'neuron')} left out"] if left > 0 else []
-    return finish(figure, " · ".join(words), _Lines(notes))
+    return finish(figure, " · ".join(words), Notes(*notes))
 
 
 def _ranking(axes, signed, names, colours):

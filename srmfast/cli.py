@@ -20,7 +20,9 @@ def main(argv=None):
     """Run one command; return its exit code: 0 done, 1 failed with one line, 2 wrong usage."""
     arguments, unknown = build_parser().parse_known_args(argv)
     if unknown:
-        arguments.parser.error(f"takes no {' '.join(unknown)}")
+        several = [action.metavar for action in arguments.parser._actions if action.nargs == "+"]
+        hint = f"; every {several[0]} stands before the options" if several else ""
+        arguments.parser.error(f"takes no {' '.join(unknown)}{hint}")
     interrupted = []
 
     def interrupt(signum, frame):

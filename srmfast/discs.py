@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LogNorm
 
+from srmfast._notes import Notes
 from srmfast.errors import InputError, meant
 from srmfast.excerpts import number, plural, shorten
 from srmfast.plots import STYLE, basis_words, check_picture, finish, new_figure, positions, refuse_options, save_figure
@@ -82,9 +83,7 @@ def _draw(projection, epsilon, label, planes, against):
     discs = _discs(projection, members, members_named, epsilon, label, planes, null)
     left = len(discs) - PANELS
     discs = discs[:PANELS]
-    mode = "null" if null is not None else against
-    if mode == "auto":  # where isotropic rows would hardly come near a plane, they are nothing to compare with
-        mode = "isotropic" if all(disc.expected.sum() * 1e3 > 1 for disc in discs) else "none"
+    mode = _mode(discs, against, null)
     columns = min(len(discs), _ACROSS)
     figure = new_figure(max(5.2, 2.15 * columns + 1.0), 2.15 * math.ceil(len(discs) / columns) + 0.75)
     grid = figure.add_gridspec(math.ceil(len(discs) / columns), columns)
@@ -94,24 +93,46 @@ def _draw(projection, epsilon, label, planes, against):
     for n, (disc, value) in enumerate(zip(discs, values, strict=True)):
         axes.append(figure.add_subplot(grid[divmod(n, columns)]))
         mesh = _disc(axes[-1], disc, np.clip(value, norm.vmin, norm.vmax), norm, style)
-    bar = figure.colorbar(mesh, ax=axes, shrink=0.75, aspect=18, pad=0.03)
-    bar.set_label(words)
-    bar.outline.set_visible(False)
-    _ticks(bar, norm)
+    disc_bar(axes, mesh, words)
     notes += [f"{plural(left, 'disc')} left out"] if left > 0 else []
     beyond = max((disc.beyond / max(disc.accepted, 1) for disc in discs), default=0.0)
     notes += [f"up to {beyond:.1%} of the rows lie beyond the last ring"] if beyond > 5e-4 else []
-    return finish(figure, _title(projection, members, discs, several), _Lines(notes))
+    return finish(figure, _title(projection, members, discs, several), Notes(*notes))
 
 
-class _Lines:
-    """The notes at the foot of a figure."""
+def disc_into(axes, projection, epsilon, label, plane, against):
+    """Draw one plane of one projection, or the sum of all, into axes.
 
-    def __init__(self, lines):
-        self._lines = lines
+    Returns
+    -------
+    name : str
+    mesh, words
+        For `disc_bar`.
+    """
+    null = against if isinstance(against, Projection) else None
+    if null is None and against not in ("auto", "isotropic", "none"):
+        raise InputError(f"against must be auto, isotropic, none or a Projection, got {against!r}")
+    epsilon = float(projection.epsilon[0]) if epsilon is None else epsilon
+    planes = [] if plane is None else [tuple(int(n) for n in plane)]
+    *_, one = _discs(projection, [projection], None, epsilon, label, planes, null)
+    values = one.values(_mode([one], against, null))
+    norm, style, words, _ = _colours([values], _mode([one], against, null))
+    return one.name, _disc(axes, one, np.clip(values, norm.vmin, norm.vmax), norm, style), words
 
-    def lines(self):
-        return self._lines
+
+def disc_bar(axes, mesh, words):
+    """Give a disc, or a list of them, a colour bar."""
+    figure = (axes[0] if isinstance(axes, list) else axes).figure
+    bar = figure.colorbar(mesh, ax=axes, shrink=0.75, aspect=18, pad=0.03, label=words)
+    bar.outline.set_visible(False)
+    _ticks(bar, mesh.norm)
+
+
+def _mode(discs, against, null):
+    """Return what counts are compared with: where isotropic rows would hardly come near a plane, not with these."""
+    if null is not None or against != "auto":
+        return "null" if null is not None else against
+    return "isotropic" if all(disc.expected.sum() * 1e3 > 1 for disc in discs) else "none"
 
 
 class _Disc:
@@ -227,8 +248,8 @@ def _disc(axes, disc, values, norm, style):
         directions += [(at + np.pi, name.replace("$b", "$-b")) for at, name in directions]
     for at, name in directions:
         end = disc.extent * np.array([np.cos(at), np.sin(at)])
-        axes.plot(*(np.outer(end, [1.0, 1.06])), color=_VECTOR, lw=1.2, clip_on=False)
-        axes.text(*(1.17 * end), name, ha="center", va="center", fontsize=8, color=_VECTOR)
+        axes.plot(*(np.outer(end, [1.0, 1.05])), color=_VECTOR, lw=1.2, clip_on=False)
+        axes.text(*(1.2 * end), name, ha="center", va="center", fontsize=8, color=_VECTOR)
     axes.text(
         *(0.98 * disc.extent * np.array([0.7071, -0.7071])), f" {number(disc.extent)}", ha="left", va="top", fontsize=7,
         color="0.4",
@@ -237,8 +258,8 @@ def _disc(axes, disc, values, norm, style):
         aspect="equal",
         xticks=[],
         yticks=[],
-        xlim=np.array([-1.28, 1.28]) * disc.extent,
-        ylim=np.array([-1.28, 1.28]) * disc.extent,
+        xlim=np.array([-1.31, 1.31]) * disc.extent,
+        ylim=np.array([-1.31, 1.31]) * disc.extent,
     )
     axes.spines[:].set_visible(False)
     axes.set_title(disc.name, loc="center", parse_math=False)
@@ -250,7 +271,7 @@ def _ticks(bar, norm):
     steps = (1, 2, 5) if len(exponents) <= 3 else (1, 3) if len(exponents) <= 4 else (1,)
     ticks = [step * 10.0**n for n in exponents for step in steps if norm.vmin <= step * 10.0**n <= norm.vmax]
     ticks = ticks or [norm.vmin, norm.vmax]
-    bar.set_ticks(ticks, labels=[number(tick) if tick < 1e4 else f"{tick:.0e}" for tick in ticks])
+    bar.set_ticks(ticks, labels=[f"{tick:g}" if 1 <= tick < 1e4 else number(tick) for tick in ticks])
     bar.minorticks_off()
 
 

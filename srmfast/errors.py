@@ -53,6 +53,10 @@ class InputError(SrmfastError, ValueError):
     """A value, file or combination of options that cannot be used as given."""
 
 
+class OtherWidth(InputError):
+    """The vectors of a basis are not as wide as the rows of a store."""
+
+
 class MissingDependency(SrmfastError, ImportError):
     """An optional library is needed and not installed; the message holds the pip command."""
 

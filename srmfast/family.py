@@ -93,6 +93,28 @@ class Family:
         cells = (array[0][:, e : e + 1] for array in (self.pooled, self.high, self.low))
         return self.verdict(*cells, self.claims[e : e + 1], detectable, units)
 
+    def frames(self, e):
+        """Look at one epsilon with the eyes of every frame, as if it were the basis and all others its rotations.
+
+        Returns
+        -------
+        score : ndarray, (1 + M,) float64
+            Standardised, of all labels and planes.
+        called : ndarray, (1 + M, 2) bool
+            Whether it would be called aligned, and anti-aligned, by the same rule as the basis.
+        """
+        aligned = self._reached(self.highest, self.pooled[..., e], self.high[..., e])
+        anti = np.zeros(len(aligned), bool)
+        if self.claims[e]:
+            anti = self._reached(self.lowest, -self.pooled[..., e], -self.low[..., e])
+        return self.pooled[:, -1, e], np.stack([aligned, anti], axis=1)
+
+    @staticmethod
+    def _reached(extremes, *scores):
+        own = _most(*scores)
+        p = (extremes >= own[:, None]).sum(axis=1) / len(extremes)  # a frame's own extreme reaches its score, too
+        return 2 * p <= LEVEL
+
     def plane(self, score):
         """Judge one plane by its scores, (c, e); return its verdict and the cell where it is clearest."""
         up = (score - self.high_mean) / self.high_sd

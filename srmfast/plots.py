@@ -1,5 +1,6 @@
 """Figures of a result: ensembles of planes, epsilon maps, small multiples of labels, bases side by side."""
 
+import io
 import math
 import textwrap
 from pathlib import Path
@@ -9,16 +10,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from srmfast._panels import Notes, heatmap, lines, prepare, self_curve, value_name
+from srmfast._notes import Notes
+from srmfast._panels import heatmap, lines, prepare, say_own_scale, scales, self_curve, value_name
 from srmfast.errors import InputError, meant
 from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
-KINDS = ("auto", "lines", "heatmap", "labels")
+KINDS = ("auto", "lines", "heatmap", "labels", "atlas")
 SUFFIXES = (".png", ".pdf", ".svg")
 DRAWN, DRAWN_SMALL = 400, 120  # planes drawn in one panel, at most: alone, and among many panels
+ATLAS = 12  # stores from which on several results are drawn as an atlas
 PANELS, LABELS, MEMBERS = 4, 24, 36  # epsilons, labels and results in one figure, at most
-_ONE_SCALE = 4.0  # panels that peak within this factor share one y axis
 _STRIP = 1.0  # inches that a strip for the mean adds to a panel
 _ACROSS = 4  # panels side by side, at most, where only stores or only bases differ
 STYLE = {
@@ -42,7 +44,8 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
         Where to save the figure: .png, .pdf or .svg.
     kind : str
         `lines`: the curves of the planes with their mean; `heatmap`: the mean over ε and angle; `labels`: a panel
-        for each label; `auto`: whichever fits.
+        for each label; `atlas`: several layers from left to right, with verdict, effect, mean curve and mean of the rows;
+        `auto`: whichever fits.
     epsilon : float or sequence of float, optional
         Of those in the result. Every one when omitted; where one is needed, the first at which a plane was hit.
     label : str, optional
@@ -81,11 +84,12 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
 
 def _draw_result(result, kind, epsilon, label, signed, planes):
     at = positions(result, epsilon)
-    if label is not None and str(label) not in [str(name) for name in result.label]:
-        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
+    check_label(result, label)
     several = result.label.size > 1 and label is None
     if kind == "labels" and not several:
         raise InputError(f"kind labels needs several labels, got {_listed([label or result.label[0]])}; use kind lines")
+    if kind == "atlas":
+        raise InputError("kind atlas puts several results side by side, and this is one; use kind lines")
     if kind == "heatmap" and len(at) < 2:
         raise InputError(f"kind heatmap needs at least 2 epsilons, got {len(at)}; use kind lines")
     if kind == "labels" or (kind == "auto" and several):
@@ -94,7 +98,7 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
     notes = Notes()
     if kind == "heatmap":
         figure = new_figure(7.2, 3.6)
-        heatmap(figure, figure.add_subplot(), pooled, signed, notes)
+        heatmap(figure.add_subplot(), pooled, signed, notes)
     else:
         figure = _draw_lines(pooled, kind == "auto" and len(at) > 1, signed, planes, notes)
     notes.add(offset_note(result))
@@ -114,10 +118,10 @@ def _draw_lines(pooled, with_map, signed, planes, notes):
     each = (3.7 if e == 1 else 2.7) + _STRIP * any(panel.split for panel in panels)
     figure = new_figure(max(7.2, 3.4 * columns), each * height + 2.6 * with_map)
     rest = 2.6 / each if with_map else None
-    below = _draw_panels(figure, columns, panels, titles, notes, share="none", rest=rest)
+    below = _draw_panels(figure, columns, panels, titles, notes, rest=rest)
     notes.add(f"{len(shown)} of {e} ε have a panel" if len(shown) < e else "")
     if with_map:
-        heatmap(figure, figure.add_subplot(below), pooled, signed, notes)
+        heatmap(figure.add_subplot(below), pooled, signed, notes)
     return figure
 
 
@@ -133,10 +137,10 @@ def _draw_labels(result, at, free, signed, planes):
     titles = [f"{shorten(str(one.label[0]), 24)}\n{plural(int(one.rows[0]), 'row')}" for one in parts]
     columns = min(len(order), 3 if len(order) <= 6 else 4 if len(order) <= 12 else 6)
     height = math.ceil(len(order) / columns)
-    each = 1.7 + _STRIP * any(panel.split for panel in panels)
+    each = 1.85 + _STRIP * any(panel.split for panel in panels)
     figure = new_figure(max(7.2, 1.9 * columns), each * height + 1.2)
     notes = Notes()
-    _draw_panels(figure, columns, panels, titles, notes, share="all", small=True)
+    _draw_panels(figure, columns, panels, titles, notes, one_scale=True, small=True)
     left, empty = hit - len(order), result.label.size - hit
     notes.add(f"{plural(left, 'label')} with lower peaks left out" if left else "")
     notes.add(f"{plural(empty, 'label')} without a row in any cone left out" if empty else "")
@@ -148,15 +152,19 @@ def _draw_labels(result, at, free, signed, planes):
 def _draw_results(results, kind, epsilon, label, signed, planes):
     """Return the panels of several results: stores down and bases across, in one row what alone differs."""
     if kind in ("labels", "heatmap"):
-        raise InputError(f"kind of several results must be auto or lines, got {kind}; plot one of them")
+        raise InputError(f"kind of several results must be auto, lines or atlas, got {kind}; plot one of them")
+    if kind == "atlas" or (kind == "auto" and len({store for store, _ in results}) > ATLAS):
+        from srmfast import atlasfigure
+
+        refuse_options("an atlas", {"epsilon": epsilon, "label": label, "signed": signed, "planes": planes})
+        return atlasfigure.draw(results.atlas())
     if not 1 <= len(results) <= MEMBERS:
         raise InputError(f"a figure holds 1 to {MEMBERS} results, got {len(results)}; plot fewer of them")
     epsilon = next(iter(common_epsilons(results)), None) if epsilon is None else epsilon
     found = {}
     for key, member in results.items():
         at = first_hit(member) if epsilon is None else positions(member, epsilon)[0]
-        if label is not None and str(label) not in [str(name) for name in member.label]:
-            raise InputError(f"label must be one of {_listed(member.label)}, got {label!r}{meant(label, member.label)}")
+        check_label(member, label)
         found[key] = prepare(part(member, label=label, epsilon=[at]), signed, planes, limit=DRAWN)
     stores, bases = (list(dict.fromkeys(key[n] for key in results)) for n in (0, 1))
     heads = None
@@ -171,38 +179,48 @@ def _draw_results(results, kind, epsilon, label, signed, planes):
     each = (2.6 if height == 1 else 2.1) + _STRIP * any(panel.split for panel in found.values())
     figure = new_figure(max(7.2, 2.5 * columns + 0.6), each * height + 1.2)
     notes = Notes()
-    _draw_panels(figure, columns, panels, titles, notes, share=_sharing(panels, columns), heads=heads)
+    _draw_panels(figure, columns, panels, titles, notes, heads=heads)
     for line in _offset_notes(results):
         notes.add(line)
     epsilons = sorted({float(panel.one.epsilon[0]) for panel in found.values()})
+    others = sorted({float(value) for member in results.values() for value in member.epsilon} - set(epsilons))
+    notes.add(f"not drawn: ε = {_listed(others, most=5)}" if others else "")
     words = [] if label is None else [f"label {shorten(str(label), 24)}"]
     words.append(f"ε = {', '.join(number(value) for value in epsilons)}")
     return finish(figure, _joint_title(results, stores, bases, words), notes)
 
 
-def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, small=False, rest=None):
+def _draw_panels(figure, columns, panels, titles, notes, *, one_scale=False, heads=None, small=False, rest=None):
     """Draw panels in reading order, None leaving its place empty; return the place below, `rest` panels high.
 
-    They share y among "all", each "row" or "none" of them. When the mean of any needs a strip of its own, each has one.
+    Those that peak alike share y; all do on `one_scale`. When the mean of any needs a strip of its own, each has one.
     """
-    split, firsts, labelled = any(panel.split for panel in panels if panel), {}, set()
+    split, labelled = any(panel.split for panel in panels if panel), set()
     ratios = ([2 / 3, 1 / 3] if split else [1.0]) * math.ceil(len(panels) / columns)
     grid = figure.add_gridspec(len(ratios) + bool(rest), columns, height_ratios=ratios + [rest] * bool(rest))
+    upper, lower = (
+        [0] * len(panels) if one_scale else scales(panels, columns, height)
+        for height in (lambda panel: panel.peak, lambda panel: panel.mean_peak)
+    )
+    firsts = {}
     for n, panel in enumerate(panels):
         if panel is None:
             continue
         row, column = divmod(n, columns)
-        group = {"all": 0, "row": row, "none": n}[share]
-        like = firsts.get(group, (None, None))
-        axes = figure.add_subplot(grid[row * (1 + split), column], sharey=like[0])
-        strip = figure.add_subplot(grid[row * 2 + 1, column], sharex=axes, sharey=like[1]) if split else None
+        axes = figure.add_subplot(grid[row * (1 + split), column], sharey=firsts.get(("upper", upper[n])))
+        strip = None
+        if split:
+            like = firsts.get(("lower", lower[n]))
+            strip = figure.add_subplot(grid[row * 2 + 1, column], sharex=axes, sharey=like)
+        if len(panels) > 1:
+            name = f"label {titles[n]}" if small else f"{heads[row]} × {titles[column]}" if heads else titles[n]
+            notes.begin(name.partition("\n")[0])
         lines(axes, panel, notes, strip)
+        notes.end()
         axes.set_title(titles[n], loc="left", parse_math=False)
         bottom = axes if strip is None else strip
         if n + columns >= len(panels) or panels[n + columns] is None:
             bottom.set_xlabel("angle from $b_i$" if small else "angle from $b_i$ toward $b_j$")
-        elif small:
-            bottom.tick_params(labelbottom=False)
         if row not in labelled and panel.one.total.any():
             labelled.add(row)
             short = small or (split and len(panels) > 2)
@@ -210,24 +228,19 @@ def _draw_panels(figure, columns, panels, titles, notes, *, share, heads=None, s
             axes.set_ylabel(f"{heads[row]}\n{name}" if heads else name, parse_math=False)
             if split:
                 strip.set_ylabel("mean")
-        if group in firsts:
-            for one in (axes, strip) if split else (axes,):
+        for kind, groups, one in (("upper", upper, axes), ("lower", lower, strip)):
+            if one is None:
+                continue
+            if groups[n] in groups[row * columns : n]:
                 one.tick_params(labelleft=False)
-        firsts.setdefault(group, (axes, strip))
+            elif groups.count(groups[n]) == 1 < len(panels) and panel.peak > 0:
+                say_own_scale(one, under=one is strip)
+            firsts.setdefault((kind, groups[n]), one)
+    rows = [n // columns for n in range(len(panels))]
+    for what, groups in (("", upper), (" of means", lower if split else [])):
+        if groups == rows and 1 < columns < len(panels):
+            notes.add(f"each row of panels has a scale{what} of its own")
     return grid[-1, :]
-
-
-def _sharing(panels, columns):
-    """Return which panels share a y axis: "all" when they peak alike, each "row" when those in it do, or "none"."""
-
-    def alike(group):
-        hit = [panel for panel in group if panel and panel.peak > 0]
-        scales = [[panel.peak for panel in hit], [panel.mean_peak for panel in hit if panel.split]]
-        return all(max(scale, default=0) <= _ONE_SCALE * min(scale, default=0) for scale in scales)
-
-    if alike(panels):
-        return "all"
-    return "row" if all(alike(panels[n : n + columns]) for n in range(0, len(panels), columns)) else "none"
 
 
 def _offset_notes(results):
@@ -269,9 +282,18 @@ def basis_words(name):
     return f"basis {shorten(name, 28)}"
 
 
+class SpotlightFigure(Figure):
+    """A figure that a notebook shows at the end of a cell, whether or not pyplot was ever imported there."""
+
+    def _repr_png_(self):
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def new_figure(width, height):
     """Return an empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = SpotlightFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     return figure
@@ -322,6 +344,12 @@ def positions(result, epsilon):
             raise InputError(f"epsilon must be one of the result's, {_listed(result.epsilon)}, got {value:g}")
         found.append(int(near[0]))
     return found
+
+
+def check_label(result, label):
+    """Refuse a label that the result does not have."""
+    if label is not None and str(label) not in [str(name) for name in result.label]:
+        raise InputError(f"label must be one of {_listed(result.label)}, got {label!r}{meant(label, result.label)}")
 
 
 def _listed(values, most=12):

@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a bar on a terminal, otherwise one plain line a minute."""
+"""Progress of a run on standard error: a bar on a terminal and in a notebook, otherwise one plain line a minute."""
 
 import sys
 import time
@@ -14,14 +14,45 @@ from srmfast.engine.events import (
     PassStarted,
     PlanesOutgrown,
     ReadingResumed,
+    ReadingsStarted,
     Rotating,
+    StoresFound,
+    StoresLeftOut,
 )
 from srmfast.training.events import EpochDone, StepsDone, TrainingStarted, VersionsDiffer
 
 MODES = ("auto", "bar", "plain", "none")
-_WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown  # told whatever the mode is
+_WARNINGS = CheckpointLost, CheckpointUnwritten, PlanesOutgrown, StoresFound, StoresLeftOut  # told whatever the mode is
 _WIDTH = 28  # characters of the bar
 _EVERY = {"bar": 0.1, "plain": 60.0}  # seconds between updates
+
+
+def _mode(mode, stream):
+    """Return a mode with auto decided: a bar where a line can be written over."""
+    if mode != "auto":
+        return mode
+    notebook = type(stream).__module__.partition(".")[0] == "ipykernel"
+    return "bar" if notebook or stream.isatty() else "plain"
+
+
+class _Overwritten:
+    """A line of a stream that is written again and again; notebooks know no code that erases one."""
+
+    def __init__(self, stream):
+        self._stream, self._length = stream, 0
+
+    def write(self, text):
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{text}")
+        else:
+            self._stream.write("\r" + text.ljust(self._length))
+        self._stream.flush()
+        self._length = len(text)
+
+    def end(self):
+        self._stream.write("\n")
+        self._stream.flush()
+        self._length = 0
 
 
 class Progress:
@@ -30,14 +61,22 @@ class Progress:
     Parameters
     ----------
     mode : str
-        One of `MODES`; auto is a bar on a terminal and plain lines elsewhere.
+        One of `MODES`; auto is a bar on a terminal and in a notebook, and plain lines elsewhere.
     stream : file, optional
         Standard error when omitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import srmfast
+    >>> rows = np.random.default_rng(0).normal(size=(1000, 8))
+    >>> result = srmfast.run(rows, "standard", epsilon=0.6, on_event=srmfast.Progress())
     """
 
     def __init__(self, mode="auto", stream=None):
         self.stream = stream or sys.stderr
-        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self.mode = _mode(mode, self.stream)
+        self._bar = _Overwritten(self.stream)
         self._rows = self._nbytes = self._before = 0
         self._pass = None
         self._problem = ""
@@ -60,8 +99,14 @@ class Progress:
                     f"compiled kernels should be kept for the next run, but {event.problem}; "
                     "set NUMBA_CACHE_DIR to a folder that can be written"
                 )
+        elif isinstance(event, StoresFound):
+            self._line(found(event))
+        elif isinstance(event, StoresLeftOut):
+            self._line(f"left out, as wide as no basis: {', '.join(event.names)} ({event.why})")
         elif isinstance(event, Rotating):
             self._line(f"comparing {event.basis} with {event.rotations:,} random rotations of it")
+        elif isinstance(event, ReadingsStarted):
+            self._line(f"readings {event.first} to {event.last} of {event.of}: {event.options}")
         elif isinstance(event, PlanesOutgrown):
             self._line("the planes that are hit outgrow the memory: two more readings find the highest")
         elif isinstance(event, CheckpointLost):
@@ -82,8 +127,7 @@ class Progress:
                 self._tell()
         elif isinstance(event, PassFinished) and self.mode == "bar":
             self._tell()
-            self.stream.write("\n")
-            self.stream.flush()
+            self._bar.end()
 
     def _tell(self):
         seconds = max(time.monotonic() - self._began, 1e-9)
@@ -104,8 +148,7 @@ class Progress:
         if self.mode == "bar":
             filled = round(share * _WIDTH)
             bar = "█" * filled + "·" * (_WIDTH - filled)
-            self.stream.write(f"\r\x1b[K{what} {self._pass.store} {bar} {share:4.0%}  {numbers}")
-            self.stream.flush()
+            self._bar.write(f"{what} {self._pass.store} {bar} {share:4.0%}  {numbers}")
         else:
             self._line(f"{what} {self._pass.store}: {numbers}")
 
@@ -126,7 +169,8 @@ class TrainingProgress:
 
     def __init__(self, mode="auto", stream=None):
         self.stream = stream or sys.stderr
-        self.mode = ("bar" if self.stream.isatty() else "plain") if mode == "auto" else mode
+        self.mode = _mode(mode, self.stream)
+        self._bar = _Overwritten(self.stream)
         self._training = None
         self._before = 0
         self._began = self._told = 0.0
@@ -152,8 +196,7 @@ class TrainingProgress:
             last = event.epoch == self._training.epochs
             self._tell(event.epoch, f"loss {event.loss:.5g}{test}", last)
             if last and self.mode == "bar":
-                self.stream.write("\n")
-                self.stream.flush()
+                self._bar.end()
 
     def _tell(self, epochs, losses, last=False):
         now = time.monotonic()
@@ -165,10 +208,24 @@ class TrainingProgress:
         if self.mode == "bar":
             filled = round(epochs / total * _WIDTH)
             bar = "█" * filled + "·" * (_WIDTH - filled)
-            self.stream.write(f"\r\x1b[K{self._training.name} {bar} {epochs / total:4.0%}  {losses}, {left} left")
+            self._bar.write(f"{self._training.name} {bar} {epochs / total:4.0%}  {losses}, {left} left")
         else:
-            self.stream.write(f"epoch {int(epochs)} of {total}: {losses}, {left} left\n")
-        self.stream.flush()
+            print(f"epoch {int(epochs)} of {total}: {losses}, {left} left", file=self.stream, flush=True)
+
+
+def found(event):
+    """Say which stores a pattern stands for, given `StoresFound` or `srmfast.stores.Several`."""
+    names = [name for name in event.names if name]
+    some = f" … {names[-1]}" if len(names) > 2 else f", {names[-1]}" if len(names) == 2 else ""
+    said = f"{event.pattern}: {len(event.names)} store{'s' * (len(event.names) > 1)}, {names[0] if names else 'the whole'}{some}"
+    if event.left_out:
+        said += f"; left out, as they are no activations: {event.left_out}"
+    if event.computed and len(names) > 1:
+        said += (
+            f"; each takes an inference of all inputs, {len(names)} in all: srmfast export computes every layer in one, and "
+            "run over what it writes counts the same"
+        )
+    return said
 
 
 def _clock(seconds):

@@ -1,7 +1,7 @@
 """Rows projected on planes: how many lie where, as integers, and what isotropic rows of the same lengths would give."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ _CELL = ("label", "epsilon", "plane", "sector", "ring")
 _OF_ALL = ("label", "epsilon", "sector", "ring")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Projection(Presented):
     """The rows of one store that lie close to planes of one basis, counted by where in the plane they are.
 
@@ -64,21 +64,26 @@ class Projection(Presented):
         "basis": (("vector", "width"), "unit basis vectors, one a row"),
     }
 
-    counts: np.ndarray = field(repr=False)
-    beyond: np.ndarray = field(repr=False)
-    total: np.ndarray = field(repr=False)
-    total_beyond: np.ndarray = field(repr=False)
-    expected: np.ndarray = field(repr=False)
-    rows_used: np.ndarray = field(repr=False)
-    sector: np.ndarray = field(repr=False)
-    ring: np.ndarray = field(repr=False)
+    counts: np.ndarray
+    beyond: np.ndarray
+    total: np.ndarray
+    total_beyond: np.ndarray
+    expected: np.ndarray
+    rows_used: np.ndarray
+    sector: np.ndarray
+    ring: np.ndarray
     epsilon: np.ndarray
     label: np.ndarray
-    plane_i: np.ndarray = field(repr=False)
-    plane_j: np.ndarray = field(repr=False)
-    plane_angle: np.ndarray = field(repr=False)
-    basis: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
+    plane_i: np.ndarray
+    plane_j: np.ndarray
+    plane_angle: np.ndarray
+    basis: np.ndarray
+    attrs: dict
+
+    def _line(self):
+        names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
+        epsilon = ", ".join(number(value) for value in self.epsilon[:4]) + ", …" * (self.epsilon.size > 4)
+        return f"{names}: {int(self.rows.max()):,} rows, {self.planes_total:,} planes, ε = {epsilon}"
 
     @property
     def rows(self):
@@ -155,8 +160,12 @@ class Projection(Presented):
                      self.counts[c, e, p, sector, ring]]
                 )  # fmt: skip
 
-    def plot(self, path=None, **options):
-        """Draw it as discs; see `srmfast.discs.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw a figure of discs, see `srmfast.discs.plot` for the options; or one into axes, see `srmfast.axes.disc`."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import discs
 
         return discs.plot(self, path, **options)
@@ -203,11 +212,12 @@ class Projection(Presented):
 class Projections(Results):
     """Projections of several stores or bases: a mapping from (store, basis) names to `Projection`."""
 
-    def __repr__(self):
-        return super().__repr__().replace("Results", "Projections", 1)
-
-    def plot(self, path=None, **options):
+    def plot(self, path=None, *, ax=None, **options):
         """Draw them as a strip of discs; see `srmfast.discs.plot` for the options."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import discs
 
         return discs.plot(self, path, **options)

@@ -2,21 +2,26 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from srmfast import nulls
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, require
 
 SELF_PLANES = 2000  # planes that a self-SRM curve is averaged over, at most
 
 
-class Presented:
+class Presented(Displayed):
     """What one result and several have in common: a picture, a summary and a file."""
 
-    def plot(self, path=None, **options):
-        """Draw it; see `srmfast.plots.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw a figure, see `srmfast.plots.plot` for the options; or a picture into axes, see `srmfast.axes`."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import plots
 
         return plots.plot(self, path, **options)
@@ -27,6 +32,12 @@ class Presented:
 
         return summarise(self)
 
+    def report(self, path=None, *, title=None, force=False):
+        """Make a page of it that explains itself; see `srmfast.report_page`."""
+        from srmfast.page import report_page
+
+        return report_page(self, path, title=title, force=force)
+
     def save(self, path, *, force=False):
         """Write it as a Zarr v2 group, several results each under `<store>/<basis>`; see `srmfast.archive.save`."""
         from srmfast.archive import save
@@ -34,7 +45,7 @@ class Presented:
         save(self, path, force=force)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Presented):
     """Spotlight resonance of one store with one basis.
 
@@ -74,34 +85,40 @@ class Result(Presented):
         `rows_used`, `total` and `phase` of the rows in each.
     """
 
-    counts: np.ndarray = field(repr=False)
-    total: np.ndarray = field(repr=False)
-    fold_total: np.ndarray = field(repr=False)
-    rows_used: np.ndarray = field(repr=False)
-    angle: np.ndarray = field(repr=False)
+    counts: np.ndarray
+    total: np.ndarray
+    fold_total: np.ndarray
+    rows_used: np.ndarray
+    angle: np.ndarray
     epsilon: np.ndarray
     label: np.ndarray
-    plane_i: np.ndarray = field(repr=False)
-    plane_j: np.ndarray = field(repr=False)
-    plane_angle: np.ndarray = field(repr=False)
-    basis: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
-    counts_heldout: np.ndarray | None = field(default=None, repr=False)
-    centre: np.ndarray | None = field(default=None, repr=False)
-    phase: np.ndarray | None = field(default=None, repr=False)
-    null_phase: np.ndarray | None = field(default=None, repr=False)
-    null_extreme: np.ndarray | None = field(default=None, repr=False)
-    pair_phase: np.ndarray | None = field(default=None, repr=False)
-    pair_extreme: np.ndarray | None = field(default=None, repr=False)
-    surrogate_phase: np.ndarray | None = field(default=None, repr=False)
-    surrogate_extreme: np.ndarray | None = field(default=None, repr=False)
-    tested_i: np.ndarray | None = field(default=None, repr=False)
-    tested_j: np.ndarray | None = field(default=None, repr=False)
-    tested_phase: np.ndarray | None = field(default=None, repr=False)
-    stratum: np.ndarray | None = field(default=None, repr=False)
-    stratum_rows: np.ndarray | None = field(default=None, repr=False)
-    stratum_total: np.ndarray | None = field(default=None, repr=False)
-    stratum_phase: np.ndarray | None = field(default=None, repr=False)
+    plane_i: np.ndarray
+    plane_j: np.ndarray
+    plane_angle: np.ndarray
+    basis: np.ndarray
+    attrs: dict
+    counts_heldout: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    phase: np.ndarray | None = None
+    null_phase: np.ndarray | None = None
+    null_extreme: np.ndarray | None = None
+    pair_phase: np.ndarray | None = None
+    pair_extreme: np.ndarray | None = None
+    surrogate_phase: np.ndarray | None = None
+    surrogate_extreme: np.ndarray | None = None
+    tested_i: np.ndarray | None = None
+    tested_j: np.ndarray | None = None
+    tested_phase: np.ndarray | None = None
+    stratum: np.ndarray | None = None
+    stratum_rows: np.ndarray | None = None
+    stratum_total: np.ndarray | None = None
+    stratum_phase: np.ndarray | None = None
+
+    def _line(self):
+        epsilon = ", ".join(f"{value:g}" for value in self.epsilon[:4]) + ", …" * (self.epsilon.size > 4)
+        labels = f", {self.label.size} labels" * (self.label.size > 1)
+        names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
+        return f"{names}: {self.attrs['rows']['used']:,} rows, {self.planes_total:,} planes, ε = {epsilon}{labels}"
 
     # ---- what was measured -------------------------------------------------------------------------
 
@@ -352,8 +369,14 @@ class Results(Presented, Mapping):
     def __len__(self):
         return len(self._members)
 
-    def __repr__(self):
-        return f"Results({', '.join('/'.join(key) for key in self)})"
+    def _line(self):
+        return ", ".join("/".join(key) for key in self)
+
+    def atlas(self):
+        """Return the `srmfast.atlas.Atlas`: verdict, effect, curve and mean of each layer side by side."""
+        from srmfast.atlas import atlas
+
+        return atlas(self)
 
 
 def centre_of_peak(curve):

@@ -1,7 +1,8 @@
 """Which classes the neurons, or any basis vectors, answer to: grandmother neurons and how sure one may be of them."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -12,12 +13,13 @@ from srmfast.results import Presented
 
 POLES = ("+", "−")
 UNLABELLED = "unlabelled"
+_SAME = 1e-9  # entries of two unit vectors that differ by less are equal
 _LISTED = 15  # neurons in a summary
 _ORDER = 9  # labels of an order that are shown on either side
 COLUMNS = ("vector", "pole", "label", "f1", "sd", "iou", "precision", "recall", "share", "inside", "p", "order")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Neurons(Presented):
     """Rows inside the cone of each basis vector b_i and of its opposite −b_i, by class.
 
@@ -39,6 +41,9 @@ class Neurons(Presented):
         epsilon, spec, row accounting, tested_rows, provenance.
     p : ndarray, (c, k, 2) float64, or None
         For each class and pole, corrected for all of them: see `srmfast.enrichment.permutation_test`.
+    null_f1, best_cone, best_epsilon : ndarray or None
+        The best cone for each class, beside those of random rotations of the basis: see `rotation_test`, and
+        `srmfast.engine.contest.Contest`.
 
     Notes
     -----
@@ -56,21 +61,50 @@ class Neurons(Presented):
         "label": (("label",), "class of the rows"),
         "basis": (("vector", "width"), "unit basis vectors, one a row"),
         "p": (("label", "vector", "pole"), "family-corrected permutation p of class and cone meeting so often"),
+        "null_f1": (
+            ("rotation", "label", "opening"),
+            "highest F1 of a cone, of the basis first, then of random rotations",
+        ),
+        "best_cone": (("label", "opening"), "cone of the basis with the highest F1"),
+        "best_epsilon": (("label", "opening"), "cosine of its half-angle"),
     }
 
-    inside: np.ndarray = field(repr=False)
-    counts: np.ndarray = field(repr=False)
-    class_rows: np.ndarray = field(repr=False)
-    rows_used: np.ndarray = field(repr=False)
+    inside: np.ndarray
+    counts: np.ndarray
+    class_rows: np.ndarray
+    rows_used: np.ndarray
     label: np.ndarray
-    basis: np.ndarray = field(repr=False)
-    attrs: dict = field(repr=False)
-    p: np.ndarray | None = field(default=None, repr=False)
+    basis: np.ndarray
+    attrs: dict
+    p: np.ndarray | None = None
+    null_f1: np.ndarray | None = None
+    best_cone: np.ndarray | None = None
+    best_epsilon: np.ndarray | None = None
+
+    def _line(self):
+        names = f"{self.attrs['store_name']} × {self.attrs['basis_name']}"
+        return (
+            f"{names}: {plural(len(self.basis), 'vector')}, {self.label.size} "
+            f"{'concepts' if self.attrs['several_classes'] else 'classes'}, {int(self.rows_used.sum()):,} rows, ε = {self.epsilon:g}"
+        )
 
     @property
     def epsilon(self):
         """Cosine of the half-angle of the cones."""
         return self.attrs["epsilon"]
+
+    @cached_property
+    def first(self):
+        """The vector that each vector's neuron is named by, (k,) int64: the first of a pair b, −b, whose poles are the same."""
+        k, d = self.basis.shape
+        # Opposites have opposite coordinates along anything: along one direction they are next to each other by magnitude.
+        along = self.basis @ np.cos(np.arange(d) * np.sqrt(2.0))
+        order = np.argsort(np.abs(along), kind="stable")
+        one, other = order[:-1], order[1:]
+        pairs = np.abs(self.basis[one] + self.basis[other]).max(axis=1, initial=0.0) < _SAME
+        found = np.arange(k)
+        found[np.maximum(one, other)[pairs]] = np.minimum(one, other)[pairs]
+        return found
 
     # ---- of every class, vector and pole ---------------------------------------------------------------
 
@@ -124,6 +158,22 @@ class Neurons(Presented):
         variance = np.maximum(square - total**2 / held.size, 0.0) * (held.size - 1) / held.size
         return np.sqrt(variance)
 
+    def rotation_test(self):
+        """Say whether the vectors pick out classes better than the vectors of random rotations of the basis.
+
+        Returns
+        -------
+        srmfast.rotation_test.RotationTest
+
+        Raises
+        ------
+        InputError
+            It was made without `null`.
+        """
+        from srmfast.rotation_test import judge
+
+        return judge(self)
+
     # ---- ranked ----------------------------------------------------------------------------------------
 
     def order(self, vector):
@@ -150,9 +200,9 @@ class Neurons(Presented):
         Returns
         -------
         list of dict
-            One for each pole of a vector, that with the highest F1 first: vector, pole (+ or −), label, f1, sd (of f1), iou,
+            One for each pole of a neuron, that with the highest F1 first: vector, pole (+ or −), label, f1, sd (of f1), iou,
             precision, recall, share (signed), inside (rows), p (None without a test) and order (of the classes at the
-            two poles of the vector, as text).
+            two poles of the vector, as text). A basis that holds b and −b has one neuron for both, named by the first.
         """
         known = np.flatnonzero((self.label != UNLABELLED) & (self.class_rows.sum(axis=0) > 0))
         inside = self.inside.sum(axis=0)
@@ -160,6 +210,7 @@ class Neurons(Presented):
         if not f1.size:
             return []
         best, f1 = known[f1.argmax(axis=0)], f1.max(axis=0)
+        f1 = np.where(self._named[:, None], f1, 0.0)
         ranked = [at for at in np.argsort(-f1.ravel(), kind="stable")[:most] if f1.ravel()[at] > 0]
         sd, precision, recall, signed = self.sd(), self.precision(), self.share(), self.signed()
         found = []
@@ -176,6 +227,11 @@ class Neurons(Presented):
                 }
             )  # fmt: skip
         return found
+
+    @property
+    def _named(self):
+        """Whether each vector names a neuron, (k,) bool."""
+        return self.first == np.arange(len(self.basis))
 
     def _order_text(self, vector):
         positive, negative = self.order(vector)
@@ -201,8 +257,12 @@ class Neurons(Presented):
         except OSError as error:
             raise InputError(f"output must be writable, got {path}: {error.strerror}") from None
 
-    def plot(self, path=None, **options):
-        """Draw it; see `srmfast.classmaps.plot` for the options."""
+    def plot(self, path=None, *, ax=None, **options):
+        """Draw a figure, see `srmfast.classmaps.plot` for the options; or a map into axes, see `srmfast.axes.neuron_map`."""
+        if ax is not None:
+            from srmfast import axes
+
+            return axes.draw(self, ax, path=path, **options)
         from srmfast import classmaps
 
         return classmaps.plot(self, path, **options)
@@ -211,14 +271,16 @@ class Neurons(Presented):
         """Return the one-screen summary that `srmfast neurons` prints."""
         attrs, rows = self.attrs, self.attrs["rows"]
         c, k = self.label.size, len(self.basis)
-        inside = self.inside.sum(axis=0)
+        inside, pairs = self.inside.sum(axis=0)[self._named], k - int(self._named.sum())
+        opposites = "and their opposites" if pairs < k / 2 else f"= {plural(k - pairs, 'neuron')} with two poles each"
         lines = [
-            f"{attrs['store_name']}: {k:,} vectors of {attrs['basis_name']} and their opposites, ε = {number(self.epsilon)}",
+            f"{attrs['store_name']}: {k:,} vectors of {attrs['basis_name']} {opposites}, ε = {number(self.epsilon)}",
             f"  rows     {rows['used']:,} of {rows['seen']:,} used, {plural(c, 'concept' if attrs['several_classes'] else 'class')}"
             .replace("classs", "classes") + f"; {np.count_nonzero(inside):,} of {inside.size:,} cones hold a row",
         ]  # fmt: skip
         lines += [f"  note     {note}" for note in attrs["notes"]]
-        lines.append(f"  test     {self._test_words()}")
+        lines.append(f"  test     {self.tested()}")
+        lines += [] if self.null_f1 is None else str(self.rotation_test()).splitlines()
         table = self.table(_LISTED)
         if table:
             width = max(5, *(len(shorten(row["label"], 20)) for row in table))
@@ -232,12 +294,13 @@ class Neurons(Presented):
                 f"  {row['pole'] + str(row['vector']):>8} {shorten(row['label'], 20):<{width}} {row['f1']:>5.3f}{sd:>8} "
                 f"{row['precision']:>6.3f} {row['recall']:>6.3f} {row['inside']:>8,} {p:>7}  {row['order']}"
             )
-        return "\n".join(lines)
+        return "\n".join(lines + _LEGEND if table else lines)
 
-    def _test_words(self):
+    def tested(self):
+        """Say how many cones a test found, or why there was none."""
         if self.p is None:
             return f"none: {self.attrs['untested']}"
-        found = int((self.p <= 0.05).any(axis=(0)).sum())
+        found = int((self.p <= 0.05).any(axis=0)[self._named].sum())
         unit = "groups" if self.attrs["grouped"] else "rows"
         return (
             f"{plural(found, 'cone')} with a class at p ≤ .05, corrected for all: {self.attrs['spec']['permutations']:,} exchanges "
@@ -248,6 +311,15 @@ class Neurons(Presented):
         """Raise ValueError when the sums do not hold."""
         if (self.counts > self.inside[:, None]).any() or (self.counts > self.class_rows[..., None, None]).any():
             raise ValueError("counts exceed the rows there are")
+
+
+_LEGEND = [
+    "",
+    "  neuron: +i is the cone of b_i, −i that of −b_i; class: the one that it picks out best",
+    "  prec.: share of the cone that is of the class; recall: share of the class that is in the cone; F1: their harmonic mean",
+    "  ± sd: by leaving out one fold of the rows at a time; rows: in the cone; p: of meeting so often by chance, corrected",
+    "  classes: by their share at b_i less that at −b_i, the highest first, the lowest last",
+]
 
 
 def _f1(both, inside, rows):

@@ -26,18 +26,21 @@ def lines(alignment):
     -------
     list of str
     """
-    parts = [("verdict", headline(alignment)), ("effect", effect(alignment))]
-    parts += [("", text) for text in (_why(alignment),) if text]
+    found = []
+    for head, text in said(alignment):
+        first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
+        found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
+    return found
+
+
+def said(alignment):
+    """Return everything that is said of an alignment, as (head, text) pairs; a text without a head belongs to the one before."""
+    parts = [("verdict", headline(alignment)), ("effect", effect(alignment)), ("", _why(alignment))]
     parts += [("by ε", _by(alignment.epsilons, lambda found: f"{found.effect.epsilon:g}"))]
     parts += [("labels", _by(alignment.labels, lambda found: found.effect.label)), ("planes", _planes(alignment))]
     parts += [("beside", "; ".join(beside(alignment)))]
     parts += [("note", text) for text in cautions(alignment)]
-    found = []
-    for head, text in parts:
-        if text:
-            first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
-            found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
-    return found
+    return [(head, text) for head, text in parts if text]
 
 
 def headlines(results):

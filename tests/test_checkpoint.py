@@ -230,6 +230,27 @@ def test_an_interrupt_waits_until_the_state_is_saved():
     assert not interrupts.postpone()
 
 
+def test_ctrl_c_waits_without_a_command_too_and_the_handlers_of_programs_stay():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a console, or the cell of a notebook
+        with pytest.raises(KeyboardInterrupt), interrupts.deferred() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert asked()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        heard = []
+        signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+        with interrupts.deferred() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert heard and not asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 # ---- commands --------------------------------------------------------------------------------------------
 
 

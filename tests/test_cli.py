@@ -20,7 +20,7 @@ import srmfast
 from srmfast import naive
 
 COMMANDS = (
-    "demo", "inspect", "run", "show", "plot", "neurons", "project", "basis", "mean", "layers", "export", "train", "merge",
+    "demo", "inspect", "run", "show", "plot", "report", "compare", "neurons", "specification", "project", "basis", "mean", "layers", "export", "train", "merge",
     "diff", "verify", "reproduce",
 )  # fmt: skip
 N, D = 300, 6

@@ -20,6 +20,7 @@ WORDS = {
     "run x.npy --epsilon 0,5 -o o.zarr": (2, r"0,5 is 0 and 5; did you mean 0.5\?"),
     "neurons x.npy --epsilon 0,5": (2, r"must be a number, got '0,5'; did you mean 0.5\?"),
     "run x.npy --nonfinite skipp -o o.zarr": (2, r"did you mean skip\?"),
+    "run x.npy --epsilon 0.5 two.npz -o o.zarr": (2, "takes no two.npz; every STORE stands before the options"),
     "show done.zarr other.zarr": (2, "takes no other.zarr"),
     "run x.npy --basis thomson:32 -o o.zarr": (1, r"got 'thomson:32'; did you mean thompson:32\?"),
     "run x.npy --planes permutation -o o.zarr": (1, r"did you mean permutations\?"),

@@ -1,11 +1,13 @@
 """Which classes neurons answer to: counts against the definition, planted neurons, scores that can be trusted, a calibrated test."""
 
+import re
+
 import numpy as np
 import pytest
 from cases import basis, rows
 
 import srmfast
-from srmfast import naive
+from srmfast import classmaps, naive
 from srmfast.engine.members import neurons
 from srmfast.enrichment import association, permutation_test
 
@@ -63,6 +65,30 @@ def test_a_result_of_orthogonal_combinations_or_of_hits_is_enough_and_others_are
         result = srmfast.run(x, "standard", **dict(epsilon=0.8, labels=label, angles=8) | options)
         with pytest.raises(srmfast.InputError, match=words):
             result.neurons()
+
+
+@pytest.mark.parametrize("way", ["halves", "mixed", "rotated"])
+def test_a_vector_and_its_opposite_are_one_neuron(way, rng):
+    x, label = planted(rng, d=6, noise=0.7)
+    axes = np.eye(6) if way != "rotated" else np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    both = np.concatenate([axes, -axes])
+    order = rng.permutation(12) if way == "mixed" else np.arange(12)
+    found = neurons(x, both[order], epsilon=0.5, labels=label, permutations=99)
+    alone = neurons(x, axes, epsilon=0.5, labels=label, permutations=99)
+    opposite = [int(np.flatnonzero(order == (order[i] + 6) % 12)[0]) for i in range(12)]
+    assert found.first.tolist() == [min(i, opposite[i]) for i in range(12)]
+    assert len(found.table()) == len(alone.table()) <= 12
+    for row, wanted in zip(found.table(), alone.table(), strict=True):
+        assert (
+            row["f1"] == wanted["f1"]
+            and row["inside"] == wanted["inside"]
+            and row["vector"] == found.first[row["vector"]]
+        )
+    assert "12 vectors of basis = 6 neurons with two poles each" in found.summary()
+    assert re.search(r"\d+ cones", found.summary())[0] == re.search(r"\d+ cones", alone.summary())[0]
+    assert "neuron: +i is the cone of b_i" in found.summary()
+    assert len(classmaps.ranked_vectors(found, 24)) == 6
+    assert alone.first.tolist() == list(range(6))
 
 
 def test_one_unit_for_each_class_is_found(rng):

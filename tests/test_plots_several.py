@@ -5,6 +5,7 @@ import pytest
 from test_plots import aligned, curve, make, reference, words  # noqa: F401, the reference is a fixture
 
 from srmfast import plots
+from srmfast._notes import Notes
 from srmfast.errors import InputError
 from srmfast.results import Results
 
@@ -60,7 +61,7 @@ def test_results_are_a_grid_of_stores_and_bases(rng, tmp_path):
     assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes[::2]] == ["l1", "l2"]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     assert "l1: |mean|/rms = 0.60" in words(figure)
-    with pytest.raises(InputError, match="kind of several results must be auto or lines"):
+    with pytest.raises(InputError, match="kind of several results must be auto, lines or atlas"):
         plots.plot(Results(members), kind="heatmap")
     with pytest.raises(InputError, match="holds 1 to 36 results, got 0"):
         plots.plot(Results({}))
@@ -87,3 +88,46 @@ def test_several_results_are_drawn_at_an_epsilon_that_all_of_them_hit(rng):
     high = make(aligned(rng, 50, 9, 0.01), np.eye(9), (0.99, 0.6))
     figure = plots.plot(Results({("low", "standard"): low, ("high", "standard"): high}))
     assert not low.total[:, 0].any() and figure.get_suptitle().endswith("ε = 0.6")
+
+
+def test_panels_share_a_scale_or_say_that_they_do_not(rng):
+    near = aligned(rng, 400, 4, 0.01)
+    far = np.concatenate([near[:20], np.full((380, 4), 0.5)])  # hardly a row in any cone
+    results = Results({("acts", "one"): make(near, np.eye(4), (0.9,)), ("acts", "two"): make(far, np.eye(4), (0.9,))})
+    first, second = plots.plot(results).axes[:2]
+    assert first.get_ylim() != second.get_ylim()
+    assert [axes.get_title("right") for axes in (first, second)] == ["own scale"] * 2
+    alike = Results({("acts", "one"): results["acts", "one"], ("acts", "two"): make(near[:200], np.eye(4), (0.9,))})
+    first, second = plots.plot(alike).axes[:2]
+    assert first.get_ylim() == second.get_ylim() and "own scale" not in words(plots.plot(alike))
+
+
+def test_every_row_of_label_panels_has_numbers_at_its_axes(rng):
+    labels = np.arange(400) % 5
+    result = make(aligned(rng, 400, 4), np.eye(4), labels=labels, names=list("abcde"))
+    figure = plots.plot(result)
+    figure.canvas.draw()
+    for n, axes in enumerate(figure.axes[:5]):
+        assert any(tick.get_text() and tick.get_visible() for tick in axes.get_xticklabels())
+        assert axes.yaxis.get_tick_params()["labelleft"] is (n % 3 == 0)
+
+
+def test_the_foot_names_the_panels_that_it_speaks_of():
+    notes = Notes()
+    for panel, value in (("one", 0.1), ("two", 0.2), ("three", 0.2), ("four", 0.2)):
+        notes.begin(panel)
+        notes.add("of all")
+        notes.low("median", 0.0)
+        notes.thinned(8, 8 if panel == "one" else 9)
+        if panel == "one":
+            notes.add("of one")
+        else:
+            notes.add("of three")
+            notes.low("isotropic rows", value)
+    notes.end()
+    notes.add("of the figure")
+    assert notes.lines() == [
+        "drawn: 8 of 8 (one) and 8 of 9 (3 of 4 panels) planes with rows, the highest and then evenly by peak",
+        "too low to see: median 0, isotropic rows 0.2 (3 of 4 panels)",
+        "of all", "one: of one", "3 of 4 panels: of three", "of the figure",
+    ]  # fmt: skip

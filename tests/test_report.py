@@ -7,7 +7,7 @@ import pytest
 from test_plots import aligned, make
 
 import srmfast
-from srmfast import report
+from srmfast import excerpts, report
 from srmfast.results import Results
 
 VERDICTS = re.compile(r"\b(aligned|anti-aligned|alignment|significant|privileged)\b")
@@ -70,12 +70,12 @@ def test_oscillation_is_described_with_its_numbers(rng):
     mean, expected = result.mean()[0, 0], float(result.null()[0])
     text = result.summary()
     on, midway = (mean[0] + mean[18]) / 2, mean[9]
-    ratio = report.times(on / midway)
+    ratio = excerpts.times(on / midway)
     assert f"the mean oscillates: basis directions hold {ratio} what the directions midway hold" in text
     table = line_of(text, "            0.8").split()
-    assert table[:2] == ["0.8", report.number(mean.max())]
+    assert table[:2] == ["0.8", excerpts.number(mean.max())]
     found = [on, midway, expected]
-    assert table[-4:] == [*map(report.number, found), report.times(mean.max() / expected)]
+    assert table[-4:] == [*map(excerpts.number, found), excerpts.times(mean.max() / expected)]
 
 
 def test_the_opposite_oscillation_is_described_too(rng):
@@ -131,7 +131,7 @@ def test_top_planes_are_those_of_the_result(rng):
     result = make(aligned(rng, 500, 4), np.eye(4))
     first = result.top_planes(1)[0]
     line = line_of(result.summary(), "top")
-    assert f"plane {first['plane_i']} → {first['plane_j']} peaks at {report.number(first['fraction'])}" in line
+    assert f"plane {first['plane_i']} → {first['plane_j']} peaks at {excerpts.number(first['fraction'])}" in line
     assert "(b_j: 90°)" in line
 
 
@@ -154,7 +154,7 @@ def test_labels_are_listed_by_peak_and_empty_ones_are_no_nan(rng):
     assert "4 labels by peak, 1 without rows" in lines[start]
     shown = [line.split() for line in lines[start + 1 : start + 5]]
     peaks = result.fraction().max(axis=(1, 2, 3))
-    assert shown[0][0] == "two" and shown[0][2] == report.number(peaks[1])
+    assert shown[0][0] == "two" and shown[0][2] == excerpts.number(peaks[1])
     assert shown[-1] == ["none", "0", "0", "0"]
     assert sum(int(words[1].replace(",", "")) for words in shown) == 600
 
@@ -234,34 +234,41 @@ def test_part_pools_labels_and_picks_epsilons(rng):
     rows, labels = aligned(rng, 200, 3), rng.integers(3, size=200)
     split = make(rows, np.eye(3), (0.5, 0.7, 0.9), labels=labels, names=["a", "b", "c"])
     whole = make(rows, np.eye(3), (0.5, 0.7, 0.9))
-    pooled = report.part(split)
+    pooled = excerpts.part(split)
     np.testing.assert_array_equal(pooled.counts, whole.counts)
     np.testing.assert_array_equal(pooled.total, whole.total)
     assert pooled.rows.tolist() == [200] and pooled.label.tolist() == ["all"]
-    one = report.part(split, label="b", epsilon=[2, 0])
+    one = excerpts.part(split, label="b", epsilon=[2, 0])
     np.testing.assert_array_equal(one.counts[0], split.counts[1][[2, 0]])
     assert one.epsilon.tolist() == [0.9, 0.5]
     both = make(rows, np.eye(3), labels=labels, names=["x", "all", "y"])
-    np.testing.assert_array_equal(report.part(both).counts[0], both.counts[1])  # labels that overlap
+    np.testing.assert_array_equal(excerpts.part(both).counts[0], both.counts[1])  # labels that overlap
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.0, "0"), (0.85, "0.85"), (0.002134, "0.00213"), (3.1e-7, "3.1e-07"), (1.0, "1"), (report.UNDERFLOW, "<1e-300")],
+    [
+        (0.0, "0"),
+        (0.85, "0.85"),
+        (0.002134, "0.00213"),
+        (3.1e-7, "3.1e-07"),
+        (1.0, "1"),
+        (excerpts.UNDERFLOW, "<1e-300"),
+    ],
 )
 def test_numbers_read_well(value, words):
-    assert report.number(value) == words
+    assert excerpts.number(value) == words
 
 
 @pytest.mark.parametrize(
     ("ratio", "words"), [(0.5, "0.5x"), (1.0, "1.0x"), (5.23, "5.2x"), (1234.0, "1,234x"), (2e9, "over 1e6x")]
 )
 def test_ratios_read_well(ratio, words):
-    assert report.times(ratio) == words
+    assert excerpts.times(ratio) == words
 
 
 def test_long_names_are_cut_in_the_middle():
-    assert report.shorten("abcdefghij", 5) == "ab…ij" and report.shorten("a\n b", 9) == "a b"
+    assert excerpts.shorten("abcdefghij", 5) == "ab…ij" and excerpts.shorten("a\n b", 9) == "a b"
 
 
 def test_no_line_of_numbers_is_cut(rng):

@@ -8,7 +8,7 @@ import pytest
 import srmfast
 from srmfast.errors import InputError
 from srmfast.graph import Capture
-from srmfast.stores import Inference, _onnx, load_column, open_store, tensors_of
+from srmfast.stores import Inference, _onnx, load_column, open_store, several_of
 from tests import onnx_models as made
 from tests.onnx_models import saved
 from tests.store_contract import D, StoreContract
@@ -298,8 +298,9 @@ def test_a_model_without_a_tensor_says_what_there_is(text):
 
 def test_a_pattern_stands_for_several_stores_of_a_run(text, tmp_path, srmfast_main):
     path, inputs = text
-    assert tensors_of(f"{path}::hidden_*") == [f"{path}::hidden_0", f"{path}::hidden_1"]
-    assert tensors_of(f"{path}::hidden_1") == [f"{path}::hidden_1"] and tensors_of("a*.npy::b*") == ["a*.npy::b*"]
+    found = several_of(f"{path}::hidden_*", {})
+    assert [part.source for part in found.parts] == [f"{path}::hidden_0", f"{path}::hidden_1"] and found.computed
+    assert several_of(f"{path}::hidden_1", {}) is None
     out = tmp_path / "r.zarr"
     ended = srmfast_main(f"run {path}::hidden_* --inputs {inputs} --epsilon 0.4 --angles 36 -o {out} --progress none")
     assert ended.rc == 0, ended.stderr

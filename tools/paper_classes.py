@@ -3,6 +3,9 @@
 import numpy as np
 from paper_measure import ROTATIONS, WAYS, haar, quantiles, ranked
 
+import srmfast
+
+PICKED = 99  # rotations that the best cone for each class is compared with
 EPSILON = 0.5  # rows of 16 columns whose mean is subtracted lie near nothing at a higher one
 
 
@@ -21,7 +24,7 @@ def classes(latents, labels, basis, *, seed=0, rotations=ROTATIONS, epsilon=EPSI
     dict
         neurons: the vectors taken, one of each ±pair; for each way `signed`, (c, d), signed SRM at the neuron's own
         angle, which no plane changes; `range` of a neuron, (d,), its highest class less its lowest; and, of the largest
-        and of the mean range, the value, its p among random rotations, and what these have.
+        and of the mean range, the value, its p among random rotations, and what these have; and `picked`, from `best_cones`.
 
     Notes
     -----
@@ -44,8 +47,30 @@ def classes(latents, labels, basis, *, seed=0, rotations=ROTATIONS, epsilon=EPSI
             "most_and_mean": value.tolist(),
             "p": ranked(value, others).tolist(),
             "rotated": quantiles(others),
+            "picked": best_cones(rows, labels, basis[neurons], seed, epsilon),
         }
     return found
+
+
+def best_cones(rows, labels, vectors, seed, epsilon):
+    """Compare the best cone for each class, at the width where its F1 is highest, with those of random rotations.
+
+    Returns
+    -------
+    dict
+        f1: mean over classes; rotated: lowest, mean and highest of that; p: two-sided; classes: of each label (number of the
+        vector, pole, F1, highest of the rotations, two-sided p), the test being one for all classes.
+    """
+    own = (
+        srmfast.neurons(rows, vectors, epsilon=epsilon, labels=labels, permutations=0, null=PICKED, seed=seed)
+        .rotation_test()
+        .own
+    )
+    classes = {
+        best.label: [best.vector, best.pole, best.f1, best.rotated[2], min(1.0, 2 * min(best.p_more, best.p_less))]
+        for best in own.classes
+    }
+    return {"f1": own.f1, "rotated": list(own.rotated), "p": own.p, "verdict": own.verdict, "classes": classes}
 
 
 def signed_shares(unit, labels, vectors, epsilon):

@@ -54,7 +54,7 @@ def all_tables(numbers):
     if "stages" in numbers:
         made["stages"] = stages(numbers)
     if "classes" in numbers:
-        made |= {"classes": class_ranges(numbers), "orders": orders(numbers)}
+        made |= {"classes": class_ranges(numbers), "picked": picked(numbers), "orders": orders(numbers)}
     return made
 
 
@@ -210,6 +210,40 @@ def class_ranges(numbers):
                 row += [_spread([one["rotated"]["mean"][k] for one in parts], "{:.2f}")]
                 row += [", ".join(f"{one['p'][k]:.2f}" for one in parts)]
             lines.append(row)
+    return _table(head, lines)
+
+
+def picked(numbers):
+    """Return the table of how well the best cone of a neuron picks out a class, and the best cone of random directions."""
+    head = [
+        "network",
+        "rows",
+        "best cone for a class: F1",
+        "of 16 random directions",
+        "p",
+        "best of all",
+        "classes at p ≤ .05",
+    ]
+    lines = []
+    for name, told in numbers["classes"].items():
+        for way in WORDS:
+            parts = [one[way]["picked"] for one in told["seeds"].values()]
+            best = [max(one["classes"].items(), key=lambda of: of[1][2]) for one in parts]
+            found = [
+                f"{told['names'][int(label)]} {pole}{vector + 1}"
+                for one in parts
+                for label, (vector, pole, f1, highest, p) in one["classes"].items()
+                if p <= 0.05 and f1 > highest
+            ]
+            lines.append(
+                [_words(name), WORDS[way], _spread([one["f1"] for one in parts], "{:.2f}")]
+                + [_spread([one["rotated"][1] for one in parts], "{:.2f}")]
+                + [", ".join(f"{one['p']:.2f}" for one in parts)]
+                + [
+                    ", ".join(f"{told['names'][int(label)]} {of[2]:.2f}" for label, of in best),
+                    ", ".join(found) or "none",
+                ]
+            )
     return _table(head, lines)
 
 

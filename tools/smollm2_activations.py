@@ -52,7 +52,9 @@ def main(argv=None):
     )
     parser.add_argument("gguf", type=Path, metavar="MODEL.gguf")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="made anew")
-    parser.add_argument("--layers", default="4,12,20,28", metavar="K[,K…]", help="blocks, from 0 (default 4,12,20,28)")
+    parser.add_argument(
+        "--layers", default="4,12,20,28", metavar="K[,K…]", help="blocks, from 0, or all (default 4,12,20,28)"
+    )
     parser.add_argument("--tokens", type=int, default=512, metavar="T", help="in one sequence (default 512)")
     parser.add_argument("--sequences", type=int, metavar="N", help="at most (default: the whole text)")
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float16")
@@ -66,10 +68,10 @@ def main(argv=None):
     if options.out.exists() and not options.force:
         parser.error(f"the output must not exist yet, got {options.out}; use --force to replace it")
     try:
-        layers = sorted({int(word) for word in options.layers.split(",")})
+        layers = None if options.layers == "all" else sorted({int(word) for word in options.layers.split(",")})
     except ValueError:
-        parser.error(f"layers must be integers separated by commas, got {options.layers!r}")
-    extract(options, layers)
+        parser.error(f"layers must be integers separated by commas, or all, got {options.layers!r}")
+    extract(options, layers or list(range(count_blocks(options.gguf))))
     return 0
 
 
@@ -135,6 +137,11 @@ def make_tokenizer(path):
     split = tokenizers.pre_tokenizers
     made.pre_tokenizer = split.Sequence([split.Digits(individual_digits=True), split.ByteLevel(add_prefix_space=False)])
     return made
+
+
+def count_blocks(path):
+    """Return the number of blocks of the model in a GGUF file."""
+    return load("gguf").GGUFReader(path).fields["llama.block_count"].contents()
 
 
 def read_weights(path):

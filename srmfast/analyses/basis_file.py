@@ -7,13 +7,14 @@ import numpy as np
 
 from srmfast.archive import check_output, save_array
 from srmfast.bases import count_of, load_basis
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.spec import available_memory, format_bytes
 from srmfast.thompson import energy
 
 
-@dataclass(frozen=True)
-class BasisFile:
+@dataclass(frozen=True, repr=False)
+class BasisFile(Displayed):
     """A basis that was written.
 
     Attributes
@@ -37,6 +38,9 @@ class BasisFile:
     cosine_min: float
     cosine_max: float
     standard_angle: float
+
+    def _line(self):
+        return f"{self.kind}, {self.shape[0]:,} vectors of width {self.shape[1]:,}, {self.path}"
 
     def __str__(self):
         k, d = self.shape

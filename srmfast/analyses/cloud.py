@@ -39,7 +39,7 @@ def look_from_above(source, kind, request, resources, *, limit=None, concepts=No
     if kind not in KINDS:
         raise InputError(f"a map must be one of {', '.join(KINDS)}, got {kind!r}")
     umap = require("umap", purpose="a UMAP of the rows", extra="umap") if kind == "umap" else None
-    (member,) = prepare([("", source)], [], request, resources, compiles=False)
+    (member,) = prepare([("", source)], [], request, resources, compiles=False, single=True)
     try:
         rows, absolute = _some_rows(member, np.inf if limit is None else limit)
         classes = Classes.of(member, concepts, concept_names)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.archive import VARIABLES
+from srmfast.displayed import Displayed
 from srmfast.results import Result
 from srmfast.spec import differences
 
@@ -12,8 +13,8 @@ _OF_THE_RUN = ("provenance", "store_name", "store_location", "inputs")  # where 
 _LONG = 60  # characters of a value that are shown
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """What differs between two results.
 
     Attributes
@@ -31,6 +32,13 @@ class Comparison:
     def same(self):
         """Whether no count and no field differs."""
         return not self.lines
+
+    def _line(self):
+        return (
+            f"{len(self.lines):,} differences in {self.numbers:,} counts"
+            if self.lines
+            else f"the same, {self.numbers:,} counts"
+        )
 
     def __str__(self):
         if self.same:

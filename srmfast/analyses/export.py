@@ -9,6 +9,7 @@ import numpy as np
 
 import srmfast
 from srmfast.archive import check_output
+from srmfast.displayed import Displayed
 from srmfast.engine.events import BlockDone, PassFinished, PassStarted, ignore
 from srmfast.errors import InputError
 from srmfast.graph import choose_layers, open_model
@@ -21,8 +22,8 @@ _UNIT = 64 << 20  # bytes of all layers that are written together
 _COLUMN_AXES = 2  # inputs of so many axes, one number a token, are kept beside the layers
 
 
-@dataclass(frozen=True)
-class Export:
+@dataclass(frozen=True, repr=False)
+class Export(Displayed):
     """What was written.
 
     Attributes
@@ -37,6 +38,9 @@ class Export:
     path: str
     layers: dict
     notes: tuple
+
+    def _line(self):
+        return f"{len(self.layers)} layers, {self.path}"
 
     def __str__(self):
         width = max(map(len, self.layers))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast import nulls
+from srmfast.displayed import Displayed
 from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
@@ -20,8 +21,8 @@ _SAMPLE_PLANES = 2000
 _TAILS = {"over_10": 10, "over_100": 100}
 
 
-@dataclass(frozen=True)
-class Inspection:
+@dataclass(frozen=True, repr=False)
+class Inspection(Displayed):
     """What `inspect` found; printing it gives one screen.
 
     Attributes
@@ -77,6 +78,11 @@ class Inspection:
     epsilon: float | None
     hits: float
     isotropic_hits: float
+
+    def _line(self):
+        n, d = self.described["shape"]
+        epsilon = "" if self.epsilon is None else f", begin with ε = {self.epsilon:g}"
+        return f"{self.location}: {n:,} rows of width {d:,}{epsilon}"
 
     def __str__(self):
         info = self.described

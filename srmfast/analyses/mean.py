@@ -31,7 +31,7 @@ def write_mean(store, path, request, resources, *, replace=True, checkpoint=None
     str
         What was done, for people.
     """
-    (member,) = prepare([("", store)], [], request, resources, on_event=on_event, apart=True)
+    (member,) = prepare([("", store)], [], request, resources, on_event=on_event, apart=True, single=True)
     mean, rows, limit = find_mean(member, request, resources, checkpoint=checkpoint, on_event=on_event)
     if not replace and os.path.exists(path) and not np.array_equal(load_column(path), mean):
         raise InputError(f"output must not exist yet, got {path}, which is another mean; use --force to replace it")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srmfast.bases import Basis
+from srmfast.displayed import Displayed
 from srmfast.engine import IN_MEMORY, Request, count_folds, execute, prepare, spec_of
 from srmfast.engine.events import ignore
 from srmfast.engine.limit import given_limit
@@ -18,8 +19,8 @@ _GIVEN = ("labels", "groups", "mask", "lengths", "tokens", "inputs")  # what onl
 _UNCOMPARED = ("keep", "planes", "planes_hash", "seed", "max_norm", "null", "strata")
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Displayed):
     """What was checked.
 
     Attributes
@@ -34,6 +35,9 @@ class Verification:
     def holds(self):
         """Whether every check holds."""
         return all(good for _, good, _ in self.checks)
+
+    def _line(self):
+        return f"{'holds' if self.holds else 'does not hold'}, {len(self.checks)} checks"
 
     def __str__(self):
         lines = [f"{'ok ' if good else 'NOT'}  {what:<12} {said}" for what, good, said in self.checks]

@@ -21,14 +21,15 @@ def call(arguments):
     """Carry it out; return the exit code, None for 0."""
     from srmfast import open_store
     from srmfast.analyses.inspection import inspect
+    from srmfast.progress import found
+    from srmfast.stores import several_of
 
-    store = open_store(
-        arguments.store,
-        feature_axis=arguments.feature_axis,
-        index=options.index(arguments.index),
-        flatten=arguments.flatten,
-        pool=arguments.pool,
-        inputs=options.inputs(arguments.inputs),
-        batch=arguments.batch,
-    )
-    print(inspect(store, basis=arguments.basis, seed=arguments.seed))
+    source, how = arguments.store, {
+        "feature_axis": arguments.feature_axis, "index": options.index(arguments.index), "flatten": arguments.flatten,
+        "pool": arguments.pool, "inputs": options.inputs(arguments.inputs), "batch": arguments.batch,
+    }  # fmt: skip
+    several = several_of(source, how)
+    if several is not None:
+        print(f"{found(several)}; srmfast run takes all of them. The first:")
+        source, how = several.parts[0].source, how | {"index": several.parts[0].index}
+    print(inspect(open_store(source, **how), basis=arguments.basis, seed=arguments.seed))

@@ -36,7 +36,13 @@ def add_arguments(parser):
     what.add_argument(
         "--tested", type=int, default=1 << 16, metavar="N", help="rows that the test is made on, about (default 65536)"
     )
-    what.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for bases, samples and permutations")
+    what.add_argument(
+        "--null", type=int, default=0, metavar="M",
+        help="compare the best cones with those of M random rotations of the basis (at least 39; 99 is a good choice)",
+    )  # fmt: skip
+    what.add_argument(
+        "--seed", type=options.seed, default=0, metavar="S", help="for bases, samples, permutations and rotations"
+    )
     options.add_rows(parser)
     options.add_axes(parser)
     options.add_inputs(parser)

@@ -17,7 +17,11 @@ def add_axes(parser):
         help="axis of the features, by number or name (default: last); 0 for (d, n) files",
     )
     group.add_argument(
-        "--index", action="append", default=[], metavar="AXIS=I", help="fix an axis, by number or name: 1=12, layer=12"
+        "--index",
+        action="append",
+        default=[],
+        metavar="AXIS=I",
+        help="fix an axis, by number or name: 1=12, layer=12; layer=* runs over each",
     )
     group.add_argument("--flatten", action="store_true", help="first axis rows, all others features")
     group.add_argument(
@@ -187,7 +191,7 @@ def index(pairs):
     for pair in pairs:
         name, _, position = pair.rpartition("=")
         try:
-            position = int(position)
+            position = "*" if position.strip() == "*" else int(position)
             if not name.strip():
                 raise ValueError
         except ValueError:

@@ -8,7 +8,11 @@ _LARGE = 10**9  # bytes of a table that are worth a question
 def add_arguments(parser):
     """Declare what the command takes."""
     parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
-    parser.add_argument("--csv", metavar="F.csv", help="write the counts of every kept plane to a CSV file as well")
+    parser.add_argument(
+        "--csv",
+        metavar="F.csv",
+        help="write the counts of every kept plane, or of several results a line each, to a CSV file",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing table, and write one of over a GB")
 
 
@@ -18,12 +22,14 @@ def call(arguments):
     from srmfast.archive import check_output
     from srmfast.commands import options
     from srmfast.errors import InputError
+    from srmfast.results import Results
 
     if arguments.csv:
         options.check_suffix(arguments.csv, "table", ".csv")
         check_output(arguments.csv, force=arguments.force, folder=False)
     result = load(arguments.result)
-    if arguments.csv and not hasattr(result, "to_csv"):
+    table = result.atlas() if arguments.csv and type(result) is Results else result
+    if arguments.csv and not hasattr(table, "to_csv"):
         raise InputError(
             f"--csv writes the table of one result, got {arguments.result}, which holds several; name one: "
             f"{arguments.result}::{'/'.join(next(iter(result)))}"
@@ -36,5 +42,5 @@ def call(arguments):
         )
     print(result.summary())
     if arguments.csv:
-        result.to_csv(arguments.csv)
+        table.to_csv(arguments.csv)
         print(f"\nwritten to {arguments.csv}")

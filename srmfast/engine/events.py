@@ -20,6 +20,24 @@ class KernelsReady:
 
 
 @dataclass(frozen=True)
+class StoresFound:
+    """A pattern stands for several stores."""
+
+    pattern: str  # as it was given
+    names: tuple  # of the stores, in order
+    left_out: str  # arrays that match and cannot be activations
+    computed: bool  # whether each is an inference of a model
+
+
+@dataclass(frozen=True)
+class StoresLeftOut:
+    """Stores that a pattern stands for are of another width than the basis, and are not counted."""
+
+    names: tuple
+    why: str  # of the first
+
+
+@dataclass(frozen=True)
 class ComparingVectors:
     """The vectors of a basis are going to be compared with one another."""
 
@@ -80,6 +98,16 @@ class Rotating:
 
     basis: str  # name
     rotations: int
+
+
+@dataclass(frozen=True)
+class ReadingsStarted:
+    """Some readings of a specification curve, those that one run gives, begin."""
+
+    first: int  # the first of them, from 1
+    last: int  # the last of them
+    of: int  # readings of the curve
+    options: str  # what they have in common
 
 
 @dataclass(frozen=True)

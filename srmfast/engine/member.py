@@ -82,6 +82,10 @@ class Member:
     centre: object = False
     follows: bool = False
 
+    def described(self, request):
+        """Return what the run asked for and of which store, JSON-able, so that it can be done again."""
+        return replace(request, index=self.options["index"]).to_dict(self.given)
+
     @property
     def nbytes(self):
         """Stored bytes of the rows that will be read, uncompressed."""

@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 
 from srmfast.engine.assemble import accounting, offset, provenance
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.classes import Classes, unit_codes
+from srmfast.engine.collect import SharedDrawn
 from srmfast.engine.cones import SharedMembers
-from srmfast.engine.events import ignore
+from srmfast.engine.contest import contest, nbytes_of, sizes_of
+from srmfast.engine.events import Rotating, ignore
 from srmfast.engine.identity import rows_of
 from srmfast.engine.passes import Passes, refuse_empty
-from srmfast.engine.prepare import basis_for, prepare
+from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
 from srmfast.engine.run import close
 from srmfast.enrichment import permutation_test
@@ -54,7 +57,8 @@ def neurons(
         How to compute; they change no number.
     on_event : callable
     **rows
-        groups, mask, centre, rows, sample, seed and whatever else `srmfast.run` takes to say which rows take part.
+        groups, mask, centre, rows, sample, seed and whatever else `srmfast.run` takes to say which rows take part; `null`,
+        how many random rotations the basis is compared with, as `Neurons.rotation_test` tells.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def count_members(
 ):  # fmt: skip
     """Do what `neurons` says; `basis` may be a pair of a name and what `neurons` takes."""
     epsilon = _check(request, concepts, permutations, tested)
-    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False)
+    (member,) = prepare([("", source)], [], request, resources, on_event=on_event, compiles=False, single=True)
     try:
         kernels = replace(member.kernels, task="members")
         kernels.announce(on_event, apart=apart)
@@ -87,11 +91,13 @@ def count_members(
         name, spec = basis if isinstance(basis, tuple) else ("", basis)
         basis = basis_for(name, spec, member.store, request, memory=resources.memory)
         classes = Classes.of(member, concepts, concept_names)
-        _check_memory(basis, classes, member.plan, resources)
+        sizes = sizes_of(request.null, member.store.n, member.store.d, len(basis.vectors))
+        _check_memory(basis, classes, member, sizes, resources)
         passes = _Cones(member, request, resources.memory, on_event)
         share = tested / max(member.selection.seen(), 1) if permutations else 0.0
         shared = SharedMembers(basis, epsilon, classes, member.plan.block_rows, share, request.seed)
-        counted, sums = passes.collect(shared)
+        drawn = sizes and SharedDrawn(sizes["rows"], member.store.d, request.seed, member.selection.names.size)
+        counted, sums = passes.collect(shared, drawn)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(counted.rows, member.store.location, request.zero_rows)
         p, why = (
@@ -99,22 +105,24 @@ def count_members(
             if not permutations
             else _test(shared, classes, member, request, permutations)
         )
+        beside = _contest(drawn, basis, classes, sizes, passes, epsilon, on_event)
         chosen = json.loads(json.dumps(rows_of(member, request, passes.limit)))
         return Neurons(
             inside=shared.inside, counts=shared.counts, class_rows=shared.class_rows,
             rows_used=counted.rows.fate[..., USED].sum(axis=1), label=classes.names, p=p, basis=basis.vectors,
+            **{name: getattr(beside, name, None) for name in ("null_f1", "best_cone", "best_epsilon")},
             attrs={
                 "spec": chosen | {
                     "basis": {"name": basis.name, "kind": basis.kind, "sha256": basis.sha256},
                     "epsilon": epsilon, "classes": classes.digest(), "seed": request.seed, "permutations": permutations,
-                    "centre_hash": hash_array(passes.mean),
+                    "centre_hash": hash_array(passes.mean), "null": sizes,
                 },
                 "store_name": member.name, "store_location": member.store.location, "basis_name": basis.name,
                 "basis_kind": basis.kind, "epsilon": epsilon, "several_classes": classes.several,
                 "rows": accounting(counted.rows, SimpleNamespace(**chosen), np.int64(0)),
                 "mean_over_rms": offset(sums and (sums.value.total(), counted.rows)), "centred": passes.mean is not None,
                 "tested_rows": int(shared.tested.size), "untested": why, "grouped": request.groups is not None,
-                "notes": list(member.notes), "inputs": request.to_dict(member.given),
+                "null": beside and beside.about, "notes": list(member.notes), "inputs": member.described(request),
                 "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
             },
         )  # fmt: skip
@@ -125,13 +133,13 @@ def count_members(
 class _Cones(Passes):
     """The readings of one store for its cones: for its norms, for its mean, for the members."""
 
-    def collect(self, shared):
-        """Fill a SharedMembers; return the worker that holds the accounting of the rows, and the sums of the rows."""
+    def collect(self, shared, drawn):
+        """Fill a SharedMembers, and a SharedDrawn if there is one; return the worker that holds the accounting of the rows, and the sums of the rows."""
         self.find_limit()
         if self.request.centre is True:
             self.find_mean()
         sums = self._sums()
-        return self._read("count", self.member, (), (), members=shared, sums=sums), sums
+        return self._read("count", self.member, (), (), members=shared, drawn=drawn, sums=sums), sums
 
 
 def _check(request, concepts, permutations, tested):
@@ -151,15 +159,27 @@ def _check(request, concepts, permutations, tested):
     return request.epsilon[0]
 
 
-def _check_memory(basis, classes, plan, resources):
-    cones = 2 * len(basis.vectors)
+def _check_memory(basis, classes, member, sizes, resources):
+    plan, cones = member.plan, 2 * len(basis.vectors)
     need = FOLDS * (classes.names.size + 1) * cones * 8 * 2 + classes.nbytes + basis.vectors.nbytes * 3 // 2
+    need += nbytes_of(sizes, member.store.d, plan.threads) if sizes else 0
     if plan.nbytes + need > resources.memory:
         raise InputError(
             f"{classes.names.size:,} classes in {cones:,} cones and {FOLDS} folds need {format_bytes(need)} beside the "
             f"{format_bytes(plan.nbytes)} of the reading, of {format_bytes(resources.memory)}; use fewer classes or vectors, or "
             "more --memory"
         )
+
+
+def _contest(drawn, basis, classes, sizes, passes, epsilon, on_event):
+    """Compare the basis with its rotations; None when that was not asked for."""
+    if drawn is None:
+        return None
+    on_event(Rotating(basis.name, sizes["rotations"]))
+    return contest(
+        drawn.value, basis, classes, sizes, epsilon=epsilon, seed=passes.request.seed, mean=passes.mean,
+        threads=passes.member.plan.threads,
+    )  # fmt: skip
 
 
 def _test(shared, classes, member, request, permutations):

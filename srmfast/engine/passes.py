@@ -100,7 +100,7 @@ class Passes:
                 total, ledger, rows, basis, selection.names, moments, spec,
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
-                inputs=request.to_dict(member.given), centre=self.mean,
+                inputs=member.described(request), centre=self.mean,
                 repeats=repeats.value, norms=self.norms, notes=member.notes, phase=phase, chance=chance,
                 units=units_of(member), strata=by_stratum(strata and strata.value, number, basis, spec),
             )  # fmt: skip

@@ -130,7 +130,7 @@ class PlanesDrawn:
         select = max(1, round(planes.most * len(pairs) / max(of_all, 1))) if planes.most else 0
         vectors = np.ascontiguousarray(basis.vectors[used])
         units = None if basis.selection is None else tuple(part[used] for part in basis.selection)
-        frame = _frame_of(vectors, units, geometry.orthogonal and not len(geometry.parallel))
+        frame = frame_of(vectors, units, geometry.orthogonal and not len(geometry.parallel))
         i, j = (np.ascontiguousarray(place[:, side]) for side in (0, 1))
         return cls(vectors, i, j, pairs[:, 0], pairs[:, 1], g, s, select, *frame)
 
@@ -140,12 +140,7 @@ class PlanesDrawn:
 
     def turned(self, rows, frame):
         """Return the same along the vectors rotated so that their frame becomes another, (q, d)."""
-        coordinates = along_vectors(rows, frame)
-        if self.places is not None:
-            return np.ascontiguousarray(self.signs[:, None] * coordinates[self.places])
-        if self.mixed is None:
-            return coordinates
-        return along_vectors(np.ascontiguousarray(coordinates.T), self.mixed)
+        return along_turned(rows, frame, self.places, self.signs, self.mixed)
 
 
 def _within(pairs, order, most):
@@ -166,8 +161,16 @@ def _within(pairs, order, most):
     return pairs[np.sort(kept)]
 
 
-def _frame_of(vectors, units, orthonormal):
-    """Return a frame of the span of the vectors, and how they are made of it."""
+def frame_of(vectors, units, orthonormal):
+    """Return a frame of the span of some vectors, and how they are made of it: places, signs and mixed of `PlanesDrawn`.
+
+    Parameters
+    ----------
+    vectors : ndarray, (v, d) float64
+    units : (ndarray, ndarray) or None
+        Columns and signs of the vectors, when they are ± units.
+    orthonormal : bool
+    """
     if units is not None:
         columns, places = np.unique(units[0], return_inverse=True)
         frame = np.zeros((columns.size, vectors.shape[1]))
@@ -190,6 +193,16 @@ def _frame_of(vectors, units, orthonormal):
             q += 1
     frame = frame[:q]
     return frame, None, None, np.ascontiguousarray(along_vectors(frame, vectors))
+
+
+def along_turned(rows, frame, places, signs, mixed):
+    """Return the coordinates of rows along vectors made of a frame as `frame_of` says, (v, n) float64."""
+    coordinates = along_vectors(rows, frame)
+    if places is not None:
+        return np.ascontiguousarray(signs[:, None] * coordinates[places])
+    if mixed is None:
+        return coordinates
+    return along_vectors(np.ascontiguousarray(coordinates.T), mixed)
 
 
 def _dot(x, y):

@@ -1,36 +1,35 @@
 """Open, check and plan everything a run needs; nothing is read but headers, columns, bases and samples."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from srmfast.bases import Basis, load_basis
 from srmfast.controls import controls_of
 from srmfast.engine.basis import PreparedBasis, Way
+from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
-from srmfast.engine.events import ComparingVectors, ignore
+from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
 from srmfast.engine.limit import needs_median
 from srmfast.engine.member import Member, given_mean
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, make_plan
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
+from srmfast.engine.several import each_store
 from srmfast.engine.stored import DTYPES, bits
 from srmfast.engine.strata import Strata
 from srmfast.engine.stratified import StrataTally
-from srmfast.errors import InputError, shown
+from srmfast.errors import InputError, OtherWidth
 from srmfast.geometry_cost import geometry_bytes, geometry_seconds
 from srmfast.planes import Geometry, choose_planes
 from srmfast.spec import format_bytes
-from srmfast.stores import Store, load_column, open_store, tensors_of
+from srmfast.stores import Store, load_column, open_store
 
 _LONG = 2.0  # seconds that are worth a word
-_ARRAY_FILES = (".h5", ".hdf5", ".hdf", ".nc", ".zarr", ".zip")  # bases in formats that only stores can read
 
 
-def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False):
+def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True, apart=False, single=False):
     """Check all inputs of a run and plan it.
 
     Parameters
@@ -42,18 +41,20 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     request : Request
     resources : Resources
     on_event : callable
-        Receives `KernelsMissing` and `ComparingVectors`.
+        Receives `StoresFound`, `StoresLeftOut`, `KernelsMissing` and `ComparingVectors`.
     compiles : bool
         Whether kernels that are missing are to be announced: rows will be counted.
     apart : bool
         Compile them in a process of their own, for which its memory is not ours.
+    single : bool
+        Refuse a pattern that stands for several stores.
 
     Returns
     -------
     list of Member
         One for each store; two where rows are counted as stored and with their mean subtracted.
     """
-    stores, bases, resolved = _each_tensor(stores), list(bases), {}
+    stores, bases, resolved = each_store(stores, request, on_event, single=single), list(bases), {}
 
     def resolve(store):
         if store.d not in resolved:
@@ -67,11 +68,16 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
         return every[0]
 
     many = len(stores) * len(request.treatments)
-    members = [
-        member
-        for name, source in stores
-        for member in _member(name, source, kernels_of, resolve, request, resources, many).treated(request)
-    ]
+    members, narrow = [], []
+    for given in stores:
+        try:
+            members += _member(given, kernels_of, resolve, request, resources, many).treated(request)
+        except OtherWidth as error:
+            if not given.found or not (members or given is not stores[-1]):
+                raise
+            narrow.append((str(given.source), str(error)))
+    if narrow:
+        on_event(StoresLeftOut(tuple(name for name, _ in narrow), narrow[0][1]))
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
@@ -79,23 +85,6 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     if len(names) * len(members[0].bases) > 1:
         _check_groups(names + [prepared.basis.name for prepared in members[0].bases])
     return members
-
-
-def _each_tensor(stores):
-    """Put, in place of a pattern over the tensors of a model, each of them: one inference each, as members are read in turn."""
-    found = []
-    for name, source in stores:
-        tensors = tensors_of(source) if isinstance(source, (str, Path)) else [source]
-        found += [
-            (f"{name}.{number}" if name and len(tensors) > 1 else name, one) for number, one in enumerate(tensors)
-        ]
-    return found
-
-
-def _given(path):
-    """Return the path of a store so that it is found from any folder: a store is a path, never a key."""
-    path, mark, key = str(path).partition("::")
-    return (path if "://" in path else os.path.abspath(path)) + mark + key
 
 
 def _check_groups(names):
@@ -106,8 +95,8 @@ def _check_groups(names):
             )
 
 
-def _member(name, source, kernels_of, resolve, request, resources, stores):
-    store = open_store(source, **request.store_options)
+def _member(given, kernels_of, resolve, request, resources, stores):
+    store, source = open_store(given.source, **given.options), given.source
     if store.dtype not in DTYPES:
         raise InputError(
             f"activations must be {', '.join(DTYPES)}, got {store.dtype} in {store.location}; convert them"
@@ -124,7 +113,12 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
         _refuse_missing(store, selection, missing)
     strata = Strata.of(request.strata, selection, store)
     kernels = kernels_of(store)  # before bases, which need some of them
-    chosen = resolve(store)
+    try:
+        chosen = resolve(store)
+    except OtherWidth:
+        if given.found:
+            store.close()
+        raise
     ways = [Way.choose(*parts, request) for parts in chosen]
     cells = selection.names.size * len(request.epsilon)
     sizes = [sizes_of(request.null, store.n, store.d, len(basis.vectors), cells) for basis, _, _ in chosen]
@@ -156,9 +150,9 @@ def _member(name, source, kernels_of, resolve, request, resources, stores):
     )
     centre = request.treatments[0]
     return Member(
-        name or store.name, store, store.fingerprint(), selection, given_mean(centre, store), centre is True, kernels, prepared, plan,
-        not isinstance(source, Store), _given(source) if isinstance(source, (str, Path)) else None,
-        request.store_options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm) or bool(strata and strata.needs_median),
+        given.named(store), store, store.fingerprint(), selection, given_mean(centre, store), centre is True, kernels, prepared, plan,
+        not isinstance(source, Store), given.path,
+        given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm) or bool(strata and strata.needs_median),
         (*selection.notes, *(strata.notes if strata else ()), *doubts(store, selection)), compared, strata, centre,
     )  # fmt: skip
 
@@ -181,45 +175,6 @@ def _bases(bases, store, request, resources, on_event):
             found = controls_of(spec, orthogonal=geometry.orthogonal, seed=request.seed)
             waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in chosen]
     return list(chosen.values())
-
-
-def basis_for(name, spec, store, request, *, memory):
-    """Load a basis for a store.
-
-    Parameters
-    ----------
-    name : str
-        Empty to take its own.
-    spec : Basis, array, path or name
-    store : Store
-    request : Request
-    memory : int
-        Bytes that vectors made by name may take.
-
-    Returns
-    -------
-    Basis
-    """
-    if not isinstance(spec, Basis):
-        shape = store.describe()["array_shape"]
-        axes = {axis: shape[axis] for axis in store.row_axes}
-        path = shown(str(spec)).partition("::")[0] if isinstance(spec, (str, Path)) else ""
-        if Path(path).suffix.lower() in _ARRAY_FILES or "://" in path:
-            name, spec = name or Path(path).stem, load_column(spec)
-        spec = load_basis(
-            spec,
-            store.d,
-            name=name or None,
-            transpose=request.basis_transpose,
-            seed=request.seed,
-            axes=axes,
-            memory=memory,
-        )
-    if spec.vectors.shape[1] != store.d:
-        raise InputError(
-            f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
-        )
-    return spec
 
 
 def _planes_of_result(planes):

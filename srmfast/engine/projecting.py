@@ -218,7 +218,7 @@ class _Projecting(Passes):
                 "rows": accounting(rows, self.spec_of(prepared), np.int64(0)),
                 "mean_over_rms": offset(sums and (sums.value.total(), rows)), "centred": self.mean is not None,
                 "notes": list(member.notes), "planes_total": prepared.planes.total, "planes_hit": hit,
-                "skipped_planes": prepared.planes.skipped, "inputs": request.to_dict(member.given),
+                "skipped_planes": prepared.planes.skipped, "inputs": member.described(request),
                 "kept": {"auto": "all" if prepared.mode == "dense" else "hit"}.get(request.keep, request.keep),
                 "provenance": origin | {"accepted": ledger.arcs, "method": prepared.way.method},
             },

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from srmfast.angles import check_angles
+from srmfast.displayed import Displayed
 from srmfast.engine.limit import check_max_norm
 from srmfast.engine.rules import check_token_ids
 from srmfast.engine.strata import check_strata
@@ -19,8 +20,8 @@ BOTH = "both"  # treatments of the mean: rows are counted as stored, and again w
 _PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Request(Displayed):
     """The options of `srmfast.run` that determine its numbers; see there for their meaning."""
 
     epsilon: object = DEFAULT_EPSILON
@@ -52,6 +53,18 @@ class Request:
     basis_transpose: bool = False
     controls: bool = False
     strata: object = None
+
+    def _line(self):
+        """Name what is not as it is by default, arrays by their shape."""
+        usual = type(self)()
+        said = []
+        for name in self.__dataclass_fields__:
+            value, default = getattr(self, name), getattr(usual, name)
+            if hasattr(value, "shape"):
+                said.append(f"{name}=array {tuple(value.shape)}")
+            elif value is not default and value != default:
+                said.append(f"{name}={value!r}")
+        return ", ".join(said)
 
     def __post_init__(self):
         object.__setattr__(self, "epsilon", check_epsilons(self.epsilon))

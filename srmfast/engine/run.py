@@ -148,7 +148,7 @@ def run(
         basis_transpose=basis_transpose, controls=controls, strata=strata,
     )  # fmt: skip
     resources = Resources.resolve(threads, memory, block_rows)
-    results = run_many({"": activations}, {"": basis}, request, resources, checkpoint=checkpoint, on_event=on_event)
+    results = _run({"": activations}, {"": basis}, request, resources, checkpoint, on_event, single=True)
     return next(iter(results.values())) if len(results) == 1 else results
 
 
@@ -158,7 +158,8 @@ def run_many(stores, bases, request=None, resources=None, *, checkpoint=None, on
     Parameters
     ----------
     stores, bases : dict of str to what `run` takes
-        Names become groups of the saved result; an empty name takes the store's or basis's own.
+        Names become groups of the saved result; an empty name takes the store's or basis's own. A path such as
+        ``acts.zarr::layer*``, or ``"*"`` as the position of an axis in `index`, stands for a store each.
     request : Request, optional
         What to count; the defaults of `run` when omitted.
     resources : Resources, optional
@@ -173,7 +174,11 @@ def run_many(stores, bases, request=None, resources=None, *, checkpoint=None, on
     """
     request = request or Request()
     resources = resources or Resources.resolve()
-    members = prepare(stores.items(), bases.items(), request, resources, on_event=on_event)
+    return _run(stores, bases, request, resources, checkpoint, on_event)
+
+
+def _run(stores, bases, request, resources, checkpoint, on_event, single=False):
+    members = prepare(stores.items(), bases.items(), request, resources, on_event=on_event, single=single)
     if checkpoint is None:
         return execute(members, request, resources, on_event=on_event)
     with Checkpoint(checkpoint, resume=True) as folder:

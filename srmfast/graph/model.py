@@ -34,7 +34,7 @@ class Model:
         Hash of the whole content, external data included.
     """
 
-    proto: object
+    proto: object = dataclasses.field(repr=False)
     location: str
     path: str | None
     folder: str | None

@@ -14,7 +14,7 @@ _HOME = {
     "float8_values": "_dtypes",
     "load_column": "columns",
     "open_store": "open",
-    "tensors_of": "_onnx",
+    "several_of": "_several",
     "to_floats": "_dtypes",
 }
 

@@ -53,6 +53,12 @@ def load_array(path, key=None):
         return _hdf5.load_dataset(_hdf5.find(file, path, key if node is None else node.name, least_rank=1))
 
 
+def list_arrays(path):
+    """List the dense matrices and whatever else is a dataset: name -> (shape, dtype as text)."""
+    with _one_line(path):
+        return _hdf5.list_arrays(path)
+
+
 class AnnDataSource(_hdf5.Hdf5Source):
     """One matrix of an AnnData file; the columns of obs are its siblings."""
 

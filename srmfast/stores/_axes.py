@@ -124,6 +124,11 @@ def perhaps_layers(shape, axes):
     return f"if axis {axis} of size {size} holds layers, choose one: --index {axis}=I ({CONVENTION})"
 
 
+def resolve_axis(axis, rank, location, dims):
+    """Turn the number or the name of an axis into its number."""
+    return _number(axis, rank, "index axis", location, dims)
+
+
 def _number(axis, rank, what, location, dims):
     """Turn the number or the name of an axis into its number."""
     if not isinstance(axis, str):

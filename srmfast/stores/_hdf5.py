@@ -49,6 +49,12 @@ def load_array(path, key=None):
         return load_dataset(find(file, path, key, least_rank=1))
 
 
+def list_arrays(path):
+    """List the datasets of a file: name -> (shape, dtype as text)."""
+    with contextlib.closing(open_file(path)) as file:
+        return _arrays(file)
+
+
 def from_dataset(dataset):
     """Make a source of an `h5py.Dataset` the caller has opened, and leaves open."""
     return Hdf5Source(dataset, owned=False)

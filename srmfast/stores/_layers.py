@@ -7,6 +7,26 @@ SHOWN = 12
 COUNTED = "names are the writer's, I counts from 0"
 
 
+class Choice(InputError):
+    """One of several layers has to be chosen.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the layers.
+    axis : str or None
+        Of the array whose positions they are; None where each is an array.
+    by_key : bool
+        Whether a layer may be named behind "::".
+    what : str
+        What they are, in the plural.
+    """
+
+    def __init__(self, message, names, axis=None, by_key=True, what="layers"):
+        super().__init__(message)
+        self.names, self.axis, self.by_key, self.what = list(names), axis, by_key, what
+
+
 def on_axis(shape, axis, dims, names, key, index, location, *, convention=CONVENTION, by_key=True):
     """Choose a position on a layer axis.
 
@@ -45,7 +65,8 @@ def on_axis(shape, axis, dims, names, key, index, location, *, convention=CONVEN
         return index
     if shape[axis] < 2:
         return index | ({axis: 0} if shape[axis] else {})
-    raise InputError(_refusal(names, location, f"--index {dims[axis]}=0", convention, by_key))
+    refusal = _refusal(names, location, f"--index {dims[axis]}=0", convention, by_key)
+    raise Choice(refusal, names, dims[axis], by_key)
 
 
 def among(names, key, index, location, what="layers", convention=""):
@@ -78,7 +99,8 @@ def among(names, key, index, location, what="layers", convention=""):
         return names[position], index
     if len(names) == 1:
         return names[0], index
-    raise InputError(_refusal(names, location, "--index layer=0" if what == "layers" else "", convention, True, what))
+    refusal = _refusal(names, location, "--index layer=0" if what == "layers" else "", convention, True, what)
+    raise Choice(refusal, names, what=what)
 
 
 def told(names, index, axis, dims):
@@ -97,8 +119,9 @@ def listed(names):
 
 def _refusal(names, location, by_index, convention, by_key, what="layers"):
     ways = [f"{location}::{names[0]}"] * by_key + [by_index] * bool(by_index)
+    every = f", or run over all by {f'{location}::*' if by_key else by_index.replace('=0', '=*')!r}"
     meaning = f" ({convention})" if convention else ""
     return (
         f"{location} holds {len(names)} {what}, {listed(names)}, whose rows do not belong together: choose one, the first by "
-        f"{' or '.join(ways)}{meaning}"
+        f"{' or '.join(ways)}{meaning}{every}"
     )

@@ -3,8 +3,7 @@
 import json
 import os
 
-from srmfast.errors import InputError
-from srmfast.stores import _onnx, _registry
+from srmfast.stores import _layers, _onnx, _registry
 from srmfast.stores._found import Found, Recognised
 
 EXPORTED = "srmfast_export"  # attribute of the group
@@ -26,7 +25,7 @@ def exported(site, key, options):
         name = next(iter(layers))
     if key is None and len(layers) > 1:
         some = ", ".join(list(layers)[:_SHOWN]) + (", …" if len(layers) > _SHOWN else "")
-        raise InputError(f"{site.path} holds {len(layers)} layers, {some}; name one as {site.path}::NAME")
+        raise _layers.Choice(f"{site.path} holds {len(layers)} layers, {some}; name one as {site.path}::NAME", layers)
     if name not in layers:
         return None
     told = layers[name] if isinstance(layers[name], dict) else {}

@@ -107,9 +107,10 @@ def specforge(site, key, options):
     elif key in choices:
         chosen = key
     elif key is None or key in joined:
-        raise InputError(
+        raise _layers.Choice(
             f"{site.path} holds hidden states of several layers, {_layers.listed(list(choices))} (of {d} features each; those "
-            f"with a number lie side by side on the feature axis): choose one by {site.path}::{next(iter(choices))}"
+            f"with a number lie side by side on the feature axis): choose one by {site.path}::{next(iter(choices))}",
+            list(choices),
         )
     else:
         return None

@@ -1,14 +1,13 @@
 """Tensors of an ONNX model as stores: rows are computed from its inputs when they are read."""
 
 import math
-import os
 
 import numpy as np
 
 from srmfast.errors import InputError, meant
 from srmfast.graph import capture, listing, shapes
 from srmfast.graph.model import load_model, open_model
-from srmfast.stores import _axes, _dtypes, _fingerprint, _places, _registry
+from srmfast.stores import _axes, _dtypes, _fingerprint, _places
 from srmfast.stores._found import Found, Recognised
 from srmfast.stores._inputs import Inputs
 from srmfast.stores.base import Source
@@ -310,28 +309,6 @@ def open_found(path, key, inputs, batch, options):
     except BaseException:
         source.close()
         raise
-
-
-def tensors_of(spec):
-    """Return the stores that a pattern over the tensors of a model stands for, ``MODEL.onnx::hidden_*``; else the path itself.
-
-    Parameters
-    ----------
-    spec : str or Path
-
-    Returns
-    -------
-    list of str or Path
-    """
-    path, mark, key = str(spec).partition("::")
-    if (
-        not mark
-        or not any(letter in key for letter in "*?[")
-        or _registry.by_suffix(path) is not _registry.ONNX
-        or not os.path.isfile(path)
-    ):
-        return [spec]
-    return [f"{path}::{layer.name}" for layer in listing.choose_layers(path, [key])]
 
 
 def channels_told(axis):

@@ -45,17 +45,17 @@ class Format:
 
 NPY = Format("npy", (".npy",), "_npy", b"\x93NUMPY")
 NPZ = Format("npz", (".npz",), "_npz", lists=True)
-ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS)
-HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE)
+ZARR = Format("zarr", (".zarr", ".zip"), "_zarr", markers=_zarr_tree.MARKERS, lists=True)
+HDF5 = Format("hdf5", (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), "_hdf5", _hdf5.SIGNATURE, lists=True)
 SAFETENSORS = Format(
     "safetensors", (".safetensors",), "_safetensors", markers=("model.safetensors.index.json",), lists=True
 )
 TORCH = Format("torch", (".pt", ".pth", ".ckpt"), "_torch", lists=True)
 RAW = Format("raw", (".bin", ".raw"), "_raw")
-ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1", remote=False)
+ARROW = Format("arrow", (".arrow", ".arrows", ".feather", ".ipc"), "_arrow", b"ARROW1", remote=False, lists=True)
 PARQUET = Format("parquet", (".parquet", ".pq"), "_arrow", b"PAR1", remote=False, lists=True)
 DATASETS = Format("datasets", (), "_datasets", markers=("dataset_info.json", "dataset_dict.json"), remote=False)
-ANNDATA = Format("h5ad", (".h5ad",), "_anndata")
+ANNDATA = Format("h5ad", (".h5ad",), "_anndata", lists=True)
 ONNX = Format("onnx", (".onnx",), "_onnx", remote=False)
 FORMATS = (NPY, NPZ, ZARR, HDF5, ANNDATA, SAFETENSORS, TORCH, RAW, ARROW, PARQUET, DATASETS, ONNX)
 _SAVED_BY_TORCH = (b"PK\x03\x04", b"\x80\x02")  # pytorch_model.bin: a zip file or a pickle, no raw values

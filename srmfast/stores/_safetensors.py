@@ -54,7 +54,12 @@ def load_array(path, key=None):
 
 
 def list_arrays(path):
-    """List the tensors of a file: name -> (shape, dtype as text)."""
+    """List the tensors of a file, or of a folder of them with an index: name -> (shape, dtype as text)."""
+    if not _places.is_file(path) and _places.is_folder(path):
+        files = _weight_map(path)
+        one_of = {file: name for name, file in files.items()}
+        held = {file: list_arrays(_places.within(path, _file(path, files, name))) for file, name in one_of.items()}
+        return {name: held[file][name] for name, file in files.items() if name in held[file]}
     with _places.open_bytes(path) as file:
         header, _ = _header(file, path)
     header.pop("__metadata__", None)
@@ -164,6 +169,18 @@ def _refuse_short(header, arrays, name, held, location):
 
 def _indexed(folder, key):
     """Find the file that holds a tensor of a folder: (path, name)."""
+    files = _weight_map(folder)
+    some = ", ".join(map(_members.shown, list(files)[: _members.SHOWN]))
+    if key is None:
+        raise InputError(f"{folder} holds {len(files)} tensors, {some}; name one as {folder}::KEY")
+    name = key if key in files else key.strip("/")
+    if name not in files:
+        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}{meant(key, files)}")
+    return _places.within(folder, _file(folder, files, name)), name
+
+
+def _weight_map(folder):
+    """Read which file of a folder holds which tensor."""
     index = _places.within(folder, _INDEX)
     try:
         with _places.open_bytes(index) as file:
@@ -174,19 +191,17 @@ def _indexed(folder, key):
     files = {name: file for name, file in _mapping(files).items() if isinstance(file, str)}
     if not files:
         raise InputError(f"{index} holds no weight_map; name a file of the folder")
-    if key is None:
-        some = ", ".join(map(_members.shown, list(files)[: _members.SHOWN]))
-        raise InputError(f"{folder} holds {len(files)} tensors, {some}; name one as {folder}::KEY")
-    name = key if key in files else key.strip("/")
-    if name not in files:
-        some = ", ".join(map(_members.shown, list(files)[: _members.SHOWN]))
-        raise InputError(f"{folder} has no tensor {key!r}; it holds {some}{meant(key, files)}")
-    path = _places.within(folder, files[name])
-    if os.path.basename(files[name]) != files[name] or not _places.is_file(path):
+    return files
+
+
+def _file(folder, files, name):
+    """Return the file of a tensor, which must be one of the folder."""
+    if os.path.basename(files[name]) != files[name] or not _places.is_file(_places.within(folder, files[name])):
         raise InputError(
-            f"{index} names the file {files[name]!r:.90} for {_members.shown(name)}, which is not in {folder}; copy it there"
+            f"{_places.within(folder, _INDEX)} names the file {files[name]!r:.90} for {_members.shown(name)}, which is not in "
+            f"{folder}; copy it there"
         )
-    return path, name
+    return files[name]
 
 
 def _unique(pairs):

@@ -60,6 +60,16 @@ def load_array(path, key=None):
         root.close()
 
 
+def list_arrays(path):
+    """List the arrays of a hierarchy: name -> (shape, dtype as text)."""
+    root = _zarr_tree.open_root(str(path))
+    try:
+        docs = _zarr_tree.arrays_below(root)
+        return {name: _zarr_tree.summary(doc) for name, doc in docs.items() if name}
+    finally:
+        root.close()
+
+
 def from_array(array):
     """Make a source of a `zarr.Array` the caller has opened, and leaves open."""
     with warnings.catch_warnings():  # zarr warns that two-byte void has no specification; it is read as bfloat16

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.sound import sound
 from srmfast.stores import _axes, _layout, _ranges
@@ -12,7 +13,7 @@ from srmfast.stores._pool import PooledSource
 _LAYER_NAMES = ("layer", "layers", "layer_ids", "layer_names")
 
 
-class Store:
+class Store(Displayed):
     """A matrix of n rows and d features that is read in blocks of rows.
 
     Rows are the C-ordered positions of the row axes in their original order. A store does not change after
@@ -323,8 +324,8 @@ class Store:
     def __exit__(self, *exception):
         self.close()
 
-    def __repr__(self):
-        return f"Store({self.location!r}, n={self.n}, d={self.d}, dtype={self.dtype!r})"
+    def _line(self):
+        return f"{self.location!r}, n={self.n}, d={self.d}, dtype={self.dtype!r}"
 
     def _row_segments(self):
         """Give length on the first row axis and chunks on all row axes of the parts that a store is joined from."""

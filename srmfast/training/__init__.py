@@ -3,7 +3,6 @@
 import importlib
 
 _HOMES = {
-    "Checkpoint": "loop",
     "Choice": "privileging",
     "EpochDone": "loop",
     "Recipe": "recipe",

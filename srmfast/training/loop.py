@@ -5,12 +5,13 @@ import json
 import math
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import srmfast
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.spec import differing
 from srmfast.training.data import load_data
@@ -26,8 +27,8 @@ _TEST_BATCH = 500  # rows
 _EVERY = 10.0  # seconds between states on the disk
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Displayed):
     """A network that was trained.
 
     Attributes
@@ -43,10 +44,15 @@ class Trained:
     """
 
     recipe: object
-    basis: np.ndarray | None = field(repr=False)
-    checkpoints: dict = field(repr=False)
-    log: tuple = field(repr=False)
+    basis: np.ndarray | None
+    checkpoints: dict
+    log: tuple
     folder: Path | None
+
+    def _line(self):
+        epoch, loss, test = self.log[-1]
+        tested = "" if math.isnan(test) else f", test loss {test:.4g}"
+        return f"{self.recipe['name'] or 'network'}: {epoch} epochs, loss {loss:.4g}{tested}, {len(self.checkpoints)} checkpoints"
 
     def summary(self):
         """Say in a few lines what was trained and how well."""

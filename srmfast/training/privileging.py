@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError
 from srmfast.training.activations import defect
 from srmfast.training.network import layer_basis
@@ -81,8 +82,11 @@ class Choice:
     reason: str
 
 
-class Choices(tuple):
+class Choices(Displayed, tuple):
     """Choices, printed as a table."""
+
+    def _line(self):
+        return ", ".join(f"{one.part}: {one.value}" for one in self)
 
     def __str__(self):
         lines = [("choice", "is", "privileges", "because")]

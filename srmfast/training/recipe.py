@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from srmfast.displayed import Displayed
 from srmfast.errors import InputError, meant
 
 ELEMENTWISE = ("tanh", "relu")
@@ -58,8 +59,8 @@ NOT_NEGATIVE = (
 SHARES = ("optimiser.momentum", "optimiser.beta1", "optimiser.beta2")
 
 
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, repr=False)
+class Recipe(Displayed):
     """A network and how it is trained.
 
     Attributes
@@ -69,6 +70,9 @@ class Recipe:
     """
 
     values: dict
+
+    def _line(self):
+        return f"{self['name'] or 'network'}: {' → '.join(self['layers'])}"
 
     def __getitem__(self, dotted):
         """Return a value by its dotted name, such as "training.batch"."""

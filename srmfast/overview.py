@@ -1,0 +1,99 @@
+"""The table of several results: for each of them, and each ε shown, its highest share and what basis directions hold."""
+
+from dataclasses import dataclass
+
+from srmfast.excerpts import UNDERFLOW, finite, first_hit, number, part, shared_angle, shorten, times
+from srmfast.oscillation import ENOUGH, on_and_midway, rows_near
+
+HEADS = ("store", "basis", "rows", "ε", "peak", "isotropic", "on/midway", "mean/rms")
+LEGEND = (
+    "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
+    "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
+    "mean/rms: length of the rows' mean over the rows' root-mean-square length",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One result at one ε.
+
+    Attributes
+    ----------
+    store, basis : str
+    rows : int
+        Used.
+    epsilon, peak, isotropic : float
+    ratio : float or None
+        The mean on basis directions over that midway between them; None where too few rows are near either.
+    offset : float or None
+        |mean|/rms as stored.
+    centred : bool
+    """
+
+    store: str
+    basis: str
+    rows: int
+    epsilon: float
+    peak: float
+    isotropic: float
+    ratio: float | None
+    offset: float | None
+    centred: bool
+
+    @property
+    def ratio_words(self):
+        """The ratio as text."""
+        return times(self.ratio) if self.ratio is not None else "-" if self.peak else "no hit"
+
+    def cells(self):
+        """Return it as text, in the columns of HEADS."""
+        offset = "subtracted" if self.centred else f"{self.offset:.2f}" if finite(self.offset) else "-"
+        return (
+            shorten(self.store, 24), shorten(self.basis, 16), f"{self.rows:,}", number(self.epsilon), number(self.peak),
+            number(self.isotropic or UNDERFLOW), self.ratio_words, offset,
+        )  # fmt: skip
+
+
+def lines_of(results, epsilons=()):
+    """Return a `Line` for each result and each ε of those given; at the first ε that was hit without any.
+
+    Parameters
+    ----------
+    results : Results
+    epsilons : sequence of float
+        ε that every result has.
+
+    Returns
+    -------
+    list of Line
+    """
+    found = []
+    for (store, basis), result in results.items():
+        for at in [result.epsilon.tolist().index(one) for one in epsilons] or [first_hit(result)]:
+            pooled = part(result, epsilon=[at])
+            curve = pooled.mean()[0, 0]
+            on, midway = on_and_midway(curve, shared_angle(pooled))
+            told = midway and sum(rows_near(pooled, (on, midway))) >= ENOUGH
+            found.append(
+                Line(
+                    store, basis, int(result.attrs["rows"]["used"]), float(pooled.epsilon[0]), float(curve.max()),
+                    float(pooled.null()[0]), on / midway if told else None, result.offset, bool(result.attrs.get("centred")),
+                )
+            )  # fmt: skip
+    return found
+
+
+def table(lines):
+    """Return the lines of the table as text; of one result, only the first bears the names."""
+    told, before = [], None
+    for line in lines:
+        store, basis, rows, *others, offset = line.cells()
+        if before == (line.store, line.basis):
+            store = basis = rows = offset = ""
+        before = line.store, line.basis
+        told.append(_line(store, basis, rows, *others, offset))
+    return [_line(*HEADS), *told]
+
+
+def _line(store, basis, rows, epsilon, peak, isotropic, ratio, offset):
+    return f"{store:<24} {basis:<16} {rows:>11} {epsilon:>5} {peak:>9} {isotropic:>9} {ratio:>9} {offset:>10}".rstrip()
