@@ -39,7 +39,7 @@ def add_arguments(parser):
         const=True,
         default=False,
         metavar="F|both[:F]",
-        help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
+        help="subtract the mean, or F; both: with and without",
     )
     what.add_argument(
         "--null",
