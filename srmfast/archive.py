@@ -45,6 +45,9 @@ VARIABLES = {
     "plane_angle": (("plane",), "angle between the two basis vectors"),
     "basis": (("vector", "width"), "unit basis vectors, one a row"),
     "centre": (("width",), "mean that was subtracted from every row"),
+    "inner_product": (("width", "width_of_columns"), "matrix M of the inner product x·My that was used"),
+    "norm": (("norm",), "lower edge of a bin of the norms of the rows used, 2⁻¹² of a power of two wide"),
+    "norm_rows": (("norm",), "rows whose norm lies in it"),
     "phase": (
         ("fold", "label", "epsilon", "side"),
         "(row, plane) pairs nearer to a basis vector, and nearer to a midpoint, by fold of rows",
@@ -62,9 +65,17 @@ VARIABLES = {
     "stratum_rows": (("fold", "stratum"), "rows in the denominator"),
     "stratum_total": (("stratum", "epsilon", "angle"), "counts summed over all planes"),
     "stratum_phase": (("fold", "stratum", "epsilon", "side"), "phase of the rows in each stratum"),
+    "null_kurtosis": (
+        ("rotation", "moment"),
+        "mean, lowest and highest excess kurtosis of the coordinates of the rows drawn, each of length 1",
+    ),
+    "null_kurtosis_without": (("rotation", "fold"), "the mean of these without the rows of one fold"),
+    "null_norm": (("rotation",), "rank correlation of the norms of the rows drawn with their Σz⁴"),
+    "tested_vector": (("vector_drawn",), "basis vectors that the rows drawn were looked at along"),
+    "tested_kurtosis": (("vector_drawn",), "excess kurtosis along each of them"),
 }
 _OPTIONAL = (
-    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon",
+    "counts_heldout", "centre", "p", "phase", "null_f1", "best_cone", "best_epsilon", "inner_product", "norm", "norm_rows",
     *(name for name in VARIABLES if name.startswith(_SOME)),
 )  # fmt: skip
 _CHECKS = "crc32"  # attribute of a group: of each of its arrays, and of its other attributes

@@ -36,12 +36,15 @@ class Basis(Displayed):
         What the result calls it.
     normalised : bool
         Whether a vector given was not of unit length (by more than 1e-6).
+    metric : str
+        Hash of the inner product that the vectors were changed for; "" for the Euclidean.
     """
 
     vectors: np.ndarray
     kind: str
     name: str
     normalised: bool = False
+    metric: str = ""
 
     def _line(self):
         k, d = self.vectors.shape

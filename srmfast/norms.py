@@ -4,7 +4,7 @@ import numpy as np
 
 BITS = 12  # of the fraction: a bin is 2⁻¹² of its power of two wide
 _PAGE = 1 << BITS
-_SHIFT = 52 - BITS
+SHIFT = 52 - BITS
 
 
 class NormHistogram:
@@ -21,7 +21,7 @@ class NormHistogram:
 
     def add(self, norms):
         """Count norms, (n,) float64, finite and above zero."""
-        bins = np.ascontiguousarray(norms, np.float64).view(np.int64) >> _SHIFT
+        bins = np.ascontiguousarray(norms, np.float64).view(np.int64) >> SHIFT
         exponents = bins >> BITS
         for exponent in np.unique(exponents).tolist():
             page = np.bincount(bins[exponents == exponent] & (_PAGE - 1), minlength=_PAGE)
@@ -68,7 +68,7 @@ class NormHistogram:
 
     def above(self, limit):
         """Return how many rows lie in bins above the one that holds `limit`."""
-        held = int(np.float64(limit).view(np.int64)) >> _SHIFT
+        held = int(np.float64(limit).view(np.int64)) >> SHIFT
         exponent, place = held >> BITS, held & (_PAGE - 1)
         higher = sum(int(page.sum()) for other, page in self.pages.items() if other > exponent)
         return higher + int(self.pages.get(exponent, np.zeros(0, np.int64))[place + 1 :].sum())
@@ -88,14 +88,27 @@ class NormHistogram:
 
     def bins(self):
         """Return the middles of the bins that hold rows, ascending, and how many each holds, (m,) float64 and int64."""
+        edges, counts = self.edges()
+        return edges * (1 + 0.5 / _PAGE), counts
+
+    def edges(self):
+        """Return the lower edges of the bins that hold rows, ascending, and how many each holds, (m,) float64 and int64."""
         exponents, counts = self.to_arrays()
         held = np.nonzero(counts)
-        bits = (exponents[held[0]] << BITS | held[1]) << _SHIFT
-        return bits.view(np.float64) * (1 + 0.5 / _PAGE), counts[held]
+        return ((exponents[held[0]] << BITS | held[1]) << SHIFT).view(np.float64), counts[held]
+
+    @classmethod
+    def from_edges(cls, edges, rows):
+        """Make one of what `edges` returned."""
+        result, bins = cls(), np.ascontiguousarray(edges, np.float64).view(np.int64) >> SHIFT
+        for bin, count in zip(bins.tolist(), rows.tolist(), strict=True):
+            page = result.pages.setdefault(bin >> BITS, np.zeros(_PAGE, np.int64))
+            page[bin & (_PAGE - 1)] += count
+        return result
 
     @staticmethod
     def _edge(exponent, place):
-        return float(np.int64((exponent << BITS | place) << _SHIFT).view(np.float64))
+        return float(np.int64((exponent << BITS | place) << SHIFT).view(np.float64))
 
 
 class NormsByLabel:

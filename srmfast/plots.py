@@ -16,7 +16,7 @@ from srmfast.errors import InputError, meant
 from srmfast.excerpts import common_epsilons, first_hit, label_peaks, number, offset_note, part, plural, shorten
 from srmfast.results import Results
 
-KINDS = ("auto", "lines", "heatmap", "labels", "atlas")
+KINDS = ("auto", "lines", "heatmap", "labels", "atlas", "opinions")
 SUFFIXES = (".png", ".pdf", ".svg")
 DRAWN, DRAWN_SMALL = 400, 120  # planes drawn in one panel, at most: alone, and among many panels
 ATLAS = 12  # stores from which on several results are drawn as an atlas
@@ -45,7 +45,7 @@ def plot(result, path=None, *, kind="auto", epsilon=None, label=None, signed=Fal
     kind : str
         `lines`: the curves of the planes with their mean; `heatmap`: the mean over ε and angle; `labels`: a panel
         for each label; `atlas`: several layers from left to right, with verdict, effect, mean curve and mean of the rows;
-        `auto`: whichever fits.
+        `opinions`: what other readings say, see `srmfast.opinions`; `auto`: whichever fits.
     epsilon : float or sequence of float, optional
         Of those in the result. Every one when omitted; where one is needed, the first at which a plane was hit.
     label : str, optional
@@ -90,6 +90,10 @@ def _draw_result(result, kind, epsilon, label, signed, planes):
         raise InputError(f"kind labels needs several labels, got {_listed([label or result.label[0]])}; use kind lines")
     if kind == "atlas":
         raise InputError("kind atlas puts several results side by side, and this is one; use kind lines")
+    if kind == "opinions":
+        from srmfast.opinionfigure import draw
+
+        return draw(result, _title(result, result.attrs["rows"]["used"], ["other readings"]))
     if kind == "heatmap" and len(at) < 2:
         raise InputError(f"kind heatmap needs at least 2 epsilons, got {len(at)}; use kind lines")
     if kind == "labels" or (kind == "auto" and several):
@@ -151,7 +155,7 @@ def _draw_labels(result, at, free, signed, planes):
 
 def _draw_results(results, kind, epsilon, label, signed, planes):
     """Return the panels of several results: stores down and bases across, in one row what alone differs."""
-    if kind in ("labels", "heatmap"):
+    if kind in ("labels", "heatmap", "opinions"):
         raise InputError(f"kind of several results must be auto, lines or atlas, got {kind}; plot one of them")
     if kind == "atlas" or (kind == "auto" and len({store for store, _ in results}) > ATLAS):
         from srmfast import atlasfigure

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from srmfast import coverage, overview, sidebyside, strata, verdicts
+from srmfast import coverage, opinions, overview, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     OFFSET_NOTED,
     common_epsilons,
@@ -79,7 +79,7 @@ def _one(result):
         lines += _labels(result, LINES - len(lines) - len(speed) - 2)
     verdict = [] if result.null_phase is None else verdicts.lines(result.alignment())
     kinds = [] if result.stratum is None else strata.lines(result.strata())
-    return lines + verdict + kinds + speed
+    return lines + verdict + _others(result) + kinds + speed
 
 
 def _store(result):
@@ -154,6 +154,15 @@ def _norms(result):
         f"{_percent(norms['over_100'])} over 100x; limit {number(limit['limit'])} = {limit['multiple']:g}x",
         "        (SRM does not depend on norms; the mean and the covariance of the rows do)",
     ]
+
+
+def _others(result):
+    """Return where other readings agree with the verdict."""
+    lines = []
+    for said in opinions.brief(result):
+        first, *others = textwrap.wrap(said, COLUMNS - 8, break_on_hyphens=False)
+        lines += [f"{'others' if not lines else '':<8}{first}", *(f"        {other}" for other in others)]
+    return lines
 
 
 def _percent(share):

@@ -1,6 +1,5 @@
 """The result of a run: integer counts with their coordinates, and everything derived from them."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,9 +7,7 @@ import numpy as np
 
 from srmfast import nulls
 from srmfast.displayed import Displayed
-from srmfast.errors import InputError, require
-
-SELF_PLANES = 2000  # planes that a self-SRM curve is averaged over, at most
+from srmfast.errors import InputError
 
 
 class Presented(Displayed):
@@ -73,6 +70,11 @@ class Result(Presented):
         Of planes "active:P", the counts on the rows that did not choose them; see `heldout`.
     centre : ndarray, (d,) float64, or None
         The mean that was subtracted from every row.
+    inner_product : ndarray, (d, d) float64, or None
+        The matrix M of the inner product x·My, where that was not the Euclidean; basis and centre are then of changed variables.
+    norm, norm_rows : ndarray, (m,) float64 and int64, or None
+        How long the rows used are, their mean subtracted where the run does that: lower edges of the bins that hold rows, and
+        rows in each; see `norms`.
     phase : ndarray, (64, c, e, 2) int64, or None
         (row, plane) pairs that point along the basis and between it, by fold, of a run with `null`; see `alignment`.
     null_phase, null_extreme, pair_phase, pair_extreme, surrogate_phase, surrogate_extreme : ndarray or None
@@ -83,6 +85,8 @@ class Result(Presented):
         Strata of all families, "position: first" and so on, of a run with `strata`; see the method of that name.
     stratum_rows, stratum_total, stratum_phase : ndarray, (64, m), (m, e, a) and (64, m, e, 2) int64, or None
         `rows_used`, `total` and `phase` of the rows in each.
+    null_kurtosis, null_kurtosis_without, null_norm, tested_vector, tested_kurtosis : ndarray or None
+        Tails of the coordinates of these rows; see `opinions`, and `Chance` as well.
     """
 
     counts: np.ndarray
@@ -99,6 +103,9 @@ class Result(Presented):
     attrs: dict
     counts_heldout: np.ndarray | None = None
     centre: np.ndarray | None = None
+    inner_product: np.ndarray | None = None
+    norm: np.ndarray | None = None
+    norm_rows: np.ndarray | None = None
     phase: np.ndarray | None = None
     null_phase: np.ndarray | None = None
     null_extreme: np.ndarray | None = None
@@ -113,6 +120,11 @@ class Result(Presented):
     stratum_rows: np.ndarray | None = None
     stratum_total: np.ndarray | None = None
     stratum_phase: np.ndarray | None = None
+    null_kurtosis: np.ndarray | None = None
+    null_kurtosis_without: np.ndarray | None = None
+    null_norm: np.ndarray | None = None
+    tested_vector: np.ndarray | None = None
+    tested_kurtosis: np.ndarray | None = None
 
     def _line(self):
         epsilon = ", ".join(f"{value:g}" for value in self.epsilon[:4]) + ", …" * (self.epsilon.size > 4)
@@ -136,6 +148,13 @@ class Result(Presented):
     def offset(self):
         """|mean|/rms of the rows as stored: near 1, the cloud's mean and not its shape makes the picture."""
         return self.attrs["mean_over_rms"]
+
+    @property
+    def norms(self):
+        """How long the rows used are, as a `srmfast.norms.NormHistogram`; None in a result of before it was counted."""
+        from srmfast.norms import NormHistogram
+
+        return None if self.norm is None else NormHistogram.from_edges(self.norm, self.norm_rows)
 
     def fraction(self):
         """Return f = counts / rows used, (c, e, p, a) float64; 0 for a label without rows."""
@@ -257,19 +276,30 @@ class Result(Presented):
 
         return strata_of(self, epsilon)
 
+    def opinions(self):
+        """Return the table of all readings of this result, and where they agree.
+
+        Returns
+        -------
+        srmfast.opinions.Opinions
+            Without `null`, only of what needs no rotations.
+        """
+        from srmfast.opinions import gather
+
+        return gather(self)
+
+    def reference(self, m, *, signs=False, seed=0):
+        """Return the mean curve of sums of m basis vectors in the planes of the result, (e, a); see `srmfast.references`."""
+        from srmfast.references import reference
+
+        return reference(self, m, signs=signs, seed=seed)
+
     def self_srm(self):
         """Return the mean over planes of the SRM of the basis with itself, (e, a) float64.
 
         Over the kept planes, or 2,000 of them spread evenly. Paper 2505.13471, section 2.1.3.
         """
-        from srmfast.engine import count_rows
-
-        if not self.plane_i.size:
-            raise InputError("self-SRM needs at least one kept plane, got none; run again with --keep all")
-        chosen = np.unique(np.linspace(0, self.plane_i.size - 1, SELF_PLANES).astype(int))
-        pairs = np.stack([self.plane_i[chosen], self.plane_j[chosen]], axis=1)
-        counts = count_rows(self.basis, self.basis, pairs, self.epsilon, self.angle.size)
-        return counts.mean(axis=1) / len(self.basis)
+        return self.reference(1)
 
     def top_planes(self, m=10):
         """Return the m kept planes with the highest peak, as a list of dicts, highest first.
@@ -311,42 +341,21 @@ class Result(Presented):
 
     def to_dataframe(self):
         """Return one row for each label, epsilon, kept plane and angle, as a pandas DataFrame."""
-        pandas = require("pandas", purpose="to_dataframe")
-        c, e, p, a = (axis.ravel() for axis in np.indices(self.counts.shape, sparse=False))
-        return pandas.DataFrame(
-            {
-                "label": self.label[c],
-                "epsilon": self.epsilon[e],
-                "plane_i": self.plane_i[p],
-                "plane_j": self.plane_j[p],
-                "angle": self.angle[a],
-                "count": self.counts.ravel(),
-                "fraction": self.fraction().ravel(),
-            }
-        )
+        from srmfast.longtable import dataframe
+
+        return dataframe(self)
 
     def to_csv(self, path):
         """Write the columns of `to_dataframe` to a CSV file, plane by plane, without holding them all."""
-        from srmfast.whole import whole_file
+        from srmfast.longtable import write_csv
 
-        with whole_file(path) as file:
-            file.write(b"label,epsilon,plane_i,plane_j,angle,count,fraction\n")
-            file.writelines(line.encode() for line in self._csv())
+        write_csv(self, path)
 
     def csv_bytes(self):
         """Estimate the size of that file from its first lines."""
-        lines = [len(line.encode()) for line in itertools.islice(self._csv(), 2000)]
-        return self.counts.size * sum(lines) // max(len(lines), 1)
+        from srmfast.longtable import csv_bytes
 
-    def _csv(self):
-        for c, label in enumerate(self.label):
-            quoted = '"' + str(label).replace('"', '""') + '"'
-            rows = max(int(self.rows[c]), 1)
-            for e, epsilon in enumerate(self.epsilon):
-                for p, (i, j) in enumerate(zip(self.plane_i, self.plane_j, strict=True)):
-                    head = f"{quoted},{float(epsilon)!r},{i},{j},"
-                    for angle, count in zip(self.angle.tolist(), self.counts[c, e, p].tolist(), strict=True):
-                        yield f"{head}{angle!r},{count},{count / rows!r}\n"
+        return csv_bytes(self)
 
 
 class Results(Presented, Mapping):

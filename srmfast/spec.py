@@ -61,6 +61,8 @@ class Spec:
         Hash of the mean subtracted from each row, or "".
     zero_rows, nonfinite, missing_chunks, keep : str
     seed : int
+    inner_product : str
+        Hash of the matrix whose inner product was used, "" for the Euclidean.
     null : dict or None
         Random rotations that the basis is compared with: `rotations`, and the most `rows`, `vectors` and `planes` that are
         drawn for it.
@@ -93,6 +95,7 @@ class Spec:
     seed: int = 0
     null: dict | None = None
     strata: dict | None = None
+    inner_product: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "angles_hash", angle_hash(self.angles))

@@ -19,7 +19,7 @@ from srmfast.engine.events import BlockDone, CheckpointLost, CheckpointUnwritten
 from srmfast.engine.tallyfile import TallyFile
 from srmfast.spec import Resources
 
-ARRAYS = ("counts", "total", "fold_total", "rows_used", "plane_i", "plane_j")
+ARRAYS = ("counts", "total", "fold_total", "rows_used", "plane_i", "plane_j", "norm", "norm_rows")
 WAYS = {
     "dense": {},
     "centred": dict(centre=True),

@@ -84,6 +84,9 @@ def same(a, b):
         "stratum_total",
         "stratum_phase",
         "stratum_rows",
+        "null_kurtosis",
+        "norm",
+        "norm_rows",
     ):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     for name in ("rows", "spec", "mean_over_rms", "planes_hit"):

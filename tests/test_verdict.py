@@ -16,7 +16,8 @@ from srmfast.spec import Resources
 N, D = 1500, 12
 COMPARED = (
     "phase", "null_phase", "null_extreme", "pair_phase", "pair_extreme", "surrogate_phase", "surrogate_extreme",
-    "tested_i", "tested_j", "tested_phase",
+    "tested_i", "tested_j", "tested_phase", "null_kurtosis", "null_kurtosis_without", "null_norm", "tested_vector",
+    "tested_kurtosis", "norm", "norm_rows",
 )  # fmt: skip
 
 

@@ -116,6 +116,8 @@ def _again(result, store, given, resources, on_event, **changes):
         parts = [one for _, one in found] if isinstance(found, list) and name == "inputs" else [found]
         if any(isinstance(one, str) and one == IN_MEMORY for one in parts):
             raise InputError(f"the {name} of the result were in memory; give them by --{name}")
+    if result.inner_product is not None:
+        inputs["inner_product"] = result.inner_product
     if result.centre is not None and (changes or inputs["centre"] == IN_MEMORY):
         inputs["centre"] = result.centre
     if changes and result.attrs["spec"].get("max_norm"):
@@ -128,7 +130,13 @@ def _again(result, store, given, resources, on_event, **changes):
             )
         inputs["planes"] = np.stack([result.plane_i, result.plane_j], axis=1)
     fields = result.attrs["spec"]["basis"]
-    basis = Basis(result.basis, fields["kind"], fields["name"], fields["normalised"])
+    basis = Basis(
+        result.basis,
+        fields["kind"],
+        fields["name"],
+        fields["normalised"],
+        result.attrs["spec"].get("inner_product", ""),
+    )
     request = Request.from_dict(inputs | changes)
     (member,) = prepare([(result.attrs["store_name"], source)], [("", basis)], request, resources, on_event=on_event)
     return member, request

@@ -10,6 +10,7 @@ def add_arguments(parser):
     """Declare what the command takes."""
     parser.add_argument("store", metavar="STORE", help="as in srmfast run")
     parser.add_argument("--seed", type=options.seed, default=0, metavar="S", help="for --sample (default 0)")
+    options.add_inner_product(parser)
     options.add_rows(parser)
     options.add_axes(parser)
     options.add_inputs(parser)

@@ -127,6 +127,14 @@ def add_resources(parser, checkpoints=True):
     return how
 
 
+def add_inner_product(parser):
+    """Declare the inner product that cosines and norms are of."""
+    parser.add_argument(
+        "--inner-product", metavar="M.npy",
+        help="a positive definite (d, d) matrix: cosines and norms are of x·My, not of x·y (takes d² operations a row more)",
+    )  # fmt: skip
+
+
 def request(arguments, **more):
     """Return what was asked for, checked as far as it can be without opening anything; `more` overrides options."""
     from srmfast.engine import Request

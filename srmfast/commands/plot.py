@@ -10,7 +10,7 @@ def add_arguments(parser):
     """Declare what the command takes."""
     parser.add_argument("result", metavar="RESULT", help="of several results, RESULT::STORE/BASIS is one")
     parser.add_argument("-o", "--out", required=True, metavar="F.png", help=".png, .pdf or .svg")
-    parser.add_argument("--kind", choices=("auto", "lines", "heatmap", "labels", "atlas"), default="auto")
+    parser.add_argument("--kind", choices=("auto", "lines", "heatmap", "labels", "atlas", "opinions"), default="auto")
     parser.add_argument("--epsilon", type=options.real, metavar="E", help="draw this one only")
     parser.add_argument("--label", metavar="L", help="draw this one only")
     parser.add_argument(

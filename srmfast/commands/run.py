@@ -41,6 +41,7 @@ def add_arguments(parser):
         metavar="F|both[:F]",
         help="subtract the mean, or F; both: with and without",
     )
+    options.add_inner_product(what)
     what.add_argument(
         "--null",
         type=int,

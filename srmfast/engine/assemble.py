@@ -37,8 +37,10 @@ def assemble(
     method=None,
     inputs=None,
     centre=None,
+    inner=None,
     repeats=None,
     norms=None,
+    lengths=None,
     notes=(),
     phase=None,
     chance=None,
@@ -77,10 +79,14 @@ def assemble(
         From where the run took what, so that it can be done again.
     centre : ndarray, (d,) float64, optional
         The mean that was subtracted.
+    inner : ndarray, (d, d) float64, optional
+        Matrix of the inner product, where it is not the Euclidean.
     repeats : Repeats, optional
         Of the rows looked at.
     norms : NormHistogram, optional
         Of the rows that the limit of the norm was found on.
+    lengths : NormHistogram, optional
+        Of the rows used, their mean subtracted where the run does that.
     notes : sequence of str
         What a reader of the result has to know of the rows.
     phase : ndarray, (64, c, e, 2) int64, optional
@@ -123,6 +129,7 @@ def assemble(
         heldout = None if heldout is None else heldout[:, :, stay]
     kept = {"auto": "all" if keeping.mode == "dense" else "hit"}.get(spec.keep, spec.keep)
     i, j = keeping.planes.pair(numbers)
+    norm, norm_rows = (None, None) if lengths is None else lengths.edges()
     return Result(
         counts=counts,
         counts_heldout=heldout,
@@ -137,7 +144,10 @@ def assemble(
         plane_angle=prepared.geometry.angles(i, j),
         basis=basis.vectors,
         centre=centre,
+        inner_product=inner,
         phase=phase_by_fold(phase, prepared, c),
+        norm=norm,
+        norm_rows=norm_rows,
         **({} if chance is None else {name: value for name, value in vars(chance).items() if name != "about"}),
         **strata or {},
         attrs={

@@ -45,4 +45,5 @@ def basis_for(name, spec, store, request, *, memory):
         raise OtherWidth(
             f"basis vectors must be as wide as the activations (d = {store.d}), got {spec.vectors.shape} in {spec.name}"
         )
-    return spec
+    inner = getattr(store, "inner", None)
+    return spec if inner is None else inner.change_basis(spec)

@@ -11,6 +11,7 @@ from srmfast import interrupts
 from srmfast.engine.block import Worker
 from srmfast.engine.events import BlockDone, ignore
 from srmfast.engine.hits import HitLedger
+from srmfast.engine.inner import seen_by
 from srmfast.engine.ledger import Ledger, PlanesOverflow
 from srmfast.engine.loop import read_and_count
 from srmfast.engine.reading import Pass
@@ -221,9 +222,14 @@ class _Job:
             for basis, blank in zip(self.task.bases, self.ledgers, strict=True)
         ]
 
+    @property
+    def digest(self):
+        """Hash of the inner product, "" for the Euclidean."""
+        return "" if self.member.inner is None else self.member.inner.digest
+
     def open(self):
         """Return the member with its store, which must be the one that was planned for, and a fresh pass."""
-        key = json.dumps([self.member.given, self.member.fingerprint, repr(self.options), self.fills])
+        key = json.dumps([self.member.given, self.member.fingerprint, repr(self.options), self.fills, self.digest])
         if key not in _stores:
             while _stores:  # of an earlier reading, perhaps of files that have changed since
                 _stores.popitem()[1].close()
@@ -235,7 +241,7 @@ class _Job:
                 )
             if self.fills:
                 store.fill_missing()
-            _stores[key] = store
+            _stores[key] = seen_by(store, self.member.inner)
         store = _stores[key]
         ledgers = tuple(
             blank and (HitLedger if "low" in blank else Ledger)(basis, *self.task.shape, **blank)

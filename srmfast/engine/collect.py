@@ -11,7 +11,8 @@ from srmfast.drawn import DrawnRows, keys_of
 from srmfast.engine.stored import to_floats
 from srmfast.kernels.decode import USED
 from srmfast.kernels.hashing import hash_rows
-from srmfast.norms import NormHistogram, NormsByLabel
+from srmfast.kernels.lengths import count_norms
+from srmfast.norms import SHIFT, NormHistogram, NormsByLabel
 from srmfast.repeats import Repeats, looked_at, stride
 from srmfast.tally import TreeSums, aligned_intervals
 
@@ -68,11 +69,23 @@ class SharedNorms(Shared):
 
     def __init__(self):
         super().__init__()
-        self._value = NormHistogram()
+        self._value, self._pages = NormHistogram(), []
+        self._place, self._bins = np.full(2048, -1), np.zeros((0, 1 << (52 - SHIFT)), np.int64)
 
     def add(self, norms, fate, labels):
         with self._lock:
-            self._value.add(norms[fate == USED])
+            at = 0
+            while (at := count_norms(norms, fate, at, SHIFT, self._place, self._bins)) < len(norms):
+                exponent = int(norms[at].view(np.int64) >> 52)
+                self._place[exponent] = len(self._pages)
+                self._pages.append(exponent)
+                self._bins = np.concatenate([self._bins, np.zeros((1, self._bins.shape[1]), np.int64)])
+
+    @property
+    def value(self):
+        """The NormHistogram so far."""
+        with self._lock:
+            return self._value + NormHistogram.from_arrays(np.array(self._pages, np.int64), self._bins.copy())
 
 
 class SharedNormsByLabel(Shared):

@@ -77,6 +77,7 @@ def rows_of(member, request, limit):
         zero_rows=request.zero_rows,
         nonfinite=request.nonfinite,
         missing_chunks=request.missing_chunks,
+        inner_product="" if member.inner is None else member.inner.digest,
     )
 
 

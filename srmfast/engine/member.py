@@ -1,19 +1,19 @@
 """One store of a run, opened, checked and planned."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from srmfast.engine.basis import listed_ns
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.hits import tiles
+from srmfast.engine.inner import InnerProduct
 from srmfast.engine.plan import Plan, reading_seconds, time_class
 from srmfast.engine.selection import RowSelection
 from srmfast.engine.stored import bits
-from srmfast.errors import InputError
 from srmfast.spec import format_bytes
-from srmfast.stores import Store, load_column
+from srmfast.stores import Store
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Member:
         What was found out about the rows and a user should know.
     compared : (float, int)
         Seconds and bytes that comparing the bases with random rotations takes, roughly.
+    inner : InnerProduct or None
+        What changes the rows of the store; None for the Euclidean one.
     strata : Strata or None
         What kind of row each is, where that is counted.
     centre : object
@@ -78,6 +80,7 @@ class Member:
     finds_norms: bool
     notes: tuple
     compared: tuple
+    inner: InnerProduct | None = None
     strata: object = None
     centre: object = False
     follows: bool = False
@@ -175,15 +178,3 @@ class Member:
         )
         lines += [f"           {format_bytes(size):>9}  {what}" for what, size in plan.parts if size]
         return "\n".join(lines)
-
-
-def given_mean(centre, store):
-    """Return the mean to centre by, (d,) float64, or None when none is given."""
-    if isinstance(centre, (bool, np.bool_)) or centre is None:
-        return None
-    mean = np.asarray(load_column(centre) if isinstance(centre, (str, Path)) else centre)
-    if mean.shape != (store.d,) or mean.dtype.kind not in "iuf" or not np.isfinite(mean).all():
-        raise InputError(
-            f"the mean to centre by must be {store.d} finite numbers, got {mean.dtype} of shape {mean.shape}"
-        )
-    return np.ascontiguousarray(mean, np.float64)

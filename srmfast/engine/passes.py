@@ -84,7 +84,7 @@ class Passes:
                 suggest=self.suggest,
             )  # fmt: skip
             member = replace(member, bases=bases, selection=selection.halves(folds))
-        rows, totals, wholes, ledgers, phases, sums, repeats, drawn, strata = self._count(member)
+        rows, totals, wholes, ledgers, phases, sums, repeats, lengths, drawn, strata = self._count(member)
         member.store.check_unchanged(member.fingerprint)
         refuse_empty(rows, member.store.location, request.zero_rows)
         if folds is not None:
@@ -101,7 +101,8 @@ class Passes:
                 store=(member.name, member.store.location), budget=self.share, provenance=origin,
                 suggested=None if total.any() else self.suggest(basis.basis), active_folds=folds, whole=whole,
                 inputs=member.described(request), centre=self.mean,
-                repeats=repeats.value, norms=self.norms, notes=member.notes, phase=phase, chance=chance,
+                inner=None if member.inner is None else member.inner.matrix,
+                repeats=repeats.value, norms=self.norms, lengths=lengths.value, notes=member.notes, phase=phase, chance=chance,
                 units=units_of(member), strata=by_stratum(strata and strata.value, number, basis, spec),
             )  # fmt: skip
 
@@ -161,7 +162,8 @@ class Passes:
         """Count the rows of a shard; return what they add up to."""
         self.find_limit()
         self.find_median()
-        more = dict(sums=self._sums(), repeats=self._repeats(), strata=self._strata(), **self._compared())
+        more = dict(sums=self._sums(), repeats=self._repeats(), norms=SharedNorms(), strata=self._strata())
+        more |= self._compared()
         counted = self._read("count", self.member, self.member.bases, self._shared(self.member), **more)
         self.member.store.check_unchanged(self.member.fingerprint)
         return counted.tally([self.member.interval])
@@ -216,19 +218,25 @@ class Passes:
         phases : list of ndarray or None
         sums : SharedSums or None
         repeats : SharedRepeats
+        lengths : SharedNorms
         drawn : SharedDrawn or None
         strata : SharedStrata or None
         """
         keep, room = self.request.keep, member.plan.pair_room
 
         def count(member, wholes):
-            sums, repeats, strata, compared = self._sums(), self._repeats(), self._strata(), self._compared()
-            shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
-            counted = self._read(
-                "count", member, member.bases, tuple(shared), sums=sums, repeats=repeats, strata=strata, **compared
+            strata, sums, repeats, lengths, compared = (
+                self._strata(),
+                self._sums(),
+                self._repeats(),
+                SharedNorms(),
+                self._compared(),
             )
-            found = counted.rows, counted.totals, counted.ledgers, counted.phases
-            return *found, sums, repeats, compared.get("drawn"), strata
+            shared = [whole or other for whole, other in zip(wholes, self._shared(member), strict=True)]
+            collected = dict(sums=sums, repeats=repeats, norms=lengths, strata=strata, **compared)
+            counted = self._read("count", member, member.bases, tuple(shared), **collected)
+            more = counted.phases, sums, repeats, lengths, compared.get("drawn"), strata
+            return counted.rows, counted.totals, counted.ledgers, *more
 
         none = [None] * len(member.bases)
         try:
@@ -264,6 +272,7 @@ class Passes:
             planes = [basis.planes.digest() for basis in bases]
             about = [self._identity, member.selection.digest(), hash_array(task.mean), task.limit, planes, ranges]
             about += [member.strata.to_dict()] if task.strata is not None else []
+            about.append(list(task.collected))
             saved = self.checkpoint.reading(self.number, purpose, about)
         self.on_event(PassStarted(purpose, member.name, member.rows_read, member.nbytes))
         began = time.perf_counter()

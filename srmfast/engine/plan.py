@@ -173,8 +173,8 @@ def make_plan(
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
-        ("items being averaged, or computed by the model", readers * working),
-        ("the model", held),
+        ("items being averaged, or computed", readers * working),
+        ("the model, or the inner product", held),
         ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
         (f"totals of {threads} threads", threads * len(bases) * 2 * FOLDS * c * e * (a + 1) * 8),
@@ -208,7 +208,7 @@ def make_plan(
 
 def _smaller_units(slab_rows, unit_rows, advice, computes):
     """Say that chunks, or batches, make a read as long as it is, where they do."""
-    if computes:
+    if computes and not advice:
         return f"; a batch of the model makes {unit_rows:,} rows one read, use a smaller --batch"
     if unit_rows == 1 or slab_rows > unit_rows:
         return ""

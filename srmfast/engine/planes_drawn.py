@@ -134,6 +134,12 @@ class PlanesDrawn:
         i, j = (np.ascontiguousarray(place[:, side]) for side in (0, 1))
         return cls(vectors, i, j, pairs[:, 0], pairs[:, 1], g, s, select, *frame)
 
+    def basis_numbers(self):
+        """Return which vectors of the basis those are that span the planes, (v,) int64."""
+        numbers = np.zeros(len(self.vectors), np.int64)
+        numbers[self.i], numbers[self.j] = self.plane_i, self.plane_j
+        return numbers
+
     def along(self, rows):
         """Return the coordinates of rows (n, d) along the vectors as they are, (v, n) float64."""
         return along_vectors(rows, self.vectors)

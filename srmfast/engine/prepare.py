@@ -8,11 +8,13 @@ from srmfast.controls import controls_of
 from srmfast.engine.basis import PreparedBasis, Way
 from srmfast.engine.basis_given import basis_for
 from srmfast.engine.block import PRODUCTS
+from srmfast.engine.centre import given_mean
 from srmfast.engine.compiling import Kernels
 from srmfast.engine.doubts import doubts
 from srmfast.engine.events import ComparingVectors, StoresLeftOut, ignore
+from srmfast.engine.inner import load_inner_product, seen_by
 from srmfast.engine.limit import needs_median
-from srmfast.engine.member import Member, given_mean
+from srmfast.engine.member import Member
 from srmfast.engine.plan import GEOMETRY_SHARE, BasisSize, make_plan
 from srmfast.engine.planes_drawn import cost_of, sizes_of
 from srmfast.engine.selection import RowSelection
@@ -104,6 +106,8 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
+    inner = load_inner_product(request.inner_product, store.d)
+    store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
         padding=request.padding, exclude_tokens=request.exclude_tokens, tokens=request.tokens, labels=request.labels,
@@ -153,7 +157,7 @@ def _member(given, kernels_of, resolve, request, resources, stores):
         given.named(store), store, store.fingerprint(), selection, given_mean(centre, store), centre is True, kernels, prepared, plan,
         not isinstance(source, Store), given.path,
         given.options, request.missing_chunks == "zeros", (0, store.n), needs_median(request.max_norm) or bool(strata and strata.needs_median),
-        (*selection.notes, *(strata.notes if strata else ()), *doubts(store, selection)), compared, strata, centre,
+        (*selection.notes, *(strata.notes if strata else ()), *doubts(store, selection), *([inner.note] if inner else [])), compared, inner, strata, centre,
     )  # fmt: skip
 
 

@@ -17,7 +17,16 @@ from srmfast.spec import DEFAULT_ANGLES, DEFAULT_EPSILON, check_choice, check_ep
 
 IN_MEMORY = "array in memory"
 BOTH = "both"  # treatments of the mean: rows are counted as stored, and again with it subtracted
-_PATHS = ("labels", "groups", "mask", "lengths", "tokens", "planes", "centre")  # options that may name a file
+_PATHS = (
+    "labels",
+    "groups",
+    "mask",
+    "lengths",
+    "tokens",
+    "planes",
+    "centre",
+    "inner_product",
+)  # options that may name a file
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -36,6 +45,7 @@ class Request(Displayed):
     tokens: object = None
     max_norm: object = None
     centre: object = False
+    inner_product: object = None
     keep: str = "auto"
     null: int = 0
     seed: int = 0

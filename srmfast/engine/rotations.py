@@ -11,8 +11,10 @@ import numpy as np
 
 from srmfast.bases import random_frame
 from srmfast.engine.planes_drawn import ROTATED, SURROGATE, along_vectors, generator
+from srmfast.engine.tails import Tails
 from srmfast.kernels.frames import root_of, row_norms
 from srmfast.kernels.phase import phase_floor, phase_of_pairs, summarise_phase
+from srmfast.tally import FOLDS
 from srmfast.threads import each
 
 
@@ -31,7 +33,7 @@ class Rows:
 
     def __init__(self, values, labels, epsilons, chosen=None):
         self.values, self.labels, self.chosen = np.ascontiguousarray(values), labels, chosen
-        norms = np.empty(len(values))
+        self.norms = norms = np.empty(len(values))
         row_norms(self.values, norms)
         self.floor = np.empty(len(values))
         phase_floor(norms, float(min(epsilons)), self.floor)
@@ -106,6 +108,15 @@ class Chance:
         The planes that differ most.
     tested_phase : ndarray, (t, c, e, 2) int64
         Near and far in these, of the basis as it is.
+    null_kurtosis : ndarray, (1 + M, 3) float64
+        Mean, lowest and highest excess kurtosis of the coordinates of these rows, each divided by its norm, along the vectors
+        of the planes: first as they are, then rotated.
+    null_kurtosis_without : ndarray, (1 + M, 64) float64
+        The mean, leaving out one fold of rows at a time.
+    null_norm : ndarray, (1 + M,) float64
+        Rank correlation of the rows' norms with the sum of the fourth powers of their coordinates.
+    tested_vector, tested_kurtosis : ndarray, (v,) int32 and float64
+        The vectors, and the excess kurtosis of each as it is.
     about : dict
         What was drawn, and |mean|/rms of these rows.
     """
@@ -119,6 +130,11 @@ class Chance:
     tested_i: np.ndarray
     tested_j: np.ndarray
     tested_phase: np.ndarray
+    null_kurtosis: np.ndarray
+    null_kurtosis_without: np.ndarray
+    null_norm: np.ndarray
+    tested_vector: np.ndarray
+    tested_kurtosis: np.ndarray
     about: dict
 
 
@@ -153,7 +169,11 @@ def compare(drawn, tested, *, rotations, epsilons, c, seed, mean=None, chosen=No
     rows, other = (Rows(these, labels, epsilons, half) for these in (as_run, values - own if mean is None else values))
     phases = np.zeros((3, 1 + rotations, c, len(epsilons), 2), np.int64)
     extremes = np.zeros(phases.shape)
-    found, planes = count_near(tested, rows, tested.along(rows.values), c)
+    tails = Tails(rows.norms, drawn.about[:, 2])
+    moments = np.empty((1 + rotations, 3)), np.empty((1 + rotations, FOLDS)), np.empty(1 + rotations)
+    coordinates = tested.along(rows.values)
+    moments[0][0], moments[1][0], moments[2][0], kurtosis = tails.along(coordinates)
+    found, planes = count_near(tested, rows, coordinates, c)
     phases[0, 0], extremes[0, 0] = phases[2, 0], extremes[2, 0] = summarise(found)
     phases[1, 0], extremes[1, 0] = summarise(count_near(tested, other, tested.along(other.values), c)[0])
     q, d = tested.frame.shape
@@ -162,14 +182,20 @@ def compare(drawn, tested, *, rotations, epsilons, c, seed, mean=None, chosen=No
     def rotate(m):
         frame = random_frame(q, d, generator(seed, ROTATED, m))
         for kind, these in enumerate((rows, other)):
-            counted, _ = count_near(tested, these, tested.turned(these.values, frame), c)
+            coordinates = tested.turned(these.values, frame)
+            if these is rows:
+                moments[0][m], moments[1][m], moments[2][m], _ = tails.along(coordinates)
+            counted, _ = count_near(tested, these, coordinates, c)
             phases[kind, m], extremes[kind, m] = summarise(counted)
 
     def imitate(m):
         gaussian = Rows(spread.draw(generator(seed, SURROGATE, m)), labels, epsilons, half)
         phases[2, m], extremes[2, m] = summarise(count_near(tested, gaussian, tested.along(gaussian.values), c)[0])
 
-    if len(values):
+    if not len(values):
+        for array in moments:
+            array[1:] = np.nan
+    else:
         turns = range(1, 1 + rotations)
         each(lambda work, m: work(m), [(w, m) for m in turns for w in (rotate, imitate)], threads=threads)
     top = _top(found)
@@ -184,7 +210,7 @@ def compare(drawn, tested, *, rotations, epsilons, c, seed, mean=None, chosen=No
     return Chance(
         phases[0], extremes[0], phases[1], extremes[1], phases[2], extremes[2],
         tested.plane_i[planes[top]].astype(np.int32), tested.plane_j[planes[top]].astype(np.int32),
-        found[top].astype(np.int64), about,
+        found[top].astype(np.int64), *moments, tested.basis_numbers().astype(np.int32), kurtosis, about,
     )  # fmt: skip
 
 

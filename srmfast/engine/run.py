@@ -34,6 +34,7 @@ def run(
     tokens=None,
     max_norm=None,
     centre=False,
+    inner_product=None,
     keep="auto",
     null=0,
     seed=0,
@@ -88,6 +89,8 @@ def run(
     centre : bool, array (d,), path or "both"
         Subtract the mean of the rows (first read for that), or the given one. "both" counts the rows as stored and then
         with the mean subtracted that was found meanwhile, or with the one in F of "both:F".
+    inner_product : array (d, d) or path, optional
+        A positive definite matrix M: cosines and norms are of x·My and not of x·y. See `srmfast.engine.inner`.
     keep : str
         Planes that stay in the result: auto, all, hit, top:K (highest peaks) or summary.
     null : int
@@ -142,7 +145,8 @@ def run(
     """
     request = Request(
         epsilon=epsilon, angles=angles, planes=planes, labels=labels, groups=groups, mask=mask, lengths=lengths,
-        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre, keep=keep,
+        padding=padding, exclude_tokens=exclude_tokens, tokens=tokens, max_norm=max_norm, centre=centre,
+        inner_product=inner_product, keep=keep,
         null=null, seed=seed, rows=rows, sample=sample, zero_rows=zero_rows, nonfinite=nonfinite, missing_chunks=missing_chunks,
         feature_axis=feature_axis, index=index, flatten=flatten, pool=pool, inputs=inputs, batch=batch,
         basis_transpose=basis_transpose, controls=controls, strata=strata,

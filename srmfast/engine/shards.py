@@ -20,6 +20,7 @@ from srmfast.engine.run import close
 from srmfast.engine.stratified import by_stratum
 from srmfast.engine.tallyfile import TallyFile, write
 from srmfast.errors import InputError
+from srmfast.kernels.decode import USED
 from srmfast.planes import LISTED, Geometry, choose_planes, listed
 from srmfast.results import Results
 from srmfast.spec import Resources, Spec, available_memory, differing
@@ -114,6 +115,8 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
             tally = passes.tally()
             if member.mean is not None:
                 arrays[f"{number}/centre"] = member.mean
+            if member.inner is not None:
+                arrays[f"{number}/inner"] = member.inner.matrix
             tallies.append(tally)
             described.append(
                 {
@@ -238,6 +241,7 @@ def _merge_store(paths, headers, number, store, share):
         specs = [Spec.from_dict(one["spec"]) for one in store["bases"]]
         found = [_restore(file, f"{number}/{b}/", one, share) for b, one in enumerate(store["bases"])]
         centre = file.array(f"{number}/centre") if specs[0].centre_hash else None
+        inner = file.array(f"{number}/inner") if specs[0].inner_product else None
     c, e, a = names.size, len(specs[0].epsilon), specs[0].angles
     dtype = np.dtype(counter(store["n"])).type
     modes = modes_of(specs[0].keep, [planes.slots for _, _, planes in found], c, e, a, share * len(found))
@@ -266,11 +270,17 @@ def _merge_store(paths, headers, number, store, share):
         yield assemble(
             total, ledger, rows, ledger.prepared, names, moments, spec,
             store=(store["name"], store["location"]), budget=share, provenance=origin, suggested=suggested,
-            method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre,
-            repeats=collected["repeats"], notes=store["notes"], phase=phases[b], units=store.get("units"),
+            method=store["bases"][b]["method"], inputs=store["inputs"], centre=centre, inner=inner,
+            repeats=collected["repeats"], lengths=_lengths(collected, rows), notes=store["notes"], phase=phases[b], units=store.get("units"),
             chance=_compare(collected.get("drawn"), ledger.prepared, spec, c, centre),
             strata=by_stratum(collected.get("strata"), b, ledger.prepared, spec),
         )  # fmt: skip
+
+
+def _lengths(collected, rows):
+    """Return the norms of all rows used; None where an older part has none of them."""
+    found = collected.get("norms")
+    return found if found is not None and found.total == rows.fate[..., USED].sum() else None
 
 
 def _compare(drawn, prepared, spec, c, mean):
