@@ -364,9 +364,11 @@ def test_a_few_rows_that_make_the_pairs_are_told(rng):
     assert result.strata(0.8).epsilon == 0.8
     several = srmfast.run(x, "standard", epsilon=0.6, strata="norm", centre="both").summary()
     assert "strata  array, standard: 1.0% of the rows (norm: over 10x) make" in several
-    assert "\n        array-centred, standard: " in several and max(map(len, several.split("\n"))) <= 100
+    assert max(map(len, several.split("\n"))) <= 100
     with pytest.raises(srmfast.InputError, match="epsilon must be one of 0.6, 0.8, got 0.7"):
         result.strata(0.7)
+    several = srmfast.run(x[40:], "standard", epsilon=0.6, strata="norm", centre="both").summary()
+    assert several.count("\nstrata  no kind of row makes 5 times its share") == 1
     plain = srmfast.run(x[40:], "standard", epsilon=0.6, strata="norm")
     assert "no kind of row (by norm) makes 5 times its share" in plain.summary()
     with pytest.raises(srmfast.InputError, match="not told apart by strata"):
