@@ -105,7 +105,8 @@ def strata_of(result, epsilon=None):
     result : Result
         Of a run with `strata`.
     epsilon : float, optional
-        One of the result's; the first at which any row was in a cone when omitted.
+        One of the result's; when omitted, that at which some kind of row makes most of the pairs or of the peak beyond its
+        share, or the first at which any row was in a cone.
 
     Returns
     -------
@@ -124,6 +125,11 @@ def strata_of(result, epsilon=None):
     held = result.epsilon.tolist()
     if epsilon is not None and epsilon not in held:
         raise InputError(f"epsilon must be one of {', '.join(f'{one:g}' for one in held)}, got {epsilon}")
+    if epsilon is None:
+        hit = [one for one, some in zip(held, result.total.any(axis=(0, 2)), strict=True) if some]
+        told = [found for found in (strata_of(result, one) for one in hit) if found.noted]
+        if told:
+            return max(told, key=lambda found: np.nanmax([found.noted[0].near_share, found.noted[0].peak_share]))
     e = first_hit(result) if epsilon is None else held.index(epsilon)
     names = [str(name).split(": ", 1) for name in result.stratum]
     first = [n for n, (family, _) in enumerate(names) if family == names[0][0]]
