@@ -164,9 +164,6 @@ class Atlas(Displayed):
         """Write the columns of `to_dataframe` to a CSV file, whole or not at all."""
         write_table(path, [dataclasses.asdict(layer) for layer in self.layers])
 
-    def _line(self):
-        return ", ".join("/".join((layer.store, layer.basis)) for layer in self.layers)
-
     def __str__(self):
         from srmfast.atlaslines import lines
 

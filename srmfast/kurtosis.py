@@ -84,7 +84,7 @@ def judge(frames, without, vectors, each, units):
     frames : ndarray, (1 + M, 3) float64
         Mean, lowest and highest excess kurtosis of the coordinates: of the basis, then of its rotations.
     without : ndarray, (1 + M, 64) float64
-        The mean without the rows of one fold.
+        The mean without the rows of one fold, NaN where it has none.
     vectors, each : ndarray, (v,)
         Basis vectors and the excess kurtosis along each.
     units : int
@@ -157,5 +157,5 @@ def _chance(extremes, score):
 def _interval(without, size):
     """Return a difference of means and its jackknife interval, from the means without one fold of rows."""
     differences = without[0] - without[1:].mean(axis=0)
-    moved = differences[np.isfinite(differences) & (differences != size)]  # a fold without rows moves nothing
+    moved = differences[np.isfinite(differences)]
     return tuple(float(value) for value in interval(size, moved)) if moved.size > 1 else (size, math.nan, math.nan)

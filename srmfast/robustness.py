@@ -126,9 +126,6 @@ class SpecificationCurve(Presented):
     called: np.ndarray
     attrs: dict
 
-    def _line(self):
-        return self.headline()
-
     def __len__(self):
         return len(self.verdict)
 

@@ -103,8 +103,9 @@ class Spec:
     @cached_property
     def _text(self):
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        if self.strata is None:
-            del fields["strata"]  # so that runs without have the digests of before there were any
+        for name, absent in (("strata", None), ("inner_product", "")):
+            if fields[name] == absent:
+                del fields[name]  # so that runs without have the digests, states and parts of before there were any
         return json.dumps(fields, sort_keys=True)
 
     def to_dict(self):

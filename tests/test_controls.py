@@ -224,3 +224,10 @@ def test_a_basis_that_is_given_is_no_control_of_another(rows):
     assert isinstance(found, Results)
     text = found.summary()
     assert "control array, q: " in text and "q-random" in text
+
+
+def test_a_control_leaves_its_name_to_a_basis_that_is_given(rows, rng):
+    turned, other = (srmfast.bases.random_frame(D, D, rng) for _ in range(2))
+    found = srmfast.run_many({"": rows}, {"q": turned, "standard": other}, Request(controls=True, angles=12))
+    assert [basis for _, basis in found] == ["q", "q-random", "standard", "standard-random"]
+    assert np.array_equal(found["array", "standard"].basis, other)

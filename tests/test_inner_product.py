@@ -1,5 +1,9 @@
 """Inner products other than the Euclidean: the counts are those of rows and vectors whose variables were changed."""
 
+import hashlib
+import importlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -269,6 +273,20 @@ def test_other_matrices_are_refused_in_one_line(matrix, said, rng):
 def test_results_of_before_have_the_euclidean_one(table):
     from srmfast.spec import Spec, differing
 
-    spec = srmfast.run(table[0], "standard", epsilon=0.5).attrs["spec"]
-    old = {name: value for name, value in spec.items() if name != "inner_product"}
-    assert Spec.from_dict(old).inner_product == "" and not differing(old, spec)
+    found = srmfast.run(table[0], "standard", epsilon=0.5).attrs
+    old = {name: value for name, value in found["spec"].items() if name not in ("inner_product", "strata")}
+    assert Spec.from_dict(old).inner_product == "" and not differing(old, found["spec"])
+    # The digest is that which results had before there were other inner products.
+    assert found["spec_digest"] == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
+    assert Spec.from_dict(old | {"inner_product": ""}).digest() == found["spec_digest"]
+
+
+def test_stores_of_one_width_share_the_matrices(table, monkeypatch):
+    module, made = importlib.import_module("srmfast.engine.prepare"), []
+    load = module.load_inner_product
+    monkeypatch.setattr(module, "load_inner_product", lambda *of: made.append(of) or load(*of))
+    x, matrix = table
+    request = srmfast.Request(inner_product=matrix, epsilon=0.5, angles=12)
+    found = srmfast.run_many({"a": x, "b": x + 1}, {"": "standard"}, request)
+    assert len(made) == 1 and found["b", "standard"].inner_product is not None
+    same(found["a", "standard"], srmfast.run(x, "standard", inner_product=matrix, epsilon=0.5, angles=12))

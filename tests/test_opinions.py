@@ -12,6 +12,7 @@ import srmfast
 from srmfast import kurtosis, naive, references
 from srmfast.drawn import keys_of
 from srmfast.errors import InputError
+from srmfast.jackknife import interval
 from srmfast.naive import pinned_dot
 from srmfast.norms import NormHistogram
 
@@ -97,6 +98,20 @@ def test_kurtosis_is_that_of_unit_rows_along_the_basis(basis, centre, rng):
         assert result.null_kurtosis_without[0, fold] == pytest.approx(expected, rel=1e-9)
     norms = np.linalg.norm(x[number] - (result.centre if centre else 0.0), axis=1)
     assert result.null_norm[0] == pytest.approx(stats.spearmanr(norms, (along**4).sum(axis=1))[0], abs=1e-9)
+
+
+def test_folds_without_rows_do_not_narrow_the_interval(rng):
+    x = rng.standard_normal((240, 16))
+    x[:80] = np.eye(16)[rng.integers(0, 16, 80)] + 0.1 * rng.standard_normal((80, 16))
+    result = srmfast.run(
+        x, "standard", epsilon=0.5, angles=8, planes="random:9", keep="summary", null=99, groups=np.arange(240) // 10
+    )
+    held = result.rows_used.any(axis=1)
+    assert held.sum() == 24  # of 64 folds
+    assert np.array_equal(np.isnan(result.null_kurtosis_without), np.broadcast_to(~held, (100, 64)))
+    found, without = result.opinions().kurtosis, result.null_kurtosis_without
+    _, low, high = interval(found.size, (without[0] - without[1:].mean(axis=0))[held])
+    assert (found.low, found.high) == (low, high)
 
 
 def test_rotations_are_of_the_rows_drawn(rng):

@@ -56,7 +56,12 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     list of Member
         One for each store; two where rows are counted as stored and with their mean subtracted.
     """
-    stores, bases, resolved = each_store(stores, request, on_event, single=single), list(bases), {}
+    stores, bases, resolved, inners = each_store(stores, request, on_event, single=single), list(bases), {}, {}
+
+    def inner_of(d):
+        if d not in inners:  # one for all stores of a width: it holds two matrices
+            inners[d] = load_inner_product(request.inner_product, d)
+        return inners[d]
 
     def resolve(store):
         if store.d not in resolved:
@@ -72,7 +77,7 @@ def prepare(stores, bases, request, resources, *, on_event=ignore, compiles=True
     members, narrow, many = [], [], len(stores) * len(request.treatments)
     for given in stores:
         try:
-            members += _member(given, kernels_of, resolve, request, resources, many).treated(request)
+            members += _member(given, inner_of, kernels_of, resolve, request, resources, many).treated(request)
         except OtherWidth as error:
             if not given.found or not (members or given is not stores[-1]):
                 raise
@@ -96,7 +101,7 @@ def _check_groups(names):
             )
 
 
-def _member(given, kernels_of, resolve, request, resources, stores):
+def _member(given, inner_of, kernels_of, resolve, request, resources, stores):
     store, source = open_store(given.source, **given.options), given.source
     if store.dtype not in DTYPES:
         raise InputError(
@@ -105,7 +110,7 @@ def _member(given, kernels_of, resolve, request, resources, stores):
     missing = store.missing_rows() if request.missing_chunks != "zeros" else []
     if request.missing_chunks == "zeros":
         store.fill_missing()
-    inner = load_inner_product(request.inner_product, store.d)
+    inner = inner_of(store.d)
     store = seen_by(store, inner)
     selection = RowSelection(
         store, rows=request.rows, sample=request.sample, seed=request.seed, mask=request.mask, lengths=request.lengths,
@@ -183,7 +188,8 @@ def _bases(bases, store, request, resources, on_event):
             # Under another inner product the neurons are at no right angles.
             rotated = geometry.orthogonal and request.inner_product is None
             found = controls_of(spec, orthogonal=rotated, seed=request.seed)
-            waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in chosen]
+            taken = {*chosen, *(other.name for other in waiting)}
+            waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in taken]
     return list(chosen.values())
 
 

@@ -37,7 +37,7 @@ class Tails:
         about : ndarray, (3,) float64
             Mean, lowest and highest excess kurtosis of the coordinates; NaN without one that varies.
         without : ndarray, (64,) float64
-            The mean, of the rows that are not of one fold.
+            The mean, of the rows that are not of one fold; NaN of a fold without rows, which cannot be left out.
         related : float
             Rank correlation of the rows' norms with Σz⁴ of their coordinates; NaN where one of both is constant.
         each : ndarray, (v,) float64
@@ -50,6 +50,7 @@ class Tails:
             return np.full(3, np.nan), without, math.nan, each
         power_sums(coordinates, self._norms, self._folds, self._counts, sums, peaks)
         kurtoses(sums, self._counts, each, without)
+        without[self._counts == 0] = np.nan
         some = each[~np.isnan(each)]
         about = [math.fsum(some) / some.size, some.min(), some.max()] if some.size else [math.nan] * 3
         return np.array(about), without, _correlation(self._ranks, _ranks(peaks[self._held])), each
