@@ -267,3 +267,15 @@ def test_the_picture_shows_both_curves_and_their_difference(made):
     assert len(points.axes) == 1 and [tick.get_text() for tick in points.axes[0].get_xticklabels()][:2] == ["l0", "l1"]
     three = Results({(f"l{n}", "s"): made["weak"] for n in range(3)})
     assert [axes.get_title("left") for axes in srmfast.compare(three, three).plot().axes[::2]] == ["l0", "l1", "l2"]
+
+
+def test_planes_that_one_chose_are_judged_on_its_other_rows():
+    x = np.random.default_rng(4).standard_normal((400, 8))
+    first = srmfast.run(x, "standard", epsilon=0.8, angles=24, planes="active:6")
+    pairs = np.stack([first.plane_i, first.plane_j], axis=1)
+    second = srmfast.run(x, "standard", epsilon=0.8, angles=24, planes=pairs, inner_product=2 * np.eye(8))
+    for order in ((first, second), (second, first)):
+        (pair,) = srmfast.compare(*order).pairs
+        at = 0 if order[0] is first else 1
+        assert pair.rows[at] == first.heldout().rows.sum() < pair.rows[1 - at] == 400
+        assert not pair.paired and "the inner products differ" in pair.notes

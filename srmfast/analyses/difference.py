@@ -228,8 +228,7 @@ def _listed(members):
 
 
 def _difference(first, a, second, b):
-    if a.counts_heldout is not None and b.counts_heldout is not None:
-        a, b = a.heldout(), b.heldout()
+    a, b = (one if one.counts_heldout is None else one.heldout() for one in (a, b))  # on no row that chose its planes
     why = unpaired(a, b)
     epsilons = [epsilon for epsilon in a.epsilon.tolist() if epsilon in b.epsilon.tolist()]
     at = [[one.epsilon.tolist().index(epsilon) for epsilon in epsilons] for one in (a, b)]
@@ -324,6 +323,8 @@ def _notes(a, b):
     if centred[0] != centred[1]:
         words = ["with the mean subtracted" if one else "as stored" for one in centred]
         notes.append(f"A {words[0]}, B {words[1]}")
+    if a.attrs["spec"].get("inner_product", "") != b.attrs["spec"].get("inner_product", ""):
+        notes.append("the inner products differ")
     if not np.array_equal(a.basis, b.basis):
         notes.append("the bases differ, the angles between their vectors do not")
     used = [one.attrs["rows"]["used"] for one in (a, b)]
