@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from srmfast.excerpts import UNDERFLOW, finite, first_hit, number, part, shared_angle, shorten, times
 from srmfast.oscillation import ENOUGH, on_and_midway, rows_near
 
+NAME = 24  # characters of the name of a store
 HEADS = ("store", "basis", "rows", "ε", "peak", "isotropic", "on/midway", "mean/rms")
 LEGEND = (
     "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
@@ -49,7 +50,7 @@ class Line:
         """Return it as text, in the columns of HEADS."""
         offset = "subtracted" if self.centred else f"{self.offset:.2f}" if finite(self.offset) else "-"
         return (
-            shorten(self.store, 24), shorten(self.basis, 16), f"{self.rows:,}", number(self.epsilon), number(self.peak),
+            shorten(self.store, NAME), shorten(self.basis, 16), f"{self.rows:,}", number(self.epsilon), number(self.peak),
             number(self.isotropic or UNDERFLOW), self.ratio_words, offset,
         )  # fmt: skip
 

@@ -274,15 +274,21 @@ def _speed(result):
 # ---- several -----------------------------------------------------------------------------------------
 
 
+def _are_layers(results):
+    """Say whether several stores are better told as layers: with verdicts, many, or of names too long to tell apart."""
+    stores = {store for store, _ in results} - {centred for _, (centred, _) in sidebyside.treatments(results)}
+    tested = any(result.null_phase is not None for result in results.values())
+    alike = len({shorten(store, overview.NAME) for store in stores}) < len(stores)
+    return len(stores) > 1 and (tested or alike or len(results) > LINES - 5)
+
+
 def _several(results):
     if not len(results):
         return ["no results"]
     every = overview.lines_of(results, common_epsilons(results)[:1])
     beside = sidebyside.lines(results, {(one.store, one.basis): (one.ratio_words, one.peak) for one in every})
-    more = [*beside, *strata.headlines(results)]
-    tested = any(result.null_phase is not None for result in results.values())
-    if len({store for store, _ in results}) > 1 and (tested or len(results) > LINES - 5):
-        return [*str(results.atlas()).split("\n"), *more]
+    if _are_layers(results):
+        return [*str(results.atlas()).split("\n"), *beside, *strata.headlines(results)]
     members, shared, room = list(results.items()), common_epsilons(results), LINES - 6 - len(beside)
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))

@@ -267,13 +267,7 @@ class Result(Presented):
         return align(self)
 
     def opinions(self):
-        """Return the table of all readings of this result, and where they agree.
-
-        Returns
-        -------
-        srmfast.opinions.Opinions
-            Without `null`, only of what needs no rotations.
-        """
+        """Return the table of all readings of this result and where they agree, `srmfast.opinions.Opinions`; see there."""
         from srmfast.opinions import gather
 
         return gather(self)

@@ -11,6 +11,7 @@ from srmfast.excerpts import first_hit, number, shorten
 from srmfast.family import jackknife
 
 NOTED = 5  # times its share of the rows that a stratum has of the pairs or of the peak, from which it is worth a line
+LEAST = 0.01  # share of either below which it is not
 COLUMNS = 100
 _INDENT = 8
 _SHOWN = 4  # of those, in a summary
@@ -54,9 +55,9 @@ class Stratum:
 
     @property
     def noted(self):
-        """Whether these rows make `NOTED` times their share of the pairs near or of the peak, or more."""
+        """Whether these rows make `NOTED` times their share of the pairs near or of the peak, or more, and not next to nothing."""
         most = max((share for share in (self.near_share, self.peak_share) if not math.isnan(share)), default=0.0)
-        return self.rows > 0 and most >= NOTED * self.share
+        return self.rows > 0 and most >= max(NOTED * self.share, LEAST)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def strata_of(result, epsilon=None):
     result : Result
         Of a run with `strata`.
     epsilon : float, optional
-        One of the result's; the first at which any row was in a cone when omitted.
+        One of the result's; when omitted, that at which some kind of row makes most of the pairs or of the peak beyond its
+        share, or the first at which any row was in a cone.
 
     Returns
     -------
@@ -123,6 +125,11 @@ def strata_of(result, epsilon=None):
     held = result.epsilon.tolist()
     if epsilon is not None and epsilon not in held:
         raise InputError(f"epsilon must be one of {', '.join(f'{one:g}' for one in held)}, got {epsilon}")
+    if epsilon is None:
+        hit = [one for one, some in zip(held, result.total.any(axis=(0, 2)), strict=True) if some]
+        told = [found for found in (strata_of(result, one) for one in hit) if found.noted]
+        if told:
+            return max(told, key=lambda found: np.nanmax([found.noted[0].near_share, found.noted[0].peak_share]))
     e = first_hit(result) if epsilon is None else held.index(epsilon)
     names = [str(name).split(": ", 1) for name in result.stratum]
     first = [n for n, (family, _) in enumerate(names) if family == names[0][0]]
@@ -160,10 +167,16 @@ def lines(strata):
 
 def headlines(results):
     """Return for each of several results what matters most of its strata, in lines of a summary."""
-    told = []
-    for (store, basis), result in results.items():
-        if result.stratum is not None:
-            told.append(f"{shorten(store, 24)}, {shorten(basis, 16)}: {_sentences(result.strata())[0]}")
+    found = {key: result.strata() for key, result in results.items() if result.stratum is not None}
+    told = [
+        f"{shorten(store, 24)}, {shorten(basis, 16)}: {_sentences(strata)[0]}"
+        for (store, basis), strata in found.items()
+        if strata.noted
+    ]
+    if found and not told:
+        told = [
+            f"no kind of row makes {NOTED} times its share of the pairs along a basis or of the peak, in any of these"
+        ]
     return _wrapped(told)
 
 

@@ -234,7 +234,8 @@ def test_commands(table, tmp_path, srmfast_main, monkeypatch):
     x, matrix = table
     np.save("x.npy", x)
     np.save("m.npy", matrix)
-    assert srmfast_main("mean x.npy --inner-product m.npy -o mean.npy --progress none").rc == 0
+    ended = srmfast_main("mean x.npy --inner-product m.npy -o mean.npy --progress none")
+    assert ended.rc == 0 and "run STORE --inner-product m.npy --centre mean.npy" in ended.stdout
     ended = srmfast_main("run x.npy --inner-product m.npy --centre mean.npy --epsilon 0.5 -o out.zarr --progress none")
     assert ended.rc == 0, ended.stderr
     whole = srmfast.run(x, "standard", inner_product=matrix, centre=True, epsilon=0.5)

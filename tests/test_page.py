@@ -154,6 +154,17 @@ def test_the_page_says_all_that_the_summary_says_of_the_verdict(result):
     for head in ("seen", "used", "where the rows went", "how to cite", "2505.13471", "fingerprints", "numba"):
         assert head in words
     assert "aligned" in summarise(result)
+    opinions = result.opinions()
+    assert len(opinions.rows) > 1 and all(one.reading.lower() in words for one in opinions.rows)
+    assert " ".join(opinions.overall.lower().split()) in words
+
+
+def test_the_strata_are_a_table():
+    rows = np.random.default_rng(2).normal(size=(40, 5, 6))
+    rows[:, 0, 1] += 30
+    result = srmfast.run(rows, epsilon=0.8, angles=24, strata="position", null=39)
+    said = " ".join(" ".join(Parts(srmfast.report_page(result)).words).split())
+    assert "What kind of row makes the peak" in said and "Far more of the peak" in said and "position: first" in said
 
 
 def test_results_of_every_kind_make_one_page(tmp_path, rows, result):

@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -37,4 +38,6 @@ def write_mean(store, path, request, resources, *, replace=True, checkpoint=None
         raise InputError(f"output must not exist yet, got {path}, which is another mean; use --force to replace it")
     save_array(path, mean)
     norm = f" --max-norm abs:{limit!r}" if limit < math.inf else ""
-    return f"mean of {rows:,} rows of width {mean.size:,}, written to {path}\nnext: srmfast run STORE --centre {path}{norm}"
+    inner = f" --inner-product {request.inner_product}" if isinstance(request.inner_product, (str, Path)) else ""
+    said = f"mean of {rows:,} rows of width {mean.size:,}, written to {path}"
+    return f"{said}\nnext: srmfast run STORE{inner} --centre {path}{norm}"

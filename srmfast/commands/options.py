@@ -129,7 +129,8 @@ def add_resources(parser, checkpoints=True):
 
 def add_inner_product(parser):
     """Declare the inner product that cosines and norms are of."""
-    parser.add_argument(
+    group = parser.add_argument_group("another inner product")
+    group.add_argument(
         "--inner-product", metavar="M.npy",
         help="a positive definite (d, d) matrix: cosines and norms are of x·My, not of x·y (takes d² operations a row more)",
     )  # fmt: skip

@@ -39,9 +39,8 @@ def add_arguments(parser):
         const=True,
         default=False,
         metavar="F|both[:F]",
-        help="subtract the mean of the rows, or the one in F; both: count them as stored, too",
+        help="subtract the mean, or F; both: with and without",
     )
-    options.add_inner_product(what)
     what.add_argument(
         "--null",
         type=int,
@@ -54,7 +53,7 @@ def add_arguments(parser):
         default="permutations",
         metavar="KIND",
         help="permutations (default), combinations, neighbours, random:P, active:P (the P with most hits on half of the "
-        "rows), a file of index pairs, or a result (.zarr) whose planes are taken",
+        "rows), a file of index pairs, or a result (.zarr)",
     )
     what.add_argument("--angles", type=int, default=360, metavar="A", help="angles in one turn (default 360)")
     what.add_argument("--basis-transpose", action="store_true", help="basis files are (d, k)")
@@ -91,6 +90,7 @@ def add_arguments(parser):
         help="kinds of rows, over all planes: position, norm (norm:MEDIAN), token (token:T or token:id=A+B), massive",
     )
     options.add_rows(parser)
+    options.add_inner_product(parser)
     options.add_axes(parser)
     options.add_inputs(parser)
     how = options.add_resources(parser)
@@ -134,9 +134,7 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
         compiles=not arguments.dry_run,
         apart=True,
     )
-    for member in members:
-        for warning in [*member.store.layout(), *member.notes]:
-            print(f"srmfast: {warning}", file=sys.stderr)
+    _warn(members)
     if arguments.dry_run:
         print("\n\n".join(member.describe(resources) for member in members))
         return 0
@@ -158,6 +156,18 @@ def _run(arguments, request, bases, shard, resources, cluster, progress):
             checkpoint.finish()
             sweep(arguments.out)
     return 0
+
+
+def _warn(members):
+    """Tell what was found out about the stores; what several have in common, once."""
+    told = {}
+    for member in members:
+        for warning in [*member.store.layout(), *member.notes]:
+            told.setdefault(warning.removeprefix(f"{member.store.name} "), []).append(warning)
+    for warnings in told.values():
+        others = len(warnings) - 1
+        so = f" (and so {others} more store{'s' * (others > 1)})" if others else ""
+        print(f"srmfast: {warnings[0]}{so}", file=sys.stderr)
 
 
 def _check_outputs(arguments):

@@ -57,7 +57,7 @@ def cost_of(sizes, d, cells, threads):
     q = min(k, d)
     multiplied = 2 * q * q * d + 2 * n * q * d + n * min(n, d) * d + n * k * d
     ns = multiplied / _SPEED + 3 * _TEST * n * p
-    each_thread = 8 * (2 * q * d + 2 * n * max(k, q) + 2 * n * d + n * n + p * cells) + 32 * p
+    each_thread = 8 * (2 * q * d + 2 * n * max(k, q) + 2 * n * d + n * n + p * cells + 256 * k) + 32 * p
     return sizes["rotations"] * ns * 1e-9 / threads, 24 * n * d + 48 * p + 16 * k * d + threads * each_thread
 
 

@@ -180,7 +180,8 @@ def _bases(bases, store, request, resources, on_event):
         geometry = Geometry.of(spec, limit=limit)
         chosen[spec.name] = (spec, geometry, choose_planes(planes, spec, geometry, seed=request.seed))
         if request.controls and spec.sha256 in given:
-            rotated = geometry.orthogonal and request.inner_product is None  # under another product neurons are at no right angles
+            # Under another inner product the neurons are at no right angles.
+            rotated = geometry.orthogonal and request.inner_product is None
             found = controls_of(spec, orthogonal=rotated, seed=request.seed)
             waiting[:0] = [one for one in found if one.sha256 not in given and one.name not in chosen]
     return list(chosen.values())

@@ -126,7 +126,7 @@ def count_part(members, request, resources, shard, path, *, checkpoint=None, on_
                     "labels": member.selection.names.tolist(),
                     "notes": list(member.notes),
                     "units": units_of(member),
-                    "inputs": passes.request.to_dict(member.given),
+                    "inputs": member.described(passes.request),
                     "provenance": provenance(member.plan, passes.spent(), passes.nbytes),
                     "bases": [
                         _describe(f"{number}/{b}/", basis, passes.spec_of(basis), arrays)

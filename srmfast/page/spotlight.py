@@ -11,7 +11,9 @@ from srmfast.page.ensemble import chart
 from srmfast.page.neurons import neurons_table
 from srmfast.page.provenance import provenance
 from srmfast.page.rows import rows_section
+from srmfast.page.second import opinions_section
 from srmfast.page.sections import Cell, Column, Section, Table
+from srmfast.page.strata import strata_section
 from srmfast.page.verdict import verdict
 from srmfast.results import centre_of_peak
 
@@ -44,6 +46,8 @@ def spotlight(result, name, file, room, key, *, folded=False):
     parts = [
         Section("In numbers", tables=(_references(result),), words=(_HOW,)),
         Section("Highest planes", tables=(top_planes(result),)) if result.counts.size else None,
+        opinions_section(result),
+        strata_section(result),
         _labels(result),
         _neurons(result),
         rows_section(result.attrs),
