@@ -6,6 +6,7 @@ What rows show along a basis they may show along any: a random basis counted in 
 import numpy as np
 
 from srmfast.bases import Basis, load_basis, random_vectors
+from srmfast.opposites import opposites
 
 RANDOM = "-random"  # end of the name of a random control
 _DRAW = 0xC0  # keeps these draws apart from others of the same seed
@@ -30,28 +31,16 @@ def controls_of(basis, *, orthogonal, seed=0):
     """
     vectors = basis.vectors
     k, d = vectors.shape
-    partner = mirrored(vectors)
+    partner = opposites(vectors)
+    mirrored = (partner >= 0).all()
     rng = np.random.Generator(np.random.PCG64([seed, _DRAW, int(basis.sha256[:16], 16)]))
-    if partner is None:
+    if not mirrored:
         drawn = random_vectors(k, d, rng)
     else:
         drawn, first = np.empty((k, d)), np.flatnonzero(partner > np.arange(k))
         drawn[first] = random_vectors(first.size, d, rng)
         drawn[partner[first]] = 0.0 - drawn[first]
     found = [Basis(drawn, "random", basis.name + RANDOM)]
-    if orthogonal and basis.selection is None and k == (d if partner is None else 2 * d):
-        found.append(load_basis("standard" if partner is None else "plusminus", d))
+    if orthogonal and basis.selection is None and k == (2 * d if mirrored else d):
+        found.append(load_basis("plusminus" if mirrored else "standard", d))
     return found
-
-
-def mirrored(vectors):
-    """Return for each vector where its negative is, (k,) int64; None unless each has exactly one.
-
-    Parameters
-    ----------
-    vectors : ndarray, (k, d) float64
-    """
-    rows = vectors + 0.0  # no −0.0
-    at = {row.tobytes(): i for i, row in enumerate(rows)}
-    partner = np.array([at.get((0.0 - row).tobytes(), -1) for row in rows], np.int64)
-    return partner if len(at) == len(rows) and (partner >= 0).all() else None

@@ -9,11 +9,11 @@ import numpy as np
 
 from srmfast.errors import InputError, require
 from srmfast.excerpts import number, plural, shorten
+from srmfast.opposites import opposites
 from srmfast.results import Presented
 
 POLES = ("+", "−")
 UNLABELLED = "unlabelled"
-_SAME = 1e-9  # entries of two unit vectors that differ by less are equal
 _LISTED = 15  # neurons in a summary
 _ORDER = 9  # labels of an order that are shown on either side
 COLUMNS = ("vector", "pole", "label", "f1", "sd", "iou", "precision", "recall", "share", "inside", "p", "order")
@@ -96,15 +96,8 @@ class Neurons(Presented):
     @cached_property
     def first(self):
         """The vector that each vector's neuron is named by, (k,) int64: the first of a pair b, −b, whose poles are the same."""
-        k, d = self.basis.shape
-        # Opposites have opposite coordinates along anything: along one direction they are next to each other by magnitude.
-        along = self.basis @ np.cos(np.arange(d) * np.sqrt(2.0))
-        order = np.argsort(np.abs(along), kind="stable")
-        one, other = order[:-1], order[1:]
-        pairs = np.abs(self.basis[one] + self.basis[other]).max(axis=1, initial=0.0) < _SAME
-        found = np.arange(k)
-        found[np.maximum(one, other)[pairs]] = np.minimum(one, other)[pairs]
-        return found
+        itself, other = np.arange(len(self.basis)), opposites(self.basis)
+        return np.where(other < 0, itself, np.minimum(itself, other))
 
     # ---- of every class, vector and pole ---------------------------------------------------------------
 

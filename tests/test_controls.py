@@ -8,9 +8,10 @@ import pytest
 import srmfast
 from srmfast.analyses.verification import reproduce, verify
 from srmfast.bases import load_basis
-from srmfast.controls import controls_of, mirrored
+from srmfast.controls import controls_of
 from srmfast.engine import Request, checkpoint, count_part, merge, plan, prepare
 from srmfast.engine.events import BlockDone, PassStarted
+from srmfast.opposites import opposites
 from srmfast.results import Results
 from srmfast.spec import Resources
 
@@ -191,7 +192,9 @@ def test_a_control_has_the_size_and_the_kind_of_its_basis(rng, k):
     assert again.sha256 == control.sha256 != other.sha256
     shuffled = np.concatenate([plain.vectors, -plain.vectors])[rng.permutation(2 * k)]
     (control,) = controls_of(load_basis(shuffled, 12), orthogonal=False)
-    assert np.array_equal(mirrored(control.vectors), mirrored(shuffled))
+    assert np.array_equal(opposites(control.vectors), opposites(shuffled)) and (opposites(shuffled) >= 0).all()
+    nearly = load_basis(shuffled * (1 + 1e-13 * rng.normal(size=shuffled.shape)), 12)  # as arithmetic leaves it
+    assert np.array_equal(opposites(controls_of(nearly, orthogonal=False)[0].vectors), opposites(shuffled))
 
 
 def test_a_rotation_has_the_neurons_beside_it(rng):

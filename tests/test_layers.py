@@ -24,7 +24,8 @@ ALLOWED = {
     "threads": set(),
     "bases": {"displayed", "errors", "kernels", "spec", "thompson", "threads"},
     "thompson": {"errors"},
-    "controls": {"bases"},
+    "opposites": set(),
+    "controls": {"bases", "opposites"},
     "sidebyside": {"controls", "excerpts"},
     "coherence": {"errors", "kernels", "threads"},
     "geometry": {"bases", "coherence", "kernels", "threads"},
@@ -76,7 +77,7 @@ ALLOWED = {
     "robustness": {"errors", "deciding", "excerpts", "family", "results", "readings", "dashboard"},
     "readings": {"deciding", "excerpts", "family"},
     "dashboard": {"errors", "_notes", "excerpts", "plots", "readings", "robustness"},
-    "selectivity": {"errors", "excerpts", "results", "axes", "classmaps", "rotation_test"},
+    "selectivity": {"errors", "excerpts", "opposites", "results", "axes", "classmaps", "rotation_test"},
     "rotation_test": {"errors", "excerpts", "selectivity"},
     "projection": {"errors", "excerpts", "results", "axes", "discs"},
     "engine": {
