@@ -103,6 +103,8 @@ def _effects(axes, numbers, blocks):
         at = np.array(blocks)
         known = np.isfinite(size)
         axes.plot(at[known], size[known], color=colour, ls=line, lw=1.3, label=name)
+        if known.sum() < len(at):  # told of some blocks only
+            axes.plot(at[known], size[known], ".", color=colour, ms=4)
         if way != "random":  # of hardly any pairs
             axes.fill_between(at[known], low[known], high[known], color=colour, alpha=0.2, lw=0)
         if way in ("stored", "centred"):
@@ -110,7 +112,7 @@ def _effects(axes, numbers, blocks):
             for kind, face in ((beyond, colour), (~beyond, "w")):
                 axes.plot(at[kind], size[kind], "o", ms=3.2, mfc=face, mec=colour, mew=0.9)
     axes.set_ylabel(f"to a neuron − midway,\nshare of near pairs\n(ε = {SHOWN:g})")
-    axes.set_ylim(-0.32, 1.05)
+    axes.set_ylim(-0.5, 1.05)
     axes.legend(
         frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=2.6, columnspacing=1.4
     )
