@@ -3,17 +3,16 @@
 import math
 import textwrap
 
-from srmfast.excerpts import finite, number, plural, shorten, times
+from srmfast.excerpts import COLUMNS, finite, number, plural, probability, shorten, times
 from srmfast.family import LEVEL
 
-COLUMNS = 100
 MOST = 40  # layers that have a line of their own
 _SHORT = {"anti-aligned": "anti"}
-# Heading, width, text of a layer: one more opinion is one more line here.
+# Heading, least width, text of a layer: one more opinion is one more line here.
 _TESTED = (
     ("verdict", 10, lambda layer: f"{_SHORT.get(layer.verdict, layer.verdict)}{'*' * layer.explained}"),
-    ("p", 6, lambda layer: _p(layer.p)),
-    ("Holm", 7, lambda layer: _p(layer.p_over_layers)),
+    ("p", 6, lambda layer: probability(layer.p)),
+    ("Holm", 7, lambda layer: probability(layer.p_over_layers)),
     ("effect [95 %]", 21, lambda layer: _effect(layer)),
     ("on/midway", 10, lambda layer: _ratio(layer)),
     ("mean/rms", 9, lambda layer: _offset(layer)),
@@ -45,7 +44,10 @@ def lines(atlas):
     short = dict(zip(atlas.names, short_names(atlas.names), strict=True))
     heads = {one: f"{one[0]}{', centred' * one[1]}" for one in atlas.series}
     heads = heads if len(heads) > 1 else dict.fromkeys(heads, "layer")
-    columns = _TESTED if atlas.tested else _COUNTED
+    columns = [
+        (heading, max(least, *(len(text(layer)) + 1 for layer in shown)), text)
+        for heading, least, text in (_TESTED if atlas.tested else _COUNTED)
+    ]
     room = COLUMNS - sum(width for _, width, _ in columns)
     width = min(room, max(10, *map(len, short.values()), *map(len, heads.values())))
     head = "".join(f"{heading:>{size}}" for heading, size, _ in columns)
@@ -87,8 +89,8 @@ def _notes(atlas):
     ]
     if layers * atlas.least_p > LEVEL:
         notes.append(
-            f"with {atlas.rotations} rotations the smallest p there is is {_p(atlas.least_p)}, and over {layers} layers "
-            f"{_p(min(1.0, layers * atlas.least_p))}: none can reach {LEVEL}; --null {atlas.needed_rotations} could"
+            f"with {atlas.rotations} rotations the smallest p there is is {probability(atlas.least_p)}, and over {layers} layers "
+            f"{probability(min(1.0, layers * atlas.least_p))}: none can reach {LEVEL}; --null {atlas.needed_rotations} could"
         )
     notes.append(
         f"effect: share of (row, plane) pairs nearer to a basis vector minus nearer to midway, {at}; on/midway: mean "
@@ -159,10 +161,6 @@ def _beginning(names):
     same = next((n for n, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     cut = max((low.rfind(mark, 0, same) for mark in "./-_"), default=-1) + 1
     return low[:cut] if cut < min(map(len, names)) else ""
-
-
-def _p(p):
-    return "-" if not finite(p) else f"{p:.3f}".rstrip("0").rstrip(".") if p < 0.9995 else "1"
 
 
 def _effect(layer):

@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast import nulls
 from srmfast.excerpts import number
+from srmfast.opposites import opposites
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,13 @@ class Coverage:
     Attributes
     ----------
     holding : int
-        Vectors b_i with a row in the cone about b_i or −b_i.
+        Vectors b_i with a row in the cone about b_i, or about −b_i where that is not a vector of the basis itself.
     effective : float
         As many vectors with equally many rows would be as even: (Σn)²/Σn² of the rows n in these cones.
     seen, vectors : int
         Vectors of the planes that were kept, and of the basis.
     chance : float
-        Rows that isotropic data would leave at each.
+        Rows that isotropic data would leave at each, on average.
     """
 
     holding: int
@@ -32,7 +33,7 @@ class Coverage:
 
 
 def coverage_of(result, epsilon):
-    """Count the rows in the cones about ±b_i from the planes that are kept.
+    """Count the rows in the cones about ±b_i from the planes that are kept; of two vectors ±b, each has its own.
 
     Parameters
     ----------
@@ -54,17 +55,18 @@ def coverage_of(result, epsilon):
     a = result.angle.size
     held = np.zeros(len(result.basis), np.int64)
     seen = np.zeros(len(result.basis), bool)
+    lone = opposites(result.basis) < 0  # a row at −b_i would count for the two of a pair, and look like two directions
     # b_i stands at 0 of its planes, b_j at the grid point next to the planes' angle; all planes of a vector agree there.
     ends = np.round(result.plane_angle / (2 * np.pi) * a).astype(np.int64) % a
     for vectors, at in ((result.plane_i, np.zeros_like(ends)), (result.plane_j, ends)):
         every = np.arange(len(at))
-        both = counts[every, at] + (counts[every, (at + a // 2) % a] if a % 2 == 0 else 0)
+        both = counts[every, at] + (counts[every, (at + a // 2) % a] * lone[vectors] if a % 2 == 0 else 0)
         np.maximum.at(held, vectors, both)
         seen[vectors] = True
     squares = float((held.astype(np.float64) ** 2).sum())
     return Coverage(
         int((held > 0).sum()), float(held.sum()) ** 2 / squares if squares else 0.0, int(seen.sum()), len(held),
-        float(2 * rows * nulls.isotropic(epsilon, result.basis.shape[1])),
+        float((1 + lone.mean()) * rows * nulls.isotropic(epsilon, result.basis.shape[1])),
     )  # fmt: skip
 
 

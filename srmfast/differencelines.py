@@ -1,12 +1,10 @@
 """How two results differ, in words."""
 
 import math
-import textwrap
 
 from srmfast.atlaslines import short_names
-from srmfast.excerpts import number, plural, shorten
+from srmfast.excerpts import COLUMNS, headed, number, plural, shorten
 
-COLUMNS, _INDENT = 100, 8
 _LABELS, _LEFT_OUT, _PAIRS = 8, 8, 40  # lines of each, at most
 _ALL = "all"
 
@@ -35,9 +33,7 @@ def lines(differences):
          "rotations of its basis tell (srmfast run --null, srmfast show)")
     )  # fmt: skip
     for head, text in parts:
-        first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
-        head = f"{head:<{_INDENT}}" if len(head) < _INDENT else f"{head} "
-        found += [head + first, *(" " * _INDENT + other for other in others)]
+        found += headed(head, text)
     return [line[:COLUMNS] for line in found]
 
 

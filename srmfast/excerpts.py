@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import textwrap
 
 import numpy as np
 
+COLUMNS, INDENT = 100, 8  # of a summary: its width, and that of the heads of its lines
 OFFSET_NOTED = 0.5  # |mean|/rms from which the mean of the rows is worth a note
 SAME_ANGLE = 1e-3  # radians; planes whose angles differ by less share one
 _COMPARED = (
@@ -126,6 +128,21 @@ def number(value):
     if 0 < abs(value) < 1e-300:
         return "<1e-300"
     return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def probability(p):
+    """Return a p in at most three places, or as many as it takes not to be nought: '0.025', '0.0004', '1'; '-' for NaN."""
+    if not finite(p):
+        return "-"
+    if 0 < p < 0.0005:
+        return f"{p:.1g}"
+    return f"{p:.3f}".rstrip("0").rstrip(".")
+
+
+def headed(head, text):
+    """Return a text in lines of a summary, below one another beside its head."""
+    first, *others = textwrap.wrap(text, COLUMNS - INDENT, break_on_hyphens=False)
+    return [f"{head:<{INDENT - 1}} {first}", *(" " * INDENT + other for other in others)]
 
 
 def times(ratio):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from srmfast import kurtosis, references
 from srmfast.errors import require
+from srmfast.excerpts import probability
 from srmfast.family import LEVEL
 from srmfast.spectrum import Spectrum, spectrum
 
@@ -196,6 +197,11 @@ def _overall(rows, compared):
     word = first if counted[0][1] == dict(counted).get(first, 0) else counted[0][0]
     others = [f"{row.reading} ({row.says})" for row in votes if row.says != word]
     agree = len(votes) - len(others)
+    if 2 * agree < len(votes):
+        every = ", ".join(f"{row.reading} ({row.says})" for row in votes)
+        return f"{len(votes)} readings do not agree: {every}" + (
+            "" if compared else "; without --null there is no test"
+        )
     head = f"all {agree} readings agree: {word}" if not others else f"{agree} of {len(votes)} readings agree: {word}"
     if len(votes) == 1:
         head = f"one reading: {word}"
@@ -211,7 +217,7 @@ def lines(opinions):
     for row in opinions.rows:
         value = "" if math.isnan(row.value) else f"{row.value:+.2f}"
         interval = "" if math.isnan(row.low) else f"[{row.low:+.2f}, {row.high:+.2f}]"
-        p = "" if math.isnan(row.p) else f"{row.p:.3f}".rstrip("0").rstrip(".")
+        p = "" if math.isnan(row.p) else probability(row.p)
         found.append(f"{row.reading:<24} {value:>7}  {interval:<16} {p:>6}  {row.says}")
     return [*found, opinions.overall]
 
@@ -225,7 +231,9 @@ def brief(result):
     if found.kurtosis is not None:
         tails = found.kurtosis
         stand = f", {len(tails.coordinates)} of {tails.vectors:,} coordinates stand out" if tails.coordinates else ""
-        said.append(f"kurtosis {tails.own:+.2f} ({tails.rotated:+.2f} along rotations, p = {tails.p:.2g}{stand})")
+        said.append(
+            f"kurtosis {tails.own:+.2f} ({tails.rotated:+.2f} along rotations, p = {probability(tails.p)}{stand})"
+        )
     if found.likeness is not None:
         said.append(str(found.likeness))
     if len(found.spectrum.scales) > 1 and found.spectrum.peak is not None:

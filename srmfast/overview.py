@@ -1,5 +1,6 @@
 """The table of several results: for each of them, and each ε shown, its highest share and what basis directions hold."""
 
+import math
 from dataclasses import dataclass
 
 from srmfast.excerpts import UNDERFLOW, finite, first_hit, number, part, shared_angle, shorten, times
@@ -9,7 +10,7 @@ NAME = 24  # characters of the name of a store
 HEADS = ("store", "basis", "rows", "ε", "peak", "isotropic", "on/midway", "mean/rms")
 LEGEND = (
     "peak: highest share of rows in a cone, mean of all planes; isotropic: what isotropic rows would give",
-    "on/midway: that mean on b_i and b_j over the same midway between them; -: too few rows to compare",
+    "on/midway: mean on b_i, b_j over midway (at ε < 0.71 rows on b_i count midway too); -: too few rows",
     "mean/rms: length of the rows' mean over the rows' root-mean-square length",
 )
 
@@ -25,7 +26,8 @@ class Line:
         Used.
     epsilon, peak, isotropic : float
     ratio : float or None
-        The mean on basis directions over that midway between them; None where too few rows are near either.
+        The mean on basis directions over that midway between them, infinite where midway is none; None where too few rows
+        are near either, or planes differ in their angle.
     offset : float or None
         |mean|/rms as stored.
     centred : bool
@@ -44,7 +46,9 @@ class Line:
     @property
     def ratio_words(self):
         """The ratio as text."""
-        return times(self.ratio) if self.ratio is not None else "-" if self.peak else "no hit"
+        if self.ratio is None:
+            return "-" if self.peak else "no hit"
+        return times(self.ratio) if math.isfinite(self.ratio) else "only on"
 
     def cells(self):
         """Return it as text, in the columns of HEADS."""
@@ -74,11 +78,12 @@ def lines_of(results, epsilons=()):
             pooled = part(result, epsilon=[at])
             curve = pooled.mean()[0, 0]
             on, midway = on_and_midway(curve, shared_angle(pooled))
-            told = midway and sum(rows_near(pooled, (on, midway))) >= ENOUGH
+            told = midway is not None and sum(rows_near(pooled, (on, midway))) >= ENOUGH
+            ratio = (on / midway if midway else math.inf) if told else None
             found.append(
                 Line(
                     store, basis, int(result.attrs["rows"]["used"]), float(pooled.epsilon[0]), float(curve.max()),
-                    float(pooled.null()[0]), on / midway if told else None, result.offset, bool(result.attrs.get("centred")),
+                    float(pooled.null()[0]), ratio, result.offset, bool(result.attrs.get("centred")),
                 )
             )  # fmt: skip
     return found

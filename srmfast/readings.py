@@ -5,10 +5,9 @@ import textwrap
 import numpy as np
 
 from srmfast.deciding import in_common
-from srmfast.excerpts import number, plural, shorten
+from srmfast.excerpts import COLUMNS, plural, probability, shorten
 from srmfast.family import ANTI, LEVEL
 
-COLUMNS = 100
 _HEAD = 12  # of these, for the name of a line
 _CELLS = 6  # combinations of options that are named, at most
 
@@ -112,7 +111,7 @@ def _joint_words(curve):
     if n < len(curve):
         where = f"the {plural(n, 'reading')} with {_part_words(curve, joint.readings)}, which share their rotations"
     said = (
-        f"p = {_p(joint.p)}, {'beyond' if joint.p <= LEVEL else 'not beyond'} chance: the median score over {where}, compared "
+        f"p = {probability(joint.p)}, {'beyond' if joint.p <= LEVEL else 'not beyond'} chance: the median score over {where}, compared "
         f"with that of {rotations} random rotations of the basis"
     )
     if not joint.called:
@@ -141,7 +140,14 @@ def _table_lines(curve):
         least = "-" if np.isinf(curve.detectable[r]) else f"{min(curve.detectable[r], 9.99):.2f}"
         options = [_short(curve.choices[c][1][curve.chosen[r, c]], name) for c, name in varied]
         rows.append(
-            [str(at), curve.verdict[r] + "*" * bool(curve.explained[r]), effect, least, _p(curve.p[r]), *options]
+            [
+                str(at),
+                curve.verdict[r] + "*" * bool(curve.explained[r]),
+                effect,
+                least,
+                probability(curve.p[r]),
+                *options,
+            ]
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -170,7 +176,3 @@ def _short(words, choice):
 
 def _listed(words):
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _p(p):
-    return number(p) if p < 0.995 else "1"

@@ -1,16 +1,17 @@
 """The one-screen summary of a result, in words that need no statistics; a verdict comes from `alignment` alone."""
 
 import math
-import textwrap
 
 import numpy as np
 
 from srmfast import coverage, opinions, overview, sidebyside, strata, verdicts
 from srmfast.excerpts import (
+    COLUMNS,
     OFFSET_NOTED,
     common_epsilons,
     finite,
     first_hit,
+    headed,
     label_peaks,
     nothing_hit,
     number,
@@ -22,7 +23,7 @@ from srmfast.excerpts import (
 from srmfast.oscillation import oscillation, peak_turn, peaks, telling, turn
 from srmfast.results import Result, Results
 
-LINES, COLUMNS = 24, 100
+LINES = 24
 _CENTRED = 0.1  # |mean|/rms below this is nothing to speak of
 _PADDING = 10  # times that one row occurs from which it may be padding
 _EPSILONS, _LABELS, _PLANES = 5, 8, 3  # lines of each, at most
@@ -158,11 +159,8 @@ def _norms(result):
 
 def _others(result):
     """Return where other readings agree with the verdict."""
-    lines = []
-    for said in opinions.brief(result):
-        first, *others = textwrap.wrap(said, COLUMNS - 8, break_on_hyphens=False)
-        lines += [f"{'others' if not lines else '':<8}{first}", *(f"        {other}" for other in others)]
-    return lines
+    said = opinions.brief(result)
+    return [line for at, text in enumerate(said) for line in headed("" if at else "others", text)]
 
 
 def _percent(share):
@@ -171,11 +169,7 @@ def _percent(share):
 
 def _notes(result):
     """Return what a run found out about its rows without being asked."""
-    lines = []
-    for note in result.attrs.get("notes", ()):
-        first, *others = textwrap.wrap(note, COLUMNS - 8, break_on_hyphens=False)
-        lines += [f"note    {first}", *(f"        {other}" for other in others)]
-    return lines
+    return [line for note in result.attrs.get("notes", ()) for line in headed("note", note)]
 
 
 def _offset(result):
@@ -229,8 +223,8 @@ def _top_planes(result):
         head = "        " if lines else "top     "
         heldout = f" ({number(plane['fraction_heldout'])} of those held out)" if "fraction_heldout" in plane else ""
         lines.append(
-            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at {number(plane['fraction'])} of the rows{heldout} "
-            f"at ε = {number(plane['epsilon'])}, {turn(plane['angle'])} from b_i "
+            f"{head}plane {plane['plane_i']} → {plane['plane_j']} peaks at f = {number(plane['fraction'])}{heldout}, "
+            f"ε = {number(plane['epsilon'])}, {turn(plane['angle'])} from b_i "
             f"(b_j: {math.degrees(plane['plane_angle']):.0f}°)"
         )
     return lines
@@ -239,8 +233,8 @@ def _top_planes(result):
 def _labels(result, room):
     """Return a table of the labels with the highest peak, `room` of them at most."""
     at = first_hit(result)
-    peaks, means, rows = label_peaks(result, at), result.mean()[:, at], result.rows
-    order = np.argsort(-peaks, kind="stable")
+    highest, means, rows = label_peaks(result, at), result.mean()[:, at], result.rows
+    order = np.argsort(-highest, kind="stable")
     empty = int((rows == 0).sum())
     shown = order[: max(1, min(_LABELS, room))]
     left = f", {order.size - shown.size} more" if order.size > shown.size else ""
@@ -249,9 +243,9 @@ def _labels(result, room):
     lines = [f"labels  {title:<38} {'rows':>12} {'peak':>9} {'mean peaks':>11} at"]
     for c in shown:
         name = shorten(str(result.label[c]), 38)
-        turn = peak_turn(result, means[c]) if means[c].any() else ""
+        where = peak_turn(result, means[c]) if means[c].any() else ""
         lines.append(
-            f"        {name:<38} {rows[c]:>12,} {number(peaks[c]):>9} {number(means[c].max()):>11} {turn}".rstrip()
+            f"        {name:<38} {rows[c]:>12,} {number(highest[c]):>9} {number(means[c].max()):>11} {where}".rstrip()
         )
     return lines
 
@@ -262,7 +256,7 @@ def _speed(result):
     if not seconds:
         return []
     words = [f"{seconds:.3g} s", f"{result.attrs['rows']['seen'] / seconds:,.0f} rows/s"]
-    if made.get("bytes_read"):
+    if made.get("bytes_read", 0) / seconds >= 1e6:
         words.append(f"{made['bytes_read'] / seconds / 1e6:,.0f} MB/s read")
     if made.get("threads"):
         words.append(plural(made["threads"], "thread"))

@@ -3,10 +3,9 @@
 import textwrap
 
 from srmfast.controls import RANDOM
-from srmfast.excerpts import OFFSET_NOTED, finite, number, shorten
+from srmfast.excerpts import COLUMNS, OFFSET_NOTED, finite, number, shorten
 
 _STANDARD = ("standard", "plusminus")
-COLUMNS = 100
 _SHOWN = 3  # comparisons of each kind, at most
 
 

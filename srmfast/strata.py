@@ -1,19 +1,16 @@
 """What kind of row makes the peak: the share of each stratum in the rows, in the pairs and in the peak, and the effect without it."""
 
 import math
-import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 
 from srmfast.errors import InputError
-from srmfast.excerpts import first_hit, number, shorten
+from srmfast.excerpts import first_hit, headed, number, shorten
 from srmfast.family import jackknife
 
 NOTED = 5  # times its share of the rows that a stratum has of the pairs or of the peak, from which it is worth a line
 LEAST = 0.01  # share of either below which it is not
-COLUMNS = 100
-_INDENT = 8
 _SHOWN = 4  # of those, in a summary
 
 
@@ -210,12 +207,7 @@ def _sentences(strata):
 
 
 def _wrapped(told):
-    found = []
-    for text in told:
-        first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
-        head = "" if found else "strata"
-        found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
-    return found
+    return [line for at, text in enumerate(told) for line in headed("" if at else "strata", text)]
 
 
 def _ratio(part, whole):

@@ -1,14 +1,11 @@
 """An alignment in words: what was found, how large it is, what it means, and what must not be read into it."""
 
 import math
-import textwrap
 
 from srmfast.coverage import words
-from srmfast.excerpts import shorten
+from srmfast.excerpts import headed, probability, shorten
 from srmfast.family import ALL, ANTI, DETECTABLE, LEVEL, UNITS
 
-COLUMNS = 100
-_INDENT = 8
 _SHARE_NOTED = 0.5  # |mean|/rms from which most rows lie to one side
 _SHOWN = 8  # labels, at most
 _PLANES = 3
@@ -26,11 +23,7 @@ def lines(alignment):
     -------
     list of str
     """
-    found = []
-    for head, text in said(alignment):
-        first, *others = textwrap.wrap(text, COLUMNS - _INDENT, break_on_hyphens=False)
-        found += [f"{head:<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
-    return found
+    return [line for head, text in said(alignment) for line in headed(head, text)]
 
 
 def said(alignment):
@@ -49,14 +42,13 @@ def headlines(results):
     for (store, basis), result in results.items():
         if result.null_phase is not None:
             told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {headline(result.alignment())}"
-            first, *others = textwrap.wrap(told, COLUMNS - _INDENT, break_on_hyphens=False)
-            found += [f"{'verdict':<{_INDENT}}{first}", *(" " * _INDENT + other for other in others)]
+            found += headed("verdict", told)
     return found
 
 
 def headline(alignment):
     """Return the verdict and its p in one sentence."""
-    p, rotated = f"p = {_p(alignment.p)}", "than along random rotations of this basis"
+    p, rotated = f"p = {probability(alignment.p)}", "than along random rotations of this basis"
     said = {
         "aligned": f"ALIGNED ({p}): rows point along the basis vectors more {rotated}",
         "anti-aligned": f"ANTI-ALIGNED ({p}): rows point between the basis vectors, and along them less {rotated}",
@@ -98,8 +90,9 @@ def _why(alignment):
     least = min(alignment.effect.detectable, 9.99)
     if alignment.verdict == "none":
         return f"an effect of {least:.2f} or more would have been found four times out of five"
+    remedies = ["more rows", "a smaller epsilon", *(["--centre"] * (not alignment.centred))]
     seen = f"only an effect of {least:.2f} or more" if least <= 1 else "not even the largest possible effect"
-    return f"{seen} would have been found four times out of five, which {DETECTABLE} should be; try more rows, a smaller epsilon or --centre"
+    return f"{seen} would have been found four times out of five, which {DETECTABLE} should be; try {', '.join(remedies[:-1])} or {remedies[-1]}"
 
 
 def _by(verdicts, name):
@@ -119,7 +112,7 @@ def _planes(alignment):
     """Return the planes that differ most from chance, those that do at all."""
     some = [plane for plane in alignment.planes if plane.p <= LEVEL]
     told = "; ".join(
-        f"{plane.i}, {plane.j} {plane.verdict} ({plane.near:,} of {plane.near + plane.far:,} to a vector, p = {_p(plane.p)})"
+        f"{plane.i}, {plane.j} {plane.verdict} ({plane.near:,} of {plane.near + plane.far:,} to a vector, p = {probability(plane.p)})"
         for plane in some[:_PLANES]
     )
     more = f"; {len(some) - _PLANES} more" if len(some) > _PLANES else ""
@@ -132,9 +125,9 @@ def beside(alignment):
     said = []
     if found:
         like = "do the same" if alignment.explained else "do not do this"
-        said.append(f"Gaussian rows with their mean and covariance {like} (p = {_p(alignment.p_surrogate)})")
+        said.append(f"Gaussian rows with their mean and covariance {like} (p = {probability(alignment.p_surrogate)})")
     other = "as stored" if alignment.centred else "with the mean subtracted"
-    said.append(f"{other}: {alignment.pair.verdict} (p = {_p(alignment.pair.p)})")
+    said.append(f"{other}: {alignment.pair.verdict} (p = {probability(alignment.pair.p)})")
     said.append("|mean|/rms unknown" if alignment.mean_share is None else f"|mean|/rms = {alignment.mean_share:.2f}")
     cover = alignment.coverage
     if cover is None:
@@ -181,7 +174,3 @@ def _confirmed(alignment):
     """Say whether rows align at an ε that tells a row on a vector from one midway between two."""
     found = alignment.epsilons or (alignment,)
     return any(one.verdict == "aligned" and one.effect.epsilon > ANTI for one in found)
-
-
-def _p(p):
-    return f"{p:.3f}".rstrip("0").rstrip(".") if p < 0.995 else "1"

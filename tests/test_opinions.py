@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import srmfast
-from srmfast import kurtosis, naive, references
+from srmfast import excerpts, kurtosis, naive, opinions, references
 from srmfast.drawn import keys_of
 from srmfast.errors import InputError
 from srmfast.jackknife import interval
@@ -333,3 +333,19 @@ def test_the_picture_has_a_panel_for_each_reading(rng, tmp_path):
         replace(
             srmfast.run(isotropic(rng, 50, 200), "standard", epsilon=0.99, planes="random:9"), norm=None, norm_rows=None
         ).plot(kind="opinions")
+
+
+def test_a_minority_is_not_said_to_agree():
+    def vote(reading, says):
+        return opinions.Opinion(reading, 0.0, 0.0, 0.0, 0.5, says, True, "")
+
+    rows = [vote("spotlight", "undecided"), vote("tails", "anti-aligned"), vote("surrogate", "undecided")]
+    said = "3 readings do not agree: spotlight (undecided), tails (anti-aligned), surrogate (undecided)"
+    assert opinions._overall(rows, True) == said
+    assert opinions._overall(rows[:2], True).startswith("1 of 2 readings agree: anti-aligned; spotlight (undecided)")
+
+
+def test_a_small_p_is_never_told_as_nought():
+    assert [excerpts.probability(p) for p in (1.0, 0.9996, 0.995, 0.05, 0.025, 0.0004, 2e-6, np.nan)] == [
+        "1", "1", "0.995", "0.05", "0.025", "0.0004", "2e-06", "-",
+    ]  # fmt: skip

@@ -395,6 +395,8 @@ def test_the_vectors_that_hold_rows_are_told_without_rotations(rng):
     assert "one direction, not the basis" not in spread.summary()
     assert coverage_of(spread, 0.8).holding == 8
     assert "cover " not in srmfast.run(one, "standard", epsilon=0.8, keep="summary").summary()
+    signed = srmfast.run(one, "plusminus", epsilon=0.8)  # no row lies about the vector opposite to it
+    assert coverage_of(signed, 0.8).holding == 1 and "one direction, not the basis" in signed.summary()
     assert "cover " not in srmfast.run(one, "standard", epsilon=0.8, null=39).summary()
 
 
