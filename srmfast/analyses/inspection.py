@@ -6,6 +6,7 @@ import numpy as np
 
 from srmfast import nulls
 from srmfast.displayed import Displayed
+from srmfast.engine.doubts import transposed
 from srmfast.engine.limit import find_limit
 from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
@@ -20,7 +21,6 @@ SAMPLE_ROWS = 2048
 SAMPLE_BYTES = 64 << 20  # that reading the sample may decode
 _SAMPLE_PLANES = 2000
 _OFF = 0.5  # |mean|/rms from which the mean is worth a word
-_WIDE = 10  # features for each row from which they may be the rows
 _COLUMNS = 6  # lines, at most
 _TAILS = {"over_10": 10, "over_100": 100}
 
@@ -195,7 +195,7 @@ def inspect(store, *, basis="standard", seed=0, request=None):
         recognised=store.recognised,
         siblings=store.siblings(),
         warnings=[
-            *_transposed(store),
+            *(transposed(store) if member is None else ()),  # otherwise among the notes
             *store.layout(),
             *(note for note in notes if not told or not note.endswith(told.line)),
         ],
@@ -259,13 +259,6 @@ def _columns(store):
         else:
             continue
         yield name, f"{taken} {name}"
-
-
-def _transposed(store):
-    """Say so when features look like rows."""
-    n, d = store.n, store.d
-    if tuple(store.describe()["array_shape"]) == (n, d) and d > _WIDE * n:
-        yield f"{n:,} rows of width {d:,} look transposed: if they are {d:,} rows of width {n:,}, use --feature-axis 0"
 
 
 def _sample(store, selection):

@@ -1,7 +1,8 @@
-"""What could be misunderstood about the rows of a store: layers among them, and padding that counts as tokens."""
+"""What could be misunderstood about the rows of a store: features as rows, layers among them, padding that counts as tokens."""
 
 import numpy as np
 
+_WIDE = 10  # features for each row from which they may be the rows
 _SEQUENCES = 16  # looked at, at most
 _ROWS = 64  # at either end of a sequence
 _BYTES = 32 << 20  # decoded for that, as far as one unit of the store is not larger
@@ -19,10 +20,20 @@ def doubts(store, selection):
     -------
     list of str
     """
-    if len(store.row_shape) < 2 or selection.rules:
+    if len(store.row_shape) < 2:
+        return transposed(store)
+    if selection.rules:
         return []
     padding = _padding(store)
     return padding or _layers(store)
+
+
+def transposed(store):
+    """Say so when features look like rows."""
+    n, d = store.n, store.d
+    if tuple(store.describe()["array_shape"]) != (n, d) or d <= _WIDE * n:
+        return []
+    return [f"{n:,} rows of width {d:,} look transposed: if they are {d:,} rows of width {n:,}, use --feature-axis 0"]
 
 
 def _layers(store):

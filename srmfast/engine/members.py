@@ -185,7 +185,7 @@ def _contest(drawn, basis, classes, sizes, passes, epsilon, on_event):
 def _test(shared, classes, member, request, permutations):
     """Return p, or None and the reason why there is none."""
     if classes.names.size < 2 and not classes.several:
-        return None, "all rows are of one class"
+        return None, "all rows are of one class; give --labels"
     rows = shared.tested
     hits = shared.hits.copy()
     hits[:, 0] = np.searchsorted(rows, hits[:, 0])

@@ -173,7 +173,7 @@ def make_plan(
     slots = sum(4 * basis.slots for basis, mode in zip(bases, modes, strict=True) if mode == "hits")
     parts = (
         (f"{slabs} reads of {slab_rows:,} rows", slabs * slab),
-        ("items being averaged, or computed", readers * working),
+        ("items being averaged, or computed by the model", readers * working),
         ("the model, or the inner product", held),
         ("the client of the remote service", remote * _CLIENT),
         (f"{threads} blocks of {block_rows:,} rows", threads * _block_bytes(block_rows, d, bases)),
