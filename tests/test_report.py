@@ -131,7 +131,7 @@ def test_top_planes_are_those_of_the_result(rng):
     result = make(aligned(rng, 500, 4), np.eye(4))
     first = result.top_planes(1)[0]
     line = line_of(result.summary(), "top")
-    assert f"plane {first['plane_i']} → {first['plane_j']} peaks at {excerpts.number(first['fraction'])}" in line
+    assert f"plane {first['plane_i']} → {first['plane_j']} peaks at f = {excerpts.number(first['fraction'])}" in line
     assert "(b_j: 90°)" in line
 
 
