@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from srmfast.excerpts import UNDERFLOW, first_hit, number, shared_angle, times
+from srmfast.excerpts import UNDERFLOW, first_hit, number, part, shared_angle, times
 from srmfast.results import centre_of_peak
 
 EVEN = 1.1  # ratios below this are not worth a word
@@ -38,6 +38,12 @@ def telling(pooled, mean, shared):
         if sum(rows_near(pooled, on_and_midway(mean[at], shared))) >= ENOUGH:
             return at
     return first_hit(pooled)
+
+
+def telling_epsilon(result):
+    """Return the ε at which the curve of a result tells most; see `telling`."""
+    pooled = part(result)
+    return float(pooled.epsilon[telling(pooled, pooled.mean()[0], shared_angle(pooled))])
 
 
 def on_and_midway(curve, shared):

@@ -89,6 +89,14 @@ def lines_of(results, epsilons=()):
     return found
 
 
+def held_epsilons(results):
+    """Return each ε that all of several results have and at which some row of any was in a cone, in the order of the first."""
+    members = list(results.values())
+    hit = set().union(*(one.epsilon[one.total.any(axis=(0, 2))].tolist() for one in members))
+    both = hit.intersection(*(one.epsilon.tolist() for one in members))
+    return [epsilon for epsilon in members[0].epsilon.tolist() if epsilon in both]
+
+
 def table(lines):
     """Return the lines of the table as text; of one result, only the first bears the names."""
     told, before = [], None

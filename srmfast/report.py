@@ -8,7 +8,6 @@ from srmfast import coverage, opinions, overview, sidebyside, strata, verdicts
 from srmfast.excerpts import (
     COLUMNS,
     OFFSET_NOTED,
-    common_epsilons,
     finite,
     first_hit,
     headed,
@@ -20,7 +19,7 @@ from srmfast.excerpts import (
     shared_angle,
     shorten,
 )
-from srmfast.oscillation import oscillation, peak_turn, peaks, telling, turn
+from srmfast.oscillation import oscillation, peak_turn, peaks, telling, telling_epsilon, turn
 from srmfast.results import Result, Results
 
 LINES = 24
@@ -213,8 +212,8 @@ def _coverage(result):
 
 
 def _top_planes(result):
-    """Return a line for each of the planes with the highest peak at the first epsilon that was hit."""
-    pooled = part(result, epsilon=[first_hit(result)])
+    """Return a line for each of the planes with the highest peak at the epsilon that tells most."""
+    pooled = part(result, epsilon=[result.epsilon.tolist().index(telling_epsilon(result))])
     found = {}
     for plane in pooled.top_planes(2 * _PLANES):
         found.setdefault(frozenset((plane["plane_i"], plane["plane_j"])), plane)  # j → i mirrors i → j
@@ -279,11 +278,10 @@ def _are_layers(results):
 def _several(results):
     if not len(results):
         return ["no results"]
-    every = overview.lines_of(results, common_epsilons(results)[:1])
-    beside = sidebyside.lines(results, {(one.store, one.basis): (one.ratio_words, one.peak) for one in every})
+    beside = sidebyside.lines(results)
     if _are_layers(results):
         return [*str(results.atlas()).split("\n"), *beside, *strata.headlines(results)]
-    members, shared, room = list(results.items()), common_epsilons(results), LINES - 6 - len(beside)
+    members, shared, room = list(results.items()), overview.held_epsilons(results), LINES - 6 - len(beside)
     left = shared[room // len(members) or 1 :]  # all of them or the first, but no list that is cut within a result
     shown = Results(dict(members[: room if len(members) > room else None]))
     lines = overview.table(overview.lines_of(shown, shared[: len(shared) - len(left)]))

@@ -339,10 +339,12 @@ def neurons_of(result, epsilon=None):
     """
     at = np.flatnonzero(result.epsilon > 0 if epsilon is None else np.abs(result.epsilon - epsilon) < 1e-9)
     if not at.size or result.epsilon[at[0]] <= 0:
-        asked = "" if epsilon is None else f", and {epsilon:g} is asked for"
-        raise InputError(
-            f"neurons need an epsilon above 0, the result has {', '.join(map(str, result.epsilon))}{asked}"
-        )
+        held = ", ".join(f"{one:g}" for one in result.epsilon)
+        if not at.size and epsilon is not None:
+            raise InputError(
+                f"the result was counted at epsilon {held} and not at {epsilon:g}; choose one of these, or count again"
+            )
+        raise InputError(f"neurons need an epsilon above 0, the result has {held}; count again at another")
     if result.angle.size % 2:
         raise InputError(
             f"the cone of −b_i needs an even number of angles, got {result.angle.size}; use an even --angles"

@@ -2,8 +2,10 @@
 
 import textwrap
 
+from srmfast import overview
 from srmfast.controls import RANDOM
 from srmfast.excerpts import COLUMNS, OFFSET_NOTED, finite, number, shorten
+from srmfast.oscillation import telling_epsilon
 
 _STANDARD = ("standard", "plusminus")
 _SHOWN = 3  # comparisons of each kind, at most
@@ -45,31 +47,33 @@ def controls(results):
     return found
 
 
-def lines(results, shown):
-    """Return both as lines of a summary.
+def lines(results):
+    """Return both as lines of a summary, at the ε that tells most of the first of those compared.
 
     Parameters
     ----------
     results : Results
-    shown : dict of (str, str) to (str, float)
-        What each shows: on the basis over midway, in words, and the highest share of rows in a cone, mean of all planes.
     """
     pairs, compared, told = treatments(results), controls(results), []
     drawn = {name for _, others in compared for name in others}
 
-    def seen(key):
-        ratio, peak = shown[key]
-        return f"{ratio} ({number(peak)})"
+    def seen(key, epsilon):
+        (one,) = overview.lines_of({key: results[key]}, (epsilon,) if epsilon in results[key].epsilon else ())
+        return f"{one.ratio_words} ({number(one.peak)})"
 
     own = [(stored, centred) for stored, centred in pairs if stored not in drawn]
     for stored, centred in own[:_SHOWN]:
-        told.append(f"centre  {_name(stored)}: {seen(stored)} as stored, {seen(centred)} with the mean subtracted")
+        at = telling_epsilon(results[stored])
+        told.append(
+            f"centre  {_name(stored)}, ε = {number(at)}: {seen(stored, at)} as stored, {seen(centred, at)} with the mean subtracted"
+        )
     noted = max((results[stored].offset for stored, _ in pairs if finite(results[stored].offset)), default=0.0)
     if noted >= OFFSET_NOTED:
         told.append(f"mean    |mean|/rms = {noted:.2f}: what shows as stored and not centred is a picture of the mean")
     for one, others in compared[:_SHOWN]:
-        beside = ", ".join(f"{shorten(other[1], 24)} {seen(other)}" for other in others)
-        told.append(f"control {_name(one)}: {seen(one)}; beside it {beside}")
+        at = telling_epsilon(results[one])
+        beside = ", ".join(f"{shorten(other[1], 24)} {seen(other, at)}" for other in others)
+        told.append(f"control {_name(one)}, ε = {number(at)}: {seen(one, at)}; beside it {beside}")
     if more := max(0, len(own) - _SHOWN) + max(0, len(compared) - _SHOWN):
         told.append(f"        … and {more} more of these")
     told = [line for text in told for line in _wrapped(text)]

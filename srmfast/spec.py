@@ -189,7 +189,7 @@ def check_epsilons(epsilon):
         raise InputError(f"epsilon must be a number or several, got {epsilon!r}; for example 0.9 or 0.5,0.7,0.9")
     for value in values.astype(float):
         if not -1.0 <= value <= 1.0:
-            degrees = abs(value) > 1.0 and abs(value) <= 180.0
+            degrees = 5.0 <= abs(value) <= 180.0
             hint = (
                 f"; for a half-angle in degrees use {np.cos(np.radians(value)).round(12) + 0.0:.6g}" if degrees else ""
             )

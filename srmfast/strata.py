@@ -11,6 +11,8 @@ from srmfast.family import jackknife
 
 NOTED = 5  # times its share of the rows that a stratum has of the pairs or of the peak, from which it is worth a line
 LEAST = 0.01  # share of either below which it is not
+_AXIS = 1 - 1e-9  # largest entry of a vector that is a neuron
+_MASSIVE = "massive", "one column"  # as `srmfast.engine.strata` calls it
 _SHOWN = 4  # of those, in a summary
 
 
@@ -35,6 +37,8 @@ class Stratum:
         (near − far)/(near + far) of these rows; NaN without a pair.
     without, low, high : float
         The same of all other rows, with its 95 % interval by leaving out one of 64 folds at a time.
+    implied : bool
+        Whether every row near a basis vector is of this kind as a matter of course, and so nothing is to be noted.
     """
 
     family: str
@@ -49,12 +53,13 @@ class Stratum:
     without: float
     low: float
     high: float
+    implied: bool = False
 
     @property
     def noted(self):
         """Whether these rows make `NOTED` times their share of the pairs near or of the peak, or more, and not next to nothing."""
         most = max((share for share in (self.near_share, self.peak_share) if not math.isnan(share)), default=0.0)
-        return self.rows > 0 and most >= max(NOTED * self.share, LEAST)
+        return self.rows > 0 and not self.implied and most >= max(NOTED * self.share, LEAST)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def strata_of(result, epsilon=None):
     curve = result.stratum_total[first, e].sum(axis=0)
     at = int(np.argmax(curve))
     near, used = int(every[:, 0].sum()), int(all_rows.sum())
+    # A row within 45° of a neuron holds half of its squared norm there: near enough to neurons all rows are massive.
+    massive = held[e] > math.sqrt(0.5) and bool((np.abs(result.basis).max(axis=1) > _AXIS).all())
     found = []
     for n, (family, name) in enumerate(names):
         mine, far = (int(value) for value in phase[:, n].sum(axis=0))
@@ -142,7 +149,7 @@ def strata_of(result, epsilon=None):
             Stratum(
                 family, name, int(rows[:, n].sum()), int(rows[:, n].sum()) / max(used, 1), mine, far, _ratio(mine, near),
                 _ratio(int(result.stratum_total[n, e, at]), int(curve[at])), _ratio(mine - far, mine + far),
-                *jackknife(every - phase[:, n], all_rows - rows[:, n] > 0),
+                *jackknife(every - phase[:, n], all_rows - rows[:, n] > 0), massive and (family, name) == _MASSIVE,
             )
         )  # fmt: skip
     return Strata(held[e], *jackknife(every, all_rows > 0), float(result.angle[at]), tuple(found))

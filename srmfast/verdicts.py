@@ -37,27 +37,49 @@ def said(alignment):
 
 
 def headlines(results):
-    """Return the verdict of each of several results that was compared with rotations of its basis, in lines of a summary."""
-    found = []
+    """Return the verdicts of several results that were compared with rotations of their bases, in lines of a summary.
+
+    Those of which the same is said are told together.
+    """
+    alike = {}
     for (store, basis), result in results.items():
         if result.null_phase is not None:
-            told = f"{shorten(store, 24)}, {shorten(basis, 16)}: {headline(result.alignment())}"
-            found += headed("verdict", told)
+            alignment = result.alignment()
+            told = _said(alignment) + (
+                "; nearly all on one vector: one direction, not the basis" if _one_direction(alignment) else ""
+            )
+            alike.setdefault(told, []).append((f"{shorten(store, 24)}, {shorten(basis, 16)}", alignment.p))
+    found = []
+    for told, some in alike.items():
+        low, high = min(p for _, p in some), max(p for _, p in some)
+        p = probability(low) if low == high else f"{probability(low)} to {probability(high)}"
+        found += headed("verdict", f"{'; '.join(name for name, _ in some)}: {told.format(p=f'p = {p}')}")
     return found
 
 
 def headline(alignment):
     """Return the verdict and its p in one sentence."""
-    p, rotated = f"p = {probability(alignment.p)}", "than along random rotations of this basis"
+    return _said(alignment).format(p=f"p = {probability(alignment.p)}")
+
+
+def _said(alignment):
+    """Return the verdict in one sentence with {p} for its p."""
+    rotated = "than along random rotations of this basis"
     said = {
-        "aligned": f"ALIGNED ({p}): rows point along the basis vectors more {rotated}",
-        "anti-aligned": f"ANTI-ALIGNED ({p}): rows point between the basis vectors, and along them less {rotated}",
-        "mixed": f"MIXED ({p}): more rows {rotated} point along the basis in some planes, labels or epsilons, and fewer "
+        "aligned": f"ALIGNED ({{p}}): rows point along the basis vectors more {rotated}",
+        "anti-aligned": f"ANTI-ALIGNED ({{p}}): rows point between the basis vectors, and along them less {rotated}",
+        "mixed": f"MIXED ({{p}}): more rows {rotated} point along the basis in some planes, labels or epsilons, and fewer "
         "in others",
-        "none": f"NONE ({p}): rows point along this basis neither more nor less {rotated}",
-        "undecided": f"UNDECIDED ({p}): {_undecided(alignment)}",
+        "none": f"NONE ({{p}}): rows point along this basis neither more nor less {rotated}",
+        "undecided": f"UNDECIDED ({{p}}): {_undecided(alignment)}",
     }[alignment.verdict]
     return said + (", as their mean and covariance alone make them do" if alignment.explained else "")
+
+
+def _one_direction(alignment):
+    """Say whether nearly all rows that align hold to the same vector."""
+    cover = alignment.coverage
+    return alignment.verdict == "aligned" and cover is not None and 0 < cover.holding and cover.effective < 2
 
 
 def _undecided(alignment):
@@ -154,8 +176,7 @@ def cautions(alignment):
         said.append(
             "most rows lie to one side of the origin; what is said of them is said of that side: compare --centre"
         )
-    cover = alignment.coverage
-    if alignment.verdict == "aligned" and cover is not None and cover.holding and cover.effective < 2:
+    if _one_direction(alignment):
         said.append("nearly all rows that hold to a vector hold to the same one: one direction, not the basis")
     if not alignment.grouped and alignment.row_axes > 1:
         said.append(

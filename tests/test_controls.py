@@ -151,9 +151,9 @@ def test_the_command_writes_and_compares_both(tmp_path, rows, srmfast_main, monk
     ended = srmfast_main(f"{words} --dry-run")
     assert "x-centred: the same rows in one more reading, with their mean subtracted (found while" in ended.stdout
     ended = srmfast_main(f"{words} -o o.zarr")
-    assert ended.rc == 0 and "centre  x, own: " in ended.stdout and "with the mean subtracted" in ended.stdout
+    assert ended.rc == 0 and "centre  x, own, ε = " in ended.stdout and "with the mean subtracted" in ended.stdout
     assert "what shows as stored and not centred is a picture of the mean" in ended.stdout
-    assert "control x, own: " in ended.stdout and max(map(len, ended.stdout.split("\n"))) <= 100
+    assert "control x, own, ε = " in ended.stdout and max(map(len, ended.stdout.split("\n"))) <= 100
     loaded = srmfast.load("o.zarr")
     names = {(store, basis) for store in ("x", "x-centred") for basis in ("own", "own-random", "standard")}
     assert set(loaded) == names
@@ -223,7 +223,7 @@ def test_a_basis_that_is_given_is_no_control_of_another(rows):
     assert [basis for _, basis in found] == ["q", "q-random", "standard", "standard-random"]
     assert isinstance(found, Results)
     text = found.summary()
-    assert "control array, q: " in text and "q-random" in text
+    assert "control array, q, ε = " in text and "q-random" in text
 
 
 def test_a_control_leaves_its_name_to_a_basis_that_is_given(rows, rng):

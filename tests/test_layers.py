@@ -26,7 +26,7 @@ ALLOWED = {
     "thompson": {"errors"},
     "opposites": set(),
     "controls": {"bases", "opposites"},
-    "sidebyside": {"controls", "excerpts"},
+    "sidebyside": {"controls", "excerpts", "oscillation", "overview"},
     "coherence": {"errors", "kernels", "threads"},
     "geometry": {"bases", "coherence", "kernels", "threads"},
     "planes": {"errors", "bases", "geometry"},

@@ -160,7 +160,7 @@ def test_the_page_says_all_that_the_summary_says_of_the_verdict(result):
 
 
 def test_the_strata_are_a_table():
-    rows = np.random.default_rng(2).normal(size=(40, 5, 6))
+    rows = np.random.default_rng(2).normal(size=(40, 30, 6))
     rows[:, 0, 1] += 30
     result = srmfast.run(rows, epsilon=0.8, angles=24, strata="position", null=39)
     said = " ".join(" ".join(Parts(srmfast.report_page(result)).words).split())

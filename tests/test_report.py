@@ -197,11 +197,13 @@ def test_several_results_get_a_line_each(rng):
     assert report.summarise(Results({})) == "no results"
 
 
-def test_a_pair_is_compared_at_one_epsilon(rng):
+def test_results_are_compared_at_every_epsilon_that_tells_of_one(rng):
     low = make(rng.normal(size=(50, 9)), np.eye(9), (0.99, 0.6), centred=True)
     high = make(aligned(rng, 50, 9, 0.01), np.eye(9), (0.99, 0.6))
     lines = fits(Results({("low", "standard"): low, ("high", "standard"): high}).summary())
-    assert [line.split()[3] for line in lines[1:3]] == ["0.6", "0.6"] and lines[1].endswith("subtracted")
+    assert [line.split()[3] for line in (lines[1], lines[3])] == ["0.99", "0.99"]
+    assert [line.split()[0] for line in (lines[2], lines[4])] == ["0.6", "0.6"]
+    assert "no hit" in lines[1] and lines[1].endswith("subtracted")
     assert "…" not in "".join(lines)
 
 

@@ -407,3 +407,11 @@ def test_strata_are_told_at_the_epsilon_where_they_matter(rng):
     assert not result.strata(0.2).noted
     assert result.strata().epsilon == 0.8 and result.strata().noted[0].name == "first"
     assert srmfast.run(x[:, 1:], epsilon=[0.2, 0.8], strata="position", angles=36).strata().epsilon == 0.2
+
+
+def test_what_holds_of_every_row_near_a_neuron_is_not_noted(rng):
+    x = rng.normal(size=(3000, 16))
+    found = srmfast.run(x, epsilon=[0.5, 0.8], strata="massive", angles=24)
+    assert found.strata(0.8).strata[0].near_share == 1 and not found.strata(0.8).noted  # cos² > ½ is massive
+    turned = srmfast.run(x, srmfast.bases.random_frame(16, 16, rng), epsilon=0.8, strata="massive", angles=24)
+    assert not any(one.implied for one in turned.strata().strata)

@@ -7,7 +7,7 @@ import numpy as np
 from srmfast import nulls
 from srmfast.displayed import Displayed
 from srmfast.engine.doubts import transposed
-from srmfast.engine.limit import find_limit
+from srmfast.engine.limit import given_limit
 from srmfast.engine.plan import reading_seconds, time_class
 from srmfast.engine.prepare import prepare
 from srmfast.engine.request import Request
@@ -221,11 +221,20 @@ def _as_asked(rows, mean, request):
     """Return the rows that --max-norm keeps, with their mean or a given one subtracted where --centre asks for it."""
     if request.max_norm is not None:
         norms = np.linalg.norm(rows, axis=1)
-        rows = rows[norms <= find_limit(request.max_norm, lambda shared: shared.value.add(norms))[0].limit]
+        rows = rows[norms <= _limit(norms, request.max_norm)]
     if request.centre is False or not len(rows):
         return rows
     rows = rows - (rows.mean(axis=0) if mean is None else mean)
     return rows[rows.any(axis=1)]
+
+
+def _limit(norms, max_norm):
+    """Return the norm above which --max-norm leaves rows out, the median being that of these."""
+    if given := given_limit(max_norm):
+        return given.limit
+    histogram = NormHistogram()
+    histogram.add(norms)
+    return max_norm * histogram.median
 
 
 def _proposals(rows, request, basis, norms, offset):

@@ -54,8 +54,9 @@ def _row(layer):
     effect = Cell("")
     if not math.isnan(layer.effect):
         known = not math.isnan(layer.low)
+        at = "" if layer.effect_epsilon == layer.epsilon else f" at ε = {number(layer.effect_epsilon)}"
         effect = Cell(
-            f"{layer.effect:+.2f}" + (f" [{layer.low:+.2f}, {layer.high:+.2f}]" if known else ""), layer.effect
+            f"{layer.effect:+.2f}" + (f" [{layer.low:+.2f}, {layer.high:+.2f}]" if known else "") + at, layer.effect
         )
     return (
         Cell(layer.name), Cell(layer.basis), Cell("subtracted" if layer.centred else "as stored"), Cell(verdict), _shown(layer.p),

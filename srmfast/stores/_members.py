@@ -4,6 +4,8 @@ from srmfast.errors import InputError, meant
 
 SHOWN = 12
 
+_RESULT = {"fold_total", "rows_used", "total"}  # what only a result holds
+
 
 def choose(arrays, key, location, *, least_rank=2):
     """Find the array a key names, or the only candidate.
@@ -37,6 +39,8 @@ def choose(arrays, key, location, *, least_rank=2):
             raise InputError(f"{location} has no array {key!r}; it holds {listing(arrays)}{meant(name, arrays)}")
     else:
         below = arrays
+    if _RESULT <= arrays.keys():
+        raise InputError(f"{location} is a result, where activations are wanted; look at it by srmfast show {location}")
     candidates = {name: what for name, what in below.items() if len(what[0]) >= least_rank and is_number(what[1])}
     if len(candidates) == 1:
         return next(iter(candidates))
@@ -45,7 +49,10 @@ def choose(arrays, key, location, *, least_rank=2):
         raise InputError(
             f"{location} holds no candidate ({wanted}), only {listing(below)}; name one as {location}::KEY"
         )
-    raise InputError(f"{location} holds several arrays, {listing(candidates)}; name one as {location}::KEY")
+    raise InputError(
+        f"{location} holds several arrays, {listing(candidates)}; name one as {location}::KEY, or each of "
+        f"several by a pattern, '{location}::*'"
+    )
 
 
 def is_number(dtype):
