@@ -151,7 +151,9 @@ def test_inspect_notices_a_transposed_array(rng):
     text = str(inspect(srmfast.open_store(rng.normal(size=(10, 2000)))))
     assert "10 rows of width 2,000 look transposed: if they are 2,000 rows of width 10, use --feature-axis 0" in text
     assert "transposed" not in str(inspect(srmfast.open_store(rng.normal(size=(10, 2000)), feature_axis=0)))
-    assert "transposed" not in str(inspect(srmfast.open_store(rng.normal(size=(100, 200)))))
+    for shape in ((100, 200), (77, 4096), (1, 2000)):  # not so wide, as wide as layers are, one row
+        assert "transposed" not in str(inspect(srmfast.open_store(rng.normal(size=shape))))
+    assert "transposed" in " ".join(srmfast.run(rng.normal(size=(10, 200)), epsilon=0.9, angles=8).attrs["notes"])
 
 
 def test_inspect_says_why_a_run_is_not_possible(rng):

@@ -3,6 +3,7 @@
 import numpy as np
 
 _WIDE = 10  # features for each row from which they may be the rows
+_WIDTHS = 64  # what the width of a layer is a multiple of, as a rule, and a number of rows is not
 _SEQUENCES = 16  # looked at, at most
 _ROWS = 64  # at either end of a sequence
 _BYTES = 32 << 20  # decoded for that, as far as one unit of the store is not larger
@@ -31,7 +32,7 @@ def doubts(store, selection):
 def transposed(store):
     """Say so when features look like rows."""
     n, d = store.n, store.d
-    if tuple(store.describe()["array_shape"]) != (n, d) or d <= _WIDE * n:
+    if tuple(store.describe()["array_shape"]) != (n, d) or n < 2 or d <= _WIDE * n or d % _WIDTHS == 0:
         return []
     return [f"{n:,} rows of width {d:,} look transposed: if they are {d:,} rows of width {n:,}, use --feature-axis 0"]
 
