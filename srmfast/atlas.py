@@ -12,6 +12,7 @@ from srmfast.errors import InputError, require
 from srmfast.excerpts import SAME_ANGLE, common_epsilons, finite, first_hit, part, shared_angle
 from srmfast.family import LEVEL
 from srmfast.jackknife import balance, directions, interval, leave_one_out
+from srmfast.kurtosis import kurtosis_of
 from srmfast.oscillation import ENOUGH, rows_near
 from srmfast.whole import whole_file
 
@@ -55,6 +56,9 @@ class Layer:
         The smallest effect that would have been found four times out of five.
     holding, vectors : float
         Basis vectors that hold rows, and all.
+    kurtosis, kurtosis_rotated, kurtosis_p : float
+        Mean excess kurtosis of the coordinates along the basis and along its rotations, and the two-sided p of the first
+        among the second; see `srmfast.kurtosis`.
     """
 
     name: str
@@ -83,6 +87,9 @@ class Layer:
     detectable: float = math.nan
     holding: float = math.nan
     vectors: float = math.nan
+    kurtosis: float = math.nan
+    kurtosis_rotated: float = math.nan
+    kurtosis_p: float = math.nan
 
     @property
     def series(self):
@@ -200,6 +207,7 @@ def atlas(results):
                 _name(store, result, results), store, basis, bool(result.attrs.get("centred")), int(result.attrs["rows"]["used"]),
                 float(pooled.epsilon[0]), float(curves[-1].max()), float(pooled.null()[0]), *_contrast(pooled, curves[-1]),
                 result.offset if finite(result.offset) else math.nan, **_judged(judged[store, basis]),
+                **_tails(result, judged[store, basis]),
             )
         )  # fmt: skip
     over = {}
@@ -290,6 +298,13 @@ def _judged(found):
         "effect_epsilon": found.effect.epsilon, "detectable": found.effect.detectable,
         "holding": math.nan if cover is None else cover.holding, "vectors": math.nan if cover is None else cover.vectors,
     }  # fmt: skip
+
+
+def _tails(result, found):
+    tails = None if found is None else kurtosis_of(result, found.units)
+    if tails is None:
+        return {}
+    return {"kurtosis": tails.own, "kurtosis_rotated": tails.rotated, "kurtosis_p": tails.mean.p}
 
 
 def _effects(found):

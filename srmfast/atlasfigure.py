@@ -23,6 +23,7 @@ _NAME = 26  # characters of a layer's name
 _STRIP, _TALL, _MAP, _LOW = 0.22, 1.9, 1.35, 0.85  # inches
 _RATIO = 1.25  # the colours of a map reach at least so far from level
 _LETTER = 0.068  # inches
+_WIDE = 10.0  # kurtosis from which the scale is logarithmic above 1
 
 
 def draw(atlas):
@@ -42,6 +43,7 @@ def draw(atlas):
     place = {name: x for x, name in enumerate(names)}
     panels = [("strip", _STRIP * len(series) + 0.06, None)] if atlas.tested else []
     panels += [("effect" if atlas.tested else "contrast", _TALL, None)]
+    panels += [("tails", _LOW, None)] * any(finite(layer.kurtosis) for layer in atlas.layers)
     panels += [("map", _MAP, one) for one in series if atlas.angle is not None] + [("mean", _LOW, None)]
     shown = [shorten(name, _NAME) for name in short_names(names)]
     width = max(6.4, min(14.0, 2.2 + 0.24 * len(names)))
@@ -59,6 +61,8 @@ def draw(atlas):
             _effects(axes, atlas, series, place, notes)
         elif kind == "contrast":
             _contrasts(axes, atlas, series, place)
+        elif kind == "tails":
+            _tails(axes, atlas, series, place)
         elif kind == "map":
             _map(figure, axes, figure.add_subplot(grid[row, 1]), atlas, one, place, reach, len(series) > 1)
         else:
@@ -73,6 +77,8 @@ def draw(atlas):
             f"with {atlas.rotations} rotations no layer of {atlas.corrected_for} can be beyond chance over all of them: "
             f"--null {atlas.needed_rotations} could"
         )
+    if any(kind == "tails" for kind, _, _ in panels):
+        notes.add("excess kurtosis: mean over the coordinates along the basis; dotted: along random rotations of it")
     epsilons = sorted({layer.epsilon for layer in atlas.layers})
     notes.add(
         f"maps: the mean over planes of the share of rows in the cone, over its own mean over angles, at ε = "
@@ -181,6 +187,23 @@ def _map(figure, axes, beside, atlas, one, place, reach, named):
     bar.set_ticks(ticks)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}×"))
     bar.ax.tick_params(labelsize=7)
+
+
+def _tails(axes, atlas, series, place):
+    """Draw the kurtosis of the coordinates of each series, and of rotations of its basis."""
+    highest = 1.0
+    for number_, one in enumerate(series):
+        some = [layer for _, layer in _of(atlas, one) if finite(layer.kurtosis)]
+        at = [place[layer.name] for layer in some]
+        own, rotated = [layer.kurtosis for layer in some], [layer.kurtosis_rotated for layer in some]
+        axes.plot(at, own, color=_COLOURS[number_], marker=_MARKS[number_], markersize=3, linewidth=0.9)
+        axes.plot(at, rotated, color=_COLOURS[number_], linewidth=0.9, linestyle=":")
+        highest = max([highest, *map(abs, own)])
+    axes.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+    if highest > _WIDE:
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel("excess\nkurtosis")
 
 
 def _means(axes, atlas, place):

@@ -14,7 +14,7 @@ _TESTED = (
     ("p", 6, lambda layer: probability(layer.p)),
     ("Holm", 7, lambda layer: probability(layer.p_over_layers)),
     ("effect [95 %]", 21, lambda layer: _effect(layer)),
-    ("on/midway", 10, lambda layer: _ratio(layer)),
+    ("kurtosis", 13, lambda layer: _tails(layer)),
     ("mean/rms", 9, lambda layer: _offset(layer)),
     ("pair", 10, lambda layer: _SHORT.get(layer.pair, layer.pair)),
     ("vectors", 10, lambda layer: _vectors(layer)),
@@ -93,8 +93,8 @@ def _notes(atlas):
             f"{probability(min(1.0, layers * atlas.least_p))}: none can reach {LEVEL}; --null {atlas.needed_rotations} could"
         )
     notes.append(
-        f"effect: share of (row, plane) pairs nearer to a basis vector minus nearer to midway, {at}; on/midway: mean "
-        "share of rows in a cone on b_i and b_j over that midway; vectors: how many hold rows"
+        f"effect: share of (row, plane) pairs nearer to a basis vector minus nearer to midway, {at}; kurtosis: mean "
+        "excess kurtosis of the coordinates along the basis, and after the stroke along rotations of it; vectors: how many hold rows"
     )
     raw, centred = (any(layer.verdict and layer.centred is which for layer in atlas.layers) for which in (False, True))
     pair = {(True, False): "with the mean subtracted", (False, True): "as stored"}.get((raw, centred), "with the mean treated the other way")  # fmt: skip
@@ -176,6 +176,10 @@ def _ratio(layer):
     if not finite(layer.contrast) or not finite(layer.midway):
         return "-"
     return times(layer.on / layer.midway) if layer.midway else "only on"
+
+
+def _tails(layer):
+    return f"{layer.kurtosis:.3g} | {layer.kurtosis_rotated:.2g}" if finite(layer.kurtosis) else "-"
 
 
 def _offset(layer):

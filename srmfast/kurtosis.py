@@ -76,6 +76,26 @@ class Kurtosis(Verdict):
     vectors: int
 
 
+def kurtosis_of(result, units):
+    """Judge the kurtoses of a result, see `judge`; None where they were not looked at.
+
+    Parameters
+    ----------
+    result : Result
+    units : int
+        Independent rows or groups.
+
+    Returns
+    -------
+    Kurtosis or None
+    """
+    if result.null_kurtosis is None:
+        return None
+    return judge(
+        result.null_kurtosis, result.null_kurtosis_without, result.tested_vector, result.tested_kurtosis, units
+    )
+
+
 def judge(frames, without, vectors, each, units):
     """Judge the kurtoses of a basis.
 

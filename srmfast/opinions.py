@@ -91,13 +91,7 @@ def gather(result):
         scales = spectrum(alignment)
         rows += _spotlight(alignment, scales)
     if result.null_kurtosis is not None:
-        tails = kurtosis.judge(
-            result.null_kurtosis,
-            result.null_kurtosis_without,
-            result.tested_vector,
-            result.tested_kurtosis,
-            alignment.units,
-        )
+        tails = kurtosis.kurtosis_of(result, alignment.units)
         rows += _tails(tails)
     like = references.likeness(result)
     if like is not None:

@@ -328,12 +328,20 @@ def test_an_atlas_is_a_table(tested, tmp_path, srmfast_main):
 def test_the_picture_has_a_panel_for_each_thing_said(tested, tmp_path):
     figure = plots.plot(tested, tmp_path / "a.png", kind="atlas")
     panels = [axes for axes in figure.axes if axes.get_ylabel() != "over its mean"]
-    assert [axes.get_ylabel().split("\n")[0] for axes in panels] == ["", "effect", "standard", "turned", "|mean|"]
+    assert [axes.get_ylabel().split("\n")[0] for axes in panels] == [
+        "",
+        "effect",
+        "excess",
+        "standard",
+        "turned",
+        "|mean|",
+    ]
     assert [tick.get_text() for tick in panels[-1].get_xticklabels()] == ["layer0", "layer5", "layer10"]
     found = tested.atlas()
+    assert panels[2].lines[0].get_ydata().tolist() == [found.layers[n].kurtosis for n in (0, 2, 4)]
     drawn = [line for line in panels[1].lines if line.get_label() == "standard, ε = 0.8"][0]
     assert drawn.get_ydata().tolist() == [found.effects[n][1].size for n in (0, 2, 4)]
-    mesh = panels[2].collections[0].get_array().reshape(36, 3)
+    mesh = panels[3].collections[0].get_array().reshape(36, 3)
     curve = found.curves[4]
     assert np.allclose(mesh[:, 2], curve / curve.mean())
     assert [bar.get_height() for bar in panels[-1].patches] == [found.layers[n].offset for n in (0, 2, 4)]
@@ -352,9 +360,17 @@ def test_the_picture_of_untested_layers_shows_their_contrast(tested):
 
 def test_many_layers_are_drawn_as_an_atlas_unasked(tested):
     assert plots.plot(many(tested, 13)).axes[0].get_yticklabels()[0].get_text() == "verdict"
-    assert len(plots.plot(many(tested, 40)).axes) == 5
+    axes = plots.plot(many(tested, 40)).axes
+    assert len(axes) == 6 and "kurtosis" in axes[2].get_ylabel()
     assert plots.plot(many(tested, 12)).axes[0].get_title("left")  # panels of curves
     with pytest.raises(InputError, match="an atlas takes no label"):
         plots.plot(many(tested, 13), label="all")
     with pytest.raises(InputError, match="kind atlas puts several results side by side"):
         plots.plot(next(iter(tested.values())), kind="atlas")
+
+
+def test_the_kurtosis_is_that_of_the_second_opinions(tested):
+    for layer, result in zip(tested.atlas().layers, tested.values(), strict=True):
+        tails = result.opinions().kurtosis
+        assert (layer.kurtosis, layer.kurtosis_rotated, layer.kurtosis_p) == (tails.own, tails.rotated, tails.mean.p)
+        assert f"{tails.own:.3g} | {tails.rotated:.2g}" in str(tested.atlas())

@@ -16,6 +16,8 @@ _COLUMNS = (
     Column("ε", "of the columns that follow", True), Column("peak", "highest share of rows in the cone, mean of all planes", True),
     Column("isotropic rows", "what they would give", True),
     Column("contrast", "(on − midway)/(on + midway) of that mean, from −1 to 1", True),
+    Column("kurtosis", "mean excess kurtosis of the coordinates along the basis", True),
+    Column("of rotations", "the same along random rotations of it", True),
     Column("|mean|/rms", "of the rows as stored; near 1, their mean makes the picture", True), Column("rows", "used", True),
 )  # fmt: skip
 
@@ -61,7 +63,7 @@ def _row(layer):
     return (
         Cell(layer.name), Cell(layer.basis), Cell("subtracted" if layer.centred else "as stored"), Cell(verdict), _shown(layer.p),
         _shown(layer.p_over_layers), effect, _shown(layer.epsilon), _shown(layer.peak), _shown(layer.isotropic),
-        _shown(layer.contrast), _shown(layer.offset), Cell(f"{layer.rows:,}", layer.rows),
+        _shown(layer.contrast), _shown(layer.kurtosis), _shown(layer.kurtosis_rotated), _shown(layer.offset), Cell(f"{layer.rows:,}", layer.rows),
     )  # fmt: skip
 
 
